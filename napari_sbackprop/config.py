@@ -1,0 +1,75 @@
+"""Options of a run: one definition gives command-line flags, the form in napari and config.json."""
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from napari_sbackprop.errors import InputError
+
+RECIPES = ("default", "paper")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a training run, apart from its data.
+
+    Raises
+    ------
+    InputError
+        A value out of its range; the sentence names the option.
+    """
+
+    recipe: str = _option("default", "default: closed-form start, then the VAE; paper: eqs. 3-5 with the original's settings")
+    latent_size: int = _option(8, "Z, dimensions of the latent space")
+    basis_size: int = _option(16, "K, basis volumes; at least the latent size in the default recipe")
+    epochs: int = _option(4, "passes of the VAE over the particles; the closed-form start comes before them")
+    batch_size: int = _option(256, "particles per step of the VAE")
+    resolution: float | None = _option(None, "finest resolution used, in angstrom; by default just below Nyquist")
+    mask_diameter: float | None = _option(None, "diameter of the particle in angstrom; by default 85 % of the box")
+    mask: Path | None = _option(None, "solvent mask (MRC); by default made from the consensus map")
+    encoder_width: int = _option(256, "width of the encoder's hidden layers")
+    kl_weight: float = _option(1.0, "weight of the KL divergence; 1 is the evidence lower bound")
+    held_out: float = _option(0.05, "share of the particles left out of training to show overfitting")
+    device: str = _option("auto", "auto, cpu or cuda")
+    threads: int = _option(0, "CPU threads; 0 takes all cores")
+    seed: int = _option(0, "seed of every random number")
+
+    def __post_init__(self) -> None:
+        _require(self.recipe in RECIPES, "recipe", self.recipe, "one of " + ", ".join(RECIPES))
+        _require(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
+        for name in ("latent_size", "basis_size", "batch_size", "encoder_width"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
+        _require(self.threads >= 0, "threads", self.threads, "0 or more")
+        _require(self.kl_weight >= 0, "kl_weight", self.kl_weight, "0 or more")
+        _require(0 <= self.held_out < 0.5, "held_out", self.held_out, "between 0 and 0.5")
+        for name in ("resolution", "mask_diameter"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, name, value, "a positive number of angstrom")
+        if self.recipe == "default":
+            _require(self.basis_size >= self.latent_size, "basis_size", self.basis_size, "at least the latent size")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for config.json."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Inverse of `to_json`; an unknown key is refused."""
+        known = {item.name for item in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise InputError(f"config.json has the unknown option {unknown[0]!r}: it was written by another version.")
+        values = dict(values)
+        if values.get("mask") is not None:
+            values["mask"] = Path(values["mask"])
+        return cls(**values)
+
+
+def _require(condition: bool, name: str, value: object, wanted: str) -> None:
+    if not condition:
+        raise InputError(f"--{name.replace('_', '-')} is {value}, but must be {wanted}.")

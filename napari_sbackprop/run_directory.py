@@ -1,0 +1,251 @@
+"""The run directory: the contract between training, exploration and the command line.
+
+Training publishes complete epochs, exploration only reads. A folder gets its final name when everything in it is
+written, so a reader never sees half an epoch, and latents, decoder and embedding always come from one epoch.
+
+    config.json                 options, versions, command
+    particles.star              the particles' STAR file, verbatim: data row i is particle i for ever
+    epochs/0005/                model.safetensors, latents.npz, epoch.json, embedding_umap.npz ...
+    resume.safetensors          optimiser and generator state behind the newest epoch
+    metrics.csv, run.log
+    selections/NAME.star/.json, volumes/NAME.mrc/.json
+"""
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sbackprop.config import Config
+from napari_sbackprop.errors import InputError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Where each particle lies in the latent space, as of one epoch.
+
+    Attributes
+    ----------
+    mean : (N, Z) float32, posterior mean.
+    log_variance : (N, Z) float32, of the diagonal of the posterior.
+    information : (N, Z, Z) float32, precision that the image alone adds to the unit prior; what pooling needs.
+    epoch : number of the epoch.
+    """
+
+    mean: npt.NDArray[np.float32]
+    log_variance: npt.NDArray[np.float32]
+    information: npt.NDArray[np.float32]
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Two-dimensional map of the latents of one epoch: coordinates (N, 2), method ("umap" or "pca"), parameters."""
+
+    coordinates: npt.NDArray[np.float32]
+    method: str
+    parameters: dict[str, Any]
+    epoch: int
+
+
+class RunDirectory:
+    """Every path of a run. Open an existing run with `RunDirectory(path)`, make a new one with `create`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        if not self.config_path.is_file():
+            raise InputError(f"{self.path} is not a run directory: it has no config.json; give the folder that train made.")
+
+    @classmethod
+    def create(cls, path: Path, star: Path, config: Config, provenance: Mapping[str, Any]) -> Self:
+        """Make a new run directory with a verbatim copy of the STAR file; refuse an existing one."""
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path} exists and is not empty: choose another run directory, or continue it with --resume.")
+        path.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(star, path / "particles.star")
+        document = {
+            "format": FORMAT_VERSION,
+            "source": str(Path(star).resolve()),
+            "options": config.to_json(),
+            **provenance,
+        }
+        # config.json comes last: it is what makes the folder a run.
+        with _replacing(path / "config.json") as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n")
+        return cls(path)
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def star_path(self) -> Path:
+        return self.path / "particles.star"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "run.log"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def resume_path(self) -> Path:
+        return self.path / "resume.safetensors"
+
+    def selection_path(self, name: str) -> Path:
+        return self.path / "selections" / f"{name}.star"
+
+    def volume_path(self, name: str) -> Path:
+        return self.path / "volumes" / f"{name}.mrc"
+
+    def epoch_path(self, epoch: int) -> Path:
+        return self.path / "epochs" / f"{epoch:04d}"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """config.json as it stands."""
+        try:
+            values: dict[str, Any] = json.loads(self.config_path.read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(f"{self.config_path} cannot be read ({error}): the run directory is damaged.") from error
+        if values.get("format") != FORMAT_VERSION:
+            raise InputError(
+                f"{self.config_path} has format {values.get('format')}, but this version reads {FORMAT_VERSION}: "
+                "open the run with the version that wrote it."
+            )
+        return values
+
+    @property
+    def config(self) -> Config:
+        return Config.from_json(self.document["options"])
+
+    @property
+    def source(self) -> Path:
+        """The STAR file that the run was started from, as an absolute path; image paths are relative to its project."""
+        return Path(self.document["source"])
+
+    # -- epochs ------------------------------------------------------------------------------------------------------
+
+    def epochs(self) -> list[int]:
+        """Numbers of the complete epochs, ascending."""
+        folder = self.path / "epochs"
+        return sorted(int(item.name) for item in folder.iterdir() if item.name.isdigit()) if folder.is_dir() else []
+
+    def latest_epoch(self) -> int:
+        """Number of the newest complete epoch."""
+        if epochs := self.epochs():
+            return epochs[-1]
+        raise InputError(f"{self.path} has no finished epoch yet: wait for the first one, or start the training again.")
+
+    def publish(
+        self,
+        epoch: int,
+        tensors: Mapping[str, Any],
+        latents: Latents,
+        description: Mapping[str, Any],
+    ) -> None:
+        """Write an epoch: torch tensors of the model, latents, and a JSON-able description (box, radius, stage ...)."""
+        from safetensors.torch import save_file
+
+        final = self.epoch_path(epoch)
+        final.parent.mkdir(exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".epoch-", dir=final.parent))
+        try:
+            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary / "model.safetensors")
+            np.savez(
+                temporary / "latents.npz",
+                mean=latents.mean,
+                log_variance=latents.log_variance,
+                information=latents.information,
+            )
+            (temporary / "epoch.json").write_text(json.dumps(dict(description), indent=2) + "\n")
+            temporary.chmod(0o755)
+            temporary.rename(final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)  # a folder that this call made
+            raise
+
+    def read_description(self, epoch: int) -> dict[str, Any]:
+        """The description that `publish` stored."""
+        values: dict[str, Any] = json.loads(self._epoch_file(epoch, "epoch.json").read_text())
+        return values
+
+    def read_model(self, epoch: int) -> dict[str, Any]:
+        """Tensors of the model, by name."""
+        from safetensors.torch import load_file
+
+        return load_file(self._epoch_file(epoch, "model.safetensors"))
+
+    def read_latents(self, epoch: int) -> Latents:
+        with np.load(self._epoch_file(epoch, "latents.npz"), allow_pickle=False) as file:
+            return Latents(file["mean"], file["log_variance"], file["information"], epoch)
+
+    def read_embedding(self, epoch: int, method: str = "umap") -> Embedding | None:
+        """The stored embedding of an epoch, or None where it was not made yet."""
+        path = self.epoch_path(epoch) / f"embedding_{method}.npz"
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return Embedding(file["coordinates"], method, json.loads(str(file["parameters"])), epoch)
+
+    def write_embedding(self, embedding: Embedding) -> None:
+        path = self.epoch_path(embedding.epoch) / f"embedding_{embedding.method}.npz"
+        with _replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, coordinates=embedding.coordinates, parameters=json.dumps(embedding.parameters))
+
+    def _epoch_file(self, epoch: int, name: str) -> Path:
+        path = self.epoch_path(epoch) / name
+        if not path.is_file():
+            known = ", ".join(map(str, self.epochs())) or "none"
+            raise InputError(f"{self.path} has no {name} for epoch {epoch}: the finished epochs are {known}.")
+        return path
+
+    # -- the state behind the newest epoch ---------------------------------------------------------------------------
+
+    def write_resume(self, tensors: Mapping[str, Any]) -> None:
+        """Keep what a resumed run needs beyond the newest epoch, replacing the previous state atomically."""
+        from safetensors.torch import save_file
+
+        with _replacing(self.resume_path) as temporary:
+            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary)
+
+    def read_resume(self) -> dict[str, Any]:
+        from safetensors.torch import load_file
+
+        if not self.resume_path.is_file():
+            raise InputError(f"{self.path} cannot be resumed: it has no resume.safetensors; start a new run.")
+        return load_file(self.resume_path)
+
+    def append_metrics(self, row: Mapping[str, object]) -> None:
+        """Add a row to metrics.csv; the columns are those of the first row."""
+        new = not self.metrics_path.exists()
+        with self.metrics_path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; it takes the final name when the block succeeds."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,31 @@
+"""What training tells its observers."""
+
+from dataclasses import dataclass, field
+
+
+class TrainingError(Exception):
+    """Training cannot go on; the message is one sentence. Not a RuntimeError: GUI workers swallow those."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A snapshot of a running training, safe to pass between threads.
+
+    Attributes
+    ----------
+    stage : what is being done, for people ("closed-form start, 21 Å").
+    fraction : share of the whole run that is done, 0 ... 1.
+    particles_per_second : throughput over the last seconds.
+    seconds_left : estimate for the whole run.
+    epoch : number of the epoch that was just published, else None.
+    metrics : named figures (loss, kl, information, ...), as far as known.
+    message : one line worth keeping in a log, or empty.
+    """
+
+    stage: str
+    fraction: float
+    particles_per_second: float = 0.0
+    seconds_left: float = 0.0
+    epoch: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    message: str = ""
