@@ -1,0 +1,1 @@
+"""Particles, maps and the files that hold them."""

@@ -1,0 +1,105 @@
+"""Particles: what is known of every image, in one unit system whatever file it came from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class OpticsGroup:
+    """Microscope settings that a set of particles shares.
+
+    Attributes
+    ----------
+    name : str
+        Name for messages; two groups may share it where rows of one RELION group differ in voltage or the like.
+    pixel_size : float
+        Å per pixel of the images as they are stored.
+    image_size : int
+        Box in pixels.
+    voltage : float
+        kV.
+    spherical_aberration : float
+        mm.
+    amplitude_contrast : float
+        Fraction, 0 to 1.
+    ctf_premultiplied : bool
+        The images were multiplied by their CTF: the model is multiplied by CTF².
+    phase_flipped : bool
+        The images' phases were flipped: the model is multiplied by the absolute value of the CTF.
+    """
+
+    name: str
+    pixel_size: float
+    image_size: int
+    voltage: float
+    spherical_aberration: float
+    amplitude_contrast: float
+    ctf_premultiplied: bool = False
+    phase_flipped: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Particles:
+    """Poses, CTF parameters and image addresses of N particles; row i is data row i of the source.
+
+    Attributes
+    ----------
+    rotation : (N, 3, 3) float32
+        RELION's A: takes map coordinates (x, y, z) to image coordinates.
+    shift : (N, 2) float32
+        Å, (x, y): the translation that, applied to the image content, centres the particle.
+    defocus : (N, 3) float32
+        Defocus U and V in Å (underfocus positive), angle of U in degrees from +x towards +y.
+    phase_shift : (N,) float32
+        Degrees.
+    b_factor : (N,) float32
+        Å².
+    scale : (N,) float32
+        Factor on the CTF.
+    optics_index : (N,) int32
+        Index into `optics`, from 0.
+    optics : tuple of OpticsGroup
+        Groups in use, in the order of the source; all have one pixel size and one box.
+    half_set : (N,) int8
+        1 or 2, and 0 where unknown.
+    stack_paths : tuple of Path
+        Image files.
+    stack_index : (N,) int32
+        Index into `stack_paths`.
+    slice_index : (N,) int64
+        Image inside its stack, from 0.
+    source : Path
+        File the particles were read from.
+    """
+
+    rotation: npt.NDArray[np.float32]
+    shift: npt.NDArray[np.float32]
+    defocus: npt.NDArray[np.float32]
+    phase_shift: npt.NDArray[np.float32]
+    b_factor: npt.NDArray[np.float32]
+    scale: npt.NDArray[np.float32]
+    optics_index: npt.NDArray[np.int32]
+    optics: tuple[OpticsGroup, ...]
+    half_set: npt.NDArray[np.int8]
+    stack_paths: tuple[Path, ...]
+    stack_index: npt.NDArray[np.int32]
+    slice_index: npt.NDArray[np.int64]
+    source: Path
+
+    @property
+    def count(self) -> int:
+        """Number of particles N."""
+        return len(self.rotation)
+
+    @property
+    def box(self) -> int:
+        """Box M in pixels."""
+        return self.optics[0].image_size
+
+    @property
+    def pixel_size(self) -> float:
+        """Å per pixel."""
+        return self.optics[0].pixel_size

@@ -1,0 +1,18 @@
+"""Fixtures that every part of the test suite may use."""
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "oracle: compares with another program, where it is installed")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of public sample files; it is not part of the repository."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder of shared sample data is not here")
+    return folder
