@@ -1,0 +1,56 @@
+# make demo    simulate, train, embed, decode, select, export, and show it; everything lands in demo/
+# make test    lint and the whole test suite
+# Both do all set-up themselves, in .venv, and again only after pyproject.toml or constraints.txt changed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SOURCES := $(shell find csrc -type f)
+
+.PHONY: setup demo test lint bench oracle system
+.DEFAULT_GOAL := setup
+
+setup: system $(VENV)/compiled
+
+demo: setup
+	@$(BIN)/napari-sbackprop demo --output demo
+
+# PyQt5 has the last word, so that the closing line is that of the whole suite.
+test: setup lint
+	@QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(BIN)/python -m pytest -q -m gui
+	@QT_API=pyqt5 PYTEST_QT_API=pyqt5 $(BIN)/python -m pytest -q
+
+lint: $(VENV)/installed
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+oracle: setup
+	@.ci/system-packages relion
+	@$(PIP) install --quiet --constraint constraints.txt --group oracle
+	@QT_API=pyqt5 PYTEST_QT_API=pyqt5 $(BIN)/python -m pytest -q -m oracle
+
+system:
+	@.ci/system-packages
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python3." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make a virtual environment: install its venv package (Debian: apt install python3-venv)." >&2; exit 1; }
+
+# torch first: it is the one that all others must fit.
+$(VENV)/installed: pyproject.toml constraints.txt | system $(VENV)/bin/python
+	@echo "installing into $(VENV) (2.5 GB, some minutes)"
+	@$(PIP) install --quiet --upgrade "pip>=25.1"
+	@$(PIP) install --quiet --constraint constraints.txt torch
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".[pyqt5,pyqt6,models,movie]" --group dev
+	@touch $@
+
+$(VENV)/compiled: $(VENV)/installed $(SOURCES)
+	@$(BIN)/napari-sbackprop compile
+	@touch $@
