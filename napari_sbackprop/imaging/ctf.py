@@ -45,12 +45,14 @@ def contrast_transfer(
     """
     kx, ky = frequencies.to(defocus).unbind(-1)
     k2 = kx**2 + ky**2  # (P,)
-    major, minor, angle = defocus[:, :, None].unbind(1)  # (B, 1) each
-    direction = torch.atan2(ky, kx) - torch.deg2rad(angle)
-    underfocus = ((major + minor) + (major - minor) * torch.cos(2 * direction)) / 2  # (B, P)
+    mean, half_difference = (defocus[:, 0] + defocus[:, 1]) / 2, (defocus[:, 0] - defocus[:, 1]) / 2
+    angle = 2 * torch.deg2rad(defocus[:, 2])
+    # df k^2 is a quadratic form of (kx, ky), so the defocus of all particles and pixels is one matrix product.
+    form = torch.stack([mean, half_difference * angle.cos(), half_difference * angle.sin()], dim=-1)  # (B, 3)
+    underfocus_k2 = form @ torch.stack([k2, kx**2 - ky**2, 2 * kx * ky])  # (B, P)
 
     wavelength = electron_wavelength(voltage)
-    gamma = -math.pi * wavelength * underfocus * k2
+    gamma = -math.pi * wavelength * underfocus_k2
     gamma = gamma + math.pi / 2 * spherical_aberration * 1e7 * wavelength**3 * k2**2
     gamma = gamma - math.asin(amplitude_contrast)  # atan(Q0 / sqrt(1 - Q0^2))
     if phase_shift is not None:

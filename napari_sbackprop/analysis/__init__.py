@@ -1,0 +1,1 @@
+"""What follows training: maps, embeddings, selections, paths, validation."""

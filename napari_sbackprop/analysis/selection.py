@@ -1,0 +1,106 @@
+"""Selections of particles, and how they are made and exported."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sbackprop.data.subset import write_subset
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.run_directory import RunDirectory
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleSelection:
+    """A named set of particles.
+
+    Attributes
+    ----------
+    name : for people and file names.
+    indices : (n,) sorted, unique rows of the run's particles.
+    provenance : how it was made (polygon, cluster, epoch ...), JSON-able.
+    """
+
+    name: str
+    indices: Indices
+    provenance: dict[str, Any]
+
+
+def checked_indices(values: npt.ArrayLike, count: int, source: str) -> Indices:
+    """Sorted unique indices from an array of integers or a boolean mask; refuses what does not fit N particles."""
+    array = np.asarray(values)
+    if array.dtype == bool and array.shape == (count,):
+        array = np.flatnonzero(array)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"{source} must hold one row of particle numbers (from 0) or {count} true/false values.")
+    if array.size and (array.min() < 0 or array.max() >= count):
+        wrong = array[(array < 0) | (array >= count)][0]
+        raise InputError(f"{source} names particle {wrong}, but the run has particles 0 to {count - 1}.")
+    return np.unique(array).astype(np.int64)
+
+
+def inside_polygon(points: npt.NDArray[np.floating], vertices: npt.ArrayLike) -> Indices:
+    """Rows of points (N, 2) inside the polygon with vertices (V, 2); the outline closes itself."""
+    import shapely
+
+    vertices = np.asarray(vertices, dtype=np.float64)
+    if vertices.ndim != 2 or vertices.shape[1] != 2 or len(vertices) < 3:
+        raise InputError(f"A polygon needs at least three (x, y) vertices, not an array of shape {vertices.shape}.")
+    polygon = shapely.make_valid(shapely.Polygon(vertices))  # a hand-drawn outline may cross itself
+    shapely.prepare(polygon)
+    return np.flatnonzero(shapely.contains_xy(polygon, points[:, 0], points[:, 1]))
+
+
+def kmeans(latents: npt.NDArray[np.floating], clusters: int, seed: int = 0) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Cluster latents (N, Z): labels (N,) and centres (k, Z), clusters ordered by their centres' first coordinate."""
+    from sklearn.cluster import KMeans
+
+    if not 1 <= clusters <= len(latents):
+        raise InputError(f"--kmeans is {clusters}, but must be between 1 and the number of particles, {len(latents)}.")
+    result = KMeans(clusters, n_init=4, random_state=seed).fit(latents)
+    order = np.argsort(result.cluster_centers_[:, 0])
+    rank = np.argsort(order)
+    return rank[result.labels_].astype(np.int64), result.cluster_centers_[order].astype(np.float32)
+
+
+def export_selection(
+    run: RunDirectory,
+    selection: ParticleSelection,
+    output: Path,
+    original: Path | None = None,
+    unique_images: bool = False,
+) -> int:
+    """Write the selected particles as a STAR file, beside a .json that says how they were chosen.
+
+    Rows are the original text, byte for byte.
+
+    Parameters
+    ----------
+    original : another STAR file of the same images, for example before binning; rows are matched by image name.
+    unique_images : keep the first of several rows of one image (symmetry expansion).
+
+    Returns
+    -------
+    Number of rows written.
+    """
+    if selection.indices.size == 0:
+        raise InputError(f"The selection {selection.name!r} is empty: select at least one particle before exporting.")
+    source, indices = run.star_path, selection.indices
+    if unique_images or original is not None:
+        from napari_sbackprop.data.image_names import first_of_each_image, matching_rows
+
+        if unique_images:
+            indices = first_of_each_image(source, indices)
+        if original is not None:
+            source, indices = original, matching_rows(run.star_path, indices, original)
+    output = Path(output)
+    write_subset(source, indices, output)
+    record = {"name": selection.name, "run": str(run.path), "source": str(source), "count": len(indices)}
+    document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
+    output.with_suffix(".json").write_text(json.dumps(document) + "\n")
+    return len(indices)

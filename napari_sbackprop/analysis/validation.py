@@ -1,0 +1,170 @@
+"""Scores of a result against a known truth: maps by Fourier shell correlation, states by neighbours and clusters.
+
+A global correlation cannot judge heterogeneity, for the mean map agrees with every state nearly everywhere: score inside a
+mask of what moves as well, and beside the consensus map.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_sbackprop.imaging.shells import fourier_shell_correlation
+
+Volumes = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+END_SHARE = 0.3
+"""Share of the states at either end of the motion that count as closed and as open."""
+MAX_QUERIES = 10_000
+"""Particles whose neighbours are looked up; of more, a random subset stands for all."""
+_BLOCK = 2_000_000  # distances held at a time
+
+
+@dataclass(frozen=True)
+class StateAccuracy:
+    """Shares of particles assigned to the right state.
+
+    Attributes
+    ----------
+    exact
+        Assigned to their own state.
+    within_one
+        Assigned to their own state or one beside it.
+    ends
+        Of the particles in the first and last `END_SHARE` of the states: assigned to the right half of the motion. NaN
+        where there is only one state.
+    """
+
+    exact: float
+    within_one: float
+    ends: float
+
+
+def state_accuracy(assigned: Labels, labels: Labels, states: int) -> StateAccuracy:
+    """Compare assigned states (N,) with true ones (N,), both 0 ... states - 1 in the order of the motion."""
+    distance = np.abs(assigned - labels)
+    width = max(1, round(END_SHARE * states))
+    at_end = (labels < width) | (labels >= states - width)
+    same_half = (assigned < states / 2) == (labels < states / 2)
+    return StateAccuracy(
+        exact=float((distance == 0).mean()),
+        within_one=float((distance <= 1).mean()),
+        ends=float(same_half[at_end].mean()) if states > 1 else float("nan"),
+    )
+
+
+def state_fsc(decoded: Volumes, truth: Volumes, mask: Volumes) -> npt.NDArray[np.float64]:
+    """Fourier shell correlation (S, M / 2) of maps (S, M, M, M) with the true ones, both times a soft mask (M, M, M)."""
+    if decoded.shape != truth.shape or decoded.shape[1:] != mask.shape:
+        raise ValueError(f"maps {decoded.shape}, true maps {truth.shape} and mask {mask.shape} do not fit together")
+    pairs = zip(decoded, truth, strict=True)
+    return np.stack(
+        [
+            fourier_shell_correlation(torch.from_numpy(a * mask), torch.from_numpy(b * mask)).numpy().astype(np.float64)
+            for a, b in pairs
+        ]
+    )
+
+
+def mean_to_nyquist(fsc: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean of curves (..., M / 2) over shells 1 ... M / 2 - 1."""
+    mean: npt.NDArray[np.float64] = fsc[..., 1:].mean(axis=-1)
+    return mean
+
+
+def neighbour_states(
+    latents: npt.NDArray[np.floating], labels: Labels, neighbours: int = 20, seed: int = 0
+) -> tuple[Labels, Labels]:
+    """Vote on each particle's state among its nearest neighbours in latent space, itself left out.
+
+    Parameters
+    ----------
+    latents
+        (N, Z).
+    labels
+        (N,) true states from 0.
+    neighbours
+        Votes per particle; fewer where there are not as many other particles. A draw goes to the lower state.
+    seed
+        Of the subset that is queried where N exceeds `MAX_QUERIES`.
+
+    Returns
+    -------
+    (Q,) voted states and (Q,) indices of the particles they belong to.
+    """
+    count = len(latents)
+    queries = np.sort(np.random.default_rng(seed).permutation(count)[:MAX_QUERIES])
+    points = latents.astype(np.float64)
+    square = (points**2).sum(axis=1)
+    neighbours = min(neighbours, count - 1)
+    states = int(labels.max()) + 1
+    voted = np.empty(len(queries), np.int64)
+    step = max(1, _BLOCK // count)
+    for start in range(0, len(queries), step):
+        block = queries[start : start + step]
+        distance = square - 2 * points[block] @ points.T  # (b, N), short of a constant per row
+        distance[np.arange(len(block)), block] = np.inf
+        nearest = np.argpartition(distance, neighbours - 1, axis=1)[:, :neighbours]
+        votes = (labels[nearest][:, :, None] == np.arange(states)).sum(axis=1)  # (b, S)
+        voted[start : start + step] = votes.argmax(axis=1)
+    return voted, queries
+
+
+def knn_state_accuracy(
+    latents: npt.NDArray[np.floating], labels: Labels, neighbours: int = 20
+) -> StateAccuracy:
+    """Accuracy of `neighbour_states` over states in the order of the motion."""
+    voted, queries = neighbour_states(latents, labels, neighbours)
+    return state_accuracy(voted, labels[queries], int(labels.max()) + 1)
+
+
+def adjusted_rand_index(first: Labels, second: Labels) -> float:
+    """Agreement of two partitions (N,) of the same particles: 1 if equal, 0 on average for random ones.
+
+    Pairs that both put together, above what chance gives, over what it could at most be (Hubert and Arabie 1985).
+    """
+    table = np.zeros((int(first.max()) + 1, int(second.max()) + 1))
+    np.add.at(table, (first, second), 1)
+
+    def pairs(counts: npt.NDArray[np.float64]) -> float:
+        return float((counts * (counts - 1) / 2).sum())
+
+    together, rows, columns = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
+    chance = rows * columns / pairs(np.array([len(first)], np.float64))
+    most = (rows + columns) / 2
+    return 1.0 if most == chance else (together - chance) / (most - chance)
+
+
+def most_likely_states(
+    images: npt.NDArray[np.floating],
+    candidates: npt.NDArray[np.floating],
+    states: Labels,
+    noise_sd: float,
+) -> Labels:
+    """Bayes-optimal state of each image under white noise, all candidates being equally probable beforehand.
+
+    Parameters
+    ----------
+    images
+        (N, M, M) noisy images.
+    candidates
+        (H, N, M, M) noise-free image of each particle under each of H hypotheses.
+    states
+        (H,) state of each hypothesis, from 0; several hypotheses of one state are summed over.
+    noise_sd
+        Standard deviation of the noise per pixel.
+
+    Returns
+    -------
+    (N,) state of the highest posterior probability.
+    """
+    log_likelihood = np.stack(
+        [-((images - candidate) ** 2).sum(axis=(1, 2), dtype=np.float64) / (2 * noise_sd**2) for candidate in candidates]
+    )  # (H, N)
+    likelihood = np.exp(log_likelihood - log_likelihood.max(axis=0))
+    posterior = np.zeros((int(states.max()) + 1, len(images)))
+    np.add.at(posterior, states, likelihood)
+    assigned: Labels = posterior.argmax(axis=0)
+    return assigned

@@ -1,0 +1,1 @@
+"""The variational autoencoder: encoders, the coefficient head s(z), and the structural basis."""

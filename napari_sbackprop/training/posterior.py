@@ -1,0 +1,58 @@
+"""Exact posterior of the latent for a linear decoder.
+
+For fixed volumes, data = transfer * slice(V_0 + sum_k s_k V_k) + unit noise with s ~ N(0, 1) is linear and Gaussian:
+one K x K solve per image gives the posterior, with the image's own pose and CTF (probabilistic PCA).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_sbackprop import ops
+from napari_sbackprop.imaging.grids import HalfSphere
+from napari_sbackprop.training.spectra import Spectra
+
+_BATCH = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Gaussian posterior of N particles' coefficients.
+
+    Attributes
+    ----------
+    mean : (N, K).
+    covariance : (N, K, K).
+    information : (N, K, K), what the image adds to the unit precision of the prior.
+    evidence : (N,), log evidence gained over the consensus volume alone, in nats.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    information: Tensor
+    evidence: Tensor
+
+
+def image_statistics(spectra: Spectra, volumes: Tensor, sphere: HalfSphere) -> tuple[Tensor, Tensor]:
+    """Gram matrices (N, C, C) of the projected channels and their products with the data (N, C); see `ops.gram`."""
+    parts = [
+        ops.gram(volumes, spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows], spectra.disc, sphere)
+        for rows in torch.arange(spectra.count).split(_BATCH)
+    ]
+    return torch.cat([gram for gram, _ in parts]), torch.cat([cross for _, cross in parts])
+
+
+def linear_posterior(gram: Tensor, cross: Tensor) -> Posterior:
+    """Solve for the posterior from the statistics of `image_statistics`; channel 0 is the consensus."""
+    information = gram[:, 1:, 1:]
+    target = cross[:, 1:] - gram[:, 1:, 0]
+    factor = torch.linalg.cholesky(information + torch.eye(information.shape[-1]).to(gram))
+    mean = torch.cholesky_solve(target[..., None], factor)[..., 0]
+    log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return Posterior(
+        mean=mean,
+        covariance=torch.cholesky_inverse(factor),
+        information=information,
+        evidence=((target * mean).sum(-1) - log_determinant) / 2,
+    )

@@ -1,0 +1,152 @@
+"""Particle spectra: what training sees of the images, prepared once.
+
+An image becomes its half-disc spectrum, moved so that the particle is centred, and divided by the noise's amplitude, so
+that noise has unit variance per complex pixel. The transfer is the CTF divided by the same amplitude. After that the
+image model (eq. 1) reads data = transfer * slice + unit noise.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_sbackprop.data.loader import read_images
+from napari_sbackprop.data.particles import OpticsGroup, Particles
+from napari_sbackprop.imaging.ctf import contrast_transfer
+from napari_sbackprop.imaging.fourier import images_to_disc
+from napari_sbackprop.imaging.grids import HalfDisc, half_disc
+from napari_sbackprop.imaging.masks import soft_ball
+from napari_sbackprop.imaging.poses import shift_phase
+from napari_sbackprop.imaging.shells import shell_mean
+
+CHUNK = 512  # images read and transformed at once
+_NOISE_SAMPLE = 2000  # images per optics group that the noise spectrum is measured on
+_FIRST_TRUSTED_SHELL = 3  # background subtraction empties the shells below
+
+
+@dataclass(frozen=True, eq=False)
+class Spectra:
+    """Whitened, centred spectra of N particles.
+
+    Attributes
+    ----------
+    disc : the pixels.
+    data : (N, P) complex64, centred spectra over the noise amplitude.
+    transfer : (N, P) float32, CTF over the noise amplitude.
+    rotation : (N, 3, 3) float32, A of imaging.poses.
+    """
+
+    disc: HalfDisc
+    data: Tensor
+    transfer: Tensor
+    rotation: Tensor
+
+    @property
+    def count(self) -> int:
+        """Number of particles N."""
+        return int(self.data.shape[0])
+
+    @cached_property
+    def power(self) -> Tensor:
+        """(N,) sum of the weighted squared data: the squared residual of an empty model."""
+        weight = self.disc.weight.to(self.data.device)
+        return torch.stack([(row.abs() ** 2 * weight).sum() for row in self.data])
+
+    def cropped(self, radius: int) -> "Spectra":
+        """The same particles at lower resolution: shells 0 ... radius."""
+        if radius == self.disc.radius:
+            return self
+        disc = half_disc(radius)
+        side = 2 * self.disc.radius + 1
+        table = torch.empty(side, self.disc.radius + 1, dtype=torch.long)
+        x, y = self.disc.coordinates.unbind(-1)
+        table[y + self.disc.radius, x] = torch.arange(self.disc.size)
+        index = table[disc.coordinates[:, 1] + self.disc.radius, disc.coordinates[:, 0]].to(self.data.device)
+        return replace(self, disc=disc, data=self.data[:, index], transfer=self.transfer[:, index])
+
+
+def noise_spectra(particles: Particles, disc: HalfDisc, mask_radius: float) -> Tensor:
+    """Noise variance per complex pixel of each optics group and shell, measured outside the particle.
+
+    Parameters
+    ----------
+    mask_radius : pixels; what lies beyond is background.
+
+    Returns
+    -------
+    (G, R + 1) float32, in units of the unnormalised transform.
+    """
+    box = particles.box
+    background = 1 - soft_ball(box, mask_radius, edge=0.05 * box, dimensions=2)
+    share = (background**2).sum() / box**2
+    rows = []
+    for group in range(len(particles.optics)):
+        members = np.flatnonzero(particles.optics_index == group)
+        chosen = members[:: max(1, len(members) // _NOISE_SAMPLE)][:_NOISE_SAMPLE]
+        power = torch.zeros(disc.radius + 1)
+        for start in range(0, len(chosen), CHUNK):
+            indices = chosen[start : start + CHUNK]
+            images = torch.from_numpy(read_images(particles, indices))
+            spectrum = images_to_disc(images * background, disc).abs() ** 2
+            power += shell_mean(spectrum, disc.shell, disc.radius + 1, disc.weight).sum(0)
+        row = power / len(chosen) / share
+        row[:_FIRST_TRUSTED_SHELL] = torch.maximum(row[:_FIRST_TRUSTED_SHELL], row[_FIRST_TRUSTED_SHELL])
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc) -> Tensor:
+    """Multiplier of the slice of each particle, (n, P) float32: CTF, its absolute value or its square by group."""
+    frequencies = disc.coordinates / (particles.box * particles.pixel_size)
+    transfer = torch.empty(len(indices), disc.size)
+    groups = particles.optics_index[indices]
+    for index in np.unique(groups):
+        rows = np.flatnonzero(groups == index)
+        members = indices[rows]
+        group: OpticsGroup = particles.optics[index]
+        values = contrast_transfer(
+            frequencies,
+            torch.from_numpy(particles.defocus[members]),
+            voltage=group.voltage,
+            spherical_aberration=group.spherical_aberration,
+            amplitude_contrast=group.amplitude_contrast,
+            phase_shift=torch.from_numpy(particles.phase_shift[members]),
+            b_factor=torch.from_numpy(particles.b_factor[members]),
+            scale=torch.from_numpy(particles.scale[members]),
+        )
+        if group.phase_flipped:
+            values = values.abs()
+        if group.ctf_premultiplied:
+            values = values**2
+        transfer[rows] = values
+    return transfer
+
+
+def prepare_spectra(particles: Particles, disc: HalfDisc, noise: Tensor) -> Iterator[int]:
+    """Read, transform, centre and whiten all particles; yields the number done and returns the `Spectra`.
+
+    Parameters
+    ----------
+    noise : (G, R + 1), from `noise_spectra`.
+
+    Raises
+    ------
+    InputError
+        An image holds NaN or infinity; the sentence names the row.
+    """
+    amplitude = noise.sqrt()[:, disc.shell]  # (G, P)
+    data = torch.empty(particles.count, disc.size, dtype=torch.complex64)
+    transfer = torch.empty(particles.count, disc.size)
+    for start in range(0, particles.count, CHUNK):
+        indices = np.arange(start, min(start + CHUNK, particles.count))
+        chunk = slice(start, start + len(indices))
+        data[chunk] = images_to_disc(torch.from_numpy(read_images(particles, indices)), disc)
+        origin = torch.from_numpy(particles.shift[indices]) / particles.pixel_size
+        whiten = amplitude[torch.from_numpy(particles.optics_index[indices]).long()]
+        data[chunk] *= shift_phase(disc.coordinates, origin, particles.box).conj() / whiten
+        transfer[chunk] = transfer_function(particles, indices, disc) / whiten
+        yield start + len(indices)
+    return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation))
