@@ -1,0 +1,338 @@
+"""Simulated particles with a known truth: images, a STAR file, and a folder `truth` beside them.
+
+Image = CTF . shift . projection + white noise, then each background scaled to mean 0 and standard deviation 1. Nothing
+lies beyond the Nyquist sphere but noise. The signal-to-noise ratio is the mean over images of the variance of the whole
+CTF-filtered image, divided by the variance of the noise, at the box in which the images are written.
+
+How far the default sample (ten states, 64 px of 4 angstrom, ratio 0.1) can be sorted at all: assigning each image to its
+most likely state, given the true maps, pose, CTF and noise, finds 82 % of the states, 98.7 % within one, and tells
+closed from open in 99.8 % (`benchmarks/bayes_bound.py`). Better figures mean that the truth leaked.
+"""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_sbackprop import __version__
+from napari_sbackprop.data.mrc import write_volume
+from napari_sbackprop.data.projector import BeadProjector
+from napari_sbackprop.data.specimen import FloatArray, Specimen
+from napari_sbackprop.data.toy import toy_complex
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.imaging.ctf import contrast_transfer
+from napari_sbackprop.imaging.fourier import gaussian_filter
+from napari_sbackprop.imaging.masks import radius_grid
+from napari_sbackprop.imaging.poses import euler_to_matrix
+
+VOLTAGE, SPHERICAL_ABERRATION, AMPLITUDE_CONTRAST = 300.0, 2.7, 0.1  # kV, mm, fraction
+DEFOCUS_RANGE = (2_000.0, 20_000.0)  # angstrom
+ASTIGMATISM = 200.0  # angstrom, U - V
+B_FACTOR = 40.0  # angstrom^2, of the density
+SHIFT_SD, SHIFT_LIMIT = 1.5, 4.5  # pixels
+SUBUNIT_SHARE = 0.6  # of the particles have the optional part
+BACKGROUND_RADIUS = 0.45  # of the box; outside it lies the background
+CHUNK = 50  # images per task
+SNR_SAMPLE = 500  # noise-free images from which the noise level is set
+
+Images = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ParticleDraw:
+    """What was drawn for each of N particles.
+
+    Attributes
+    ----------
+    angles
+        (N, 3) rot, tilt, psi in degrees.
+    origin_px
+        (N, 2) x, y in pixels: the particle sits at the centre minus this.
+    defocus
+        (N, 3) U, V in angstrom, angle in degrees.
+    state
+        (N,) conformational state, from 0.
+    present
+        (N,) whether the optional part is there.
+    """
+
+    angles: FloatArray
+    origin_px: FloatArray
+    defocus: FloatArray
+    state: npt.NDArray[np.int64]
+    present: npt.NDArray[np.bool_]
+
+    @property
+    def count(self) -> int:
+        """Number of particles N."""
+        return len(self.state)
+
+
+def simulate(
+    output: Path,
+    states: int = 10,
+    particles: int = 2000,
+    box: int = 64,
+    pixel_size: float = 4.0,
+    snr: float = 0.1,
+    seed: int = 0,
+    models: tuple[Path, Path] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Write a set of simulated particles with its truth.
+
+    Parameters
+    ----------
+    output
+        New or empty directory: gets particles.star, particles.mrcs and truth/ (see `write_truth`). It takes its name
+        when everything is written.
+    states
+        Conformational states, evenly spaced along the motion.
+    particles
+        Number of images; states are shuffled over the rows.
+    box, pixel_size
+        Image side in pixels (even) and angstrom per pixel.
+    snr
+        Signal-to-noise ratio as defined above; infinity for images without noise, which keep their scale.
+    seed
+        Seed of poses, shifts, CTFs, states and noise; the sample itself is always the same.
+    models
+        First and last state as PDB or mmCIF files (may be gzipped) instead of the procedural complex.
+    progress
+        Called with the finished fraction of the images, from worker threads.
+
+    Returns
+    -------
+    Path of the STAR file.
+
+    Raises
+    ------
+    InputError
+        An option out of range, an output directory that is not empty, or models that cannot be used.
+    """
+    output = Path(output)
+    _check_options(output, states, particles, box, pixel_size, snr, seed)
+    if models is None:
+        specimen = toy_complex(states)
+    else:
+        from napari_sbackprop.data.atoms import interpolate_models
+
+        specimen = interpolate_models(*models, states=states)
+    _check_room(specimen, box, pixel_size)
+    projector = BeadProjector(specimen, box, pixel_size, B_FACTOR)
+    draw = draw_particles(particles, states, seed, optional=bool(specimen.optional.any()))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    try:
+        noise_sd = noise_level(projector, draw, snr, seed)
+        write_images(partial / "particles.mrcs", projector, draw, noise_sd, seed, progress)
+        (partial / "particles.star").write_text(star_text(draw, box, pixel_size))
+        settings = {"particles": particles, "snr": snr, "seed": seed, "noise_sd": noise_sd}
+        write_truth(partial / "truth", projector, draw, settings)
+        partial.chmod(0o755)
+        if output.is_dir():
+            output.rmdir()  # empty, as checked; not every system renames onto a directory
+        partial.rename(output)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # a folder that this call made
+        raise
+    return output / "particles.star"
+
+
+def draw_particles(particles: int, states: int, seed: int, optional: bool) -> ParticleDraw:
+    """Draw uniform orientations, shifts, CTFs and states; equally many particles of each state, in random order."""
+    random = np.random.default_rng(seed)
+    tilt = np.degrees(np.arccos(random.uniform(-1, 1, particles)))
+    rot, psi = random.uniform(-180, 180, (2, particles))
+    origin = np.clip(random.normal(0, SHIFT_SD, (particles, 2)), -SHIFT_LIMIT, SHIFT_LIMIT)
+    mean_defocus = random.uniform(*DEFOCUS_RANGE, particles)
+    return ParticleDraw(
+        angles=np.stack([rot, tilt, psi], axis=1),
+        origin_px=origin,
+        defocus=np.stack(
+            [mean_defocus + ASTIGMATISM / 2, mean_defocus - ASTIGMATISM / 2, random.uniform(-90, 90, particles)], axis=1
+        ),
+        state=random.permutation(np.arange(particles) % states),
+        present=random.uniform(size=particles) < SUBUNIT_SHARE if optional else np.ones(particles, bool),
+    )
+
+
+def clean_images(projector: BeadProjector, draw: ParticleDraw, indices: npt.NDArray[np.int64]) -> Images:
+    """Images (n, M, M) of some particles without noise: shifted, CTF-filtered projections."""
+    box, pixel_size = projector.box, projector.pixel_size
+    rotations = euler_to_matrix(torch.from_numpy(draw.angles[indices])).numpy()
+    transforms = np.empty((len(indices), box, box // 2 + 1), np.complex64)
+    for row, (index, rotation) in enumerate(zip(indices, rotations, strict=True)):
+        transforms[row] = projector.image_transform(
+            rotation, draw.origin_px[index] * pixel_size, int(draw.state[index]), bool(draw.present[index])
+        )
+    ky, kx = torch.meshgrid(torch.fft.fftfreq(box, pixel_size), torch.fft.rfftfreq(box, pixel_size), indexing="ij")
+    transfer = contrast_transfer(
+        torch.stack([kx.flatten(), ky.flatten()], dim=-1),
+        torch.from_numpy(draw.defocus[indices]).float(),
+        voltage=VOLTAGE,
+        spherical_aberration=SPHERICAL_ABERRATION,
+        amplitude_contrast=AMPLITUDE_CONTRAST,
+    )
+    transforms *= transfer.reshape(transforms.shape).numpy() * projector.image_filter()
+    return np.fft.irfft2(transforms, s=(box, box)).astype(np.float32, copy=False)
+
+
+def noise_level(projector: BeadProjector, draw: ParticleDraw, snr: float, seed: int) -> float:
+    """Standard deviation of the noise for a signal-to-noise ratio, from a random subset of noise-free images."""
+    if math.isinf(snr):
+        return 0.0
+    subset = np.random.default_rng((seed, 1)).permutation(draw.count)[:SNR_SAMPLE]
+    variance = clean_images(projector, draw, np.sort(subset)).var(axis=(1, 2), dtype=np.float64).mean()
+    return math.sqrt(float(variance) / snr)
+
+
+def write_images(
+    path: Path,
+    projector: BeadProjector,
+    draw: ParticleDraw,
+    noise_sd: float,
+    seed: int,
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Write the stack chunk by chunk, on all cores.
+
+    The noise of each image has its own seed, so that the stack does not depend on the number of threads. Without noise the
+    images keep the scale of the map.
+    """
+    import mrcfile
+
+    background = radius_grid(projector.box, 2).numpy() > BACKGROUND_RADIUS * projector.box
+    chunks = np.split(np.arange(draw.count), range(CHUNK, draw.count, CHUNK))
+    shape = (draw.count, projector.box, projector.box)
+    with mrcfile.new_mmap(path, shape=shape, mrc_mode=2) as stack:
+        stack.set_image_stack()
+        stack.voxel_size = projector.pixel_size
+
+        def fill(chunk: npt.NDArray[np.int64]) -> int:
+            images = clean_images(projector, draw, chunk)
+            if noise_sd > 0:
+                for image, index in zip(images, chunk, strict=True):
+                    noise = np.random.default_rng((seed, 2, int(index))).standard_normal(image.shape, dtype=np.float32)
+                    image += np.float32(noise_sd) * noise
+                    image -= image[background].mean()
+                    image /= image[background].std()
+            stack.data[chunk[0] : chunk[-1] + 1] = images
+            return len(chunk)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            done = 0
+            for count in pool.map(fill, chunks):
+                done += count
+                if progress is not None:
+                    progress(done / draw.count)
+        stack.update_header_stats()
+
+
+def star_text(draw: ParticleDraw, box: int, pixel_size: float) -> str:
+    """STAR file in the style of RELION 3.1: an optics table, then one row per image of particles.mrcs."""
+    optics = {
+        "rlnOpticsGroupName": "simulated",
+        "rlnOpticsGroup": "1",
+        "rlnImagePixelSize": f"{pixel_size:.6f}",
+        "rlnImageSize": str(box),
+        "rlnImageDimensionality": "2",
+        "rlnVoltage": f"{VOLTAGE:.6f}",
+        "rlnSphericalAberration": f"{SPHERICAL_ABERRATION:.6f}",
+        "rlnAmplitudeContrast": f"{AMPLITUDE_CONTRAST:.6f}",
+    }
+    columns = ["rlnImageName", "rlnMicrographName", "rlnOpticsGroup", "rlnRandomSubset"]
+    columns += ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst"]
+    columns += ["rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"]
+    numbers = np.concatenate([draw.angles, draw.origin_px * pixel_size, draw.defocus], axis=1)
+    rows = [
+        f"{i + 1:06d}@particles.mrcs simulated.mrc 1 {i % 2 + 1} " + " ".join(f"{value:.6f}" for value in row)
+        for i, row in enumerate(numbers)
+    ]
+    version = "# version 30001"
+    return "\n".join(
+        [version, "", "data_optics", "", *_loop(list(optics)), " ".join(optics.values()), "", ""]
+        + [version, "", "data_particles", "", *_loop(columns), *rows, "", ""]
+    )
+
+
+def write_truth(folder: Path, projector: BeadProjector, draw: ParticleDraw, settings: dict[str, float]) -> None:
+    """Write what is true of a simulated set.
+
+    state_00.mrc ... are the states' maps, the optional part present; labels.npy (N,) the state of each particle;
+    subunit.npy (N,) 1 where the optional part is present; solvent.mrc a soft mask around all states, region.mrc one around
+    all places of the moving part; truth.json the settings and the motion.
+    """
+    specimen, pixel_size = projector.specimen, projector.pixel_size
+    folder.mkdir()
+    whole, moving = np.zeros((2, projector.box, projector.box, projector.box), np.float32)
+    for state in range(specimen.states):
+        volume = projector.volume(state)
+        write_volume(folder / f"state_{state:02d}.mrc", volume, pixel_size)
+        whole = np.maximum(whole, volume)
+        moving = np.maximum(moving, projector.volume(state, part=specimen.moving))
+    write_volume(folder / "solvent.mrc", soft_envelope(whole), pixel_size)
+    write_volume(folder / "region.mrc", soft_envelope(moving), pixel_size)
+    np.save(folder / "labels.npy", draw.state)
+    np.save(folder / "subunit.npy", draw.present.astype(np.int64))
+    record = {
+        "version": __version__,
+        "specimen": specimen.name,
+        "states": specimen.states,
+        "box": projector.box,
+        "pixel_size": pixel_size,
+        **{name: value if math.isfinite(value) else "infinity" for name, value in settings.items()},
+        "b_factor": B_FACTOR,
+        "motion": specimen.motion,
+        "optional_part_share": SUBUNIT_SHARE if specimen.optional.any() else 1.0,
+    }
+    (folder / "truth.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def soft_envelope(volume: Images) -> Images:
+    """Soft mask (M, M, M) of a noise-free map: blurred by 1.5 voxels, cut at 5 % of its maximum, blurred by 3, times 4."""
+
+    def blur(values: torch.Tensor, sigma: float) -> torch.Tensor:
+        return gaussian_filter(values, math.sqrt(2) * math.pi * sigma)
+
+    smooth = blur(torch.from_numpy(volume), 1.5)
+    envelope: Images = (4 * blur((smooth > 0.05 * smooth.max()).float(), 3.0)).clamp(0, 1).numpy()
+    return envelope
+
+
+def _loop(labels: list[str]) -> list[str]:
+    return ["loop_", *(f"_{label} #{number}" for number, label in enumerate(labels, start=1))]
+
+
+def _check_options(output: Path, states: int, particles: int, box: int, pixel_size: float, snr: float, seed: int) -> None:
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output} exists and is not empty: choose another directory for the simulated particles.")
+    if states < 1 or particles < states:
+        raise InputError(f"{particles} particles cannot show {states} states: ask for at least one of each.")
+    if box < 16 or box % 2:
+        raise InputError(f"A box of {box} pixels cannot be simulated: choose an even one of at least 16.")
+    if not (math.isfinite(pixel_size) and pixel_size > 0):
+        raise InputError(f"A pixel size of {pixel_size} cannot be simulated: give a positive number of angstrom per pixel.")
+    if not snr > 0:
+        raise InputError(f"A signal-to-noise ratio of {snr} cannot be simulated: give a positive number, such as 0.1.")
+    if seed < 0:
+        raise InputError(f"A seed of {seed} cannot be used: give 0 or a positive whole number.")
+
+
+def _check_room(specimen: Specimen, box: int, pixel_size: float) -> None:
+    """Refuse a box in which a shifted particle would touch the edge."""
+    needed = 2 * math.ceil(specimen.radius / pixel_size + SHIFT_LIMIT + 1)
+    if needed > box:
+        raise InputError(
+            f"A box of {box} pixels of {pixel_size:g} angstrom is too small for the {specimen.name}, which reaches "
+            f"{specimen.radius:.0f} angstrom from its centre: use at least {needed} pixels, or larger pixels."
+        )
