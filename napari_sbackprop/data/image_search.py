@@ -1,0 +1,134 @@
+"""The search for the images of a particle table, and the check that they fit it.
+
+Image names are relative to the root of the project, not to the STAR file: the folders above the file are tried.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.image_names import ImageNames
+from napari_sbackprop.data.mrc import MrcHeader, read_header
+from napari_sbackprop.data.particle_table import ParticleTable
+from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.errors import InputError
+
+
+def find_images(table: ParticleTable, start: Path, findings: Findings) -> Particles:
+    """Find the stacks, read their headers, and note whatever does not fit the table.
+
+    Parameters
+    ----------
+    table : particles without stack paths.
+    start : folder that image names are relative to, or one below it.
+
+    Returns
+    -------
+    The particles with stack paths, final slice indices, and boxes taken from the stacks where the file has none.
+    A stack that was not found keeps its name as it is written.
+    """
+    names = table.images
+    paths = locate_stacks(names.stacks, start)
+    _report_missing(names, paths, start, findings)
+    headers = _read_headers(paths, findings)
+    _check_slices(names, headers, findings)
+    particles = replace(
+        table.particles,
+        stack_paths=tuple(path or Path(name) for path, name in zip(paths, names.stacks, strict=True)),
+        slice_index=np.maximum(names.slice_index, 0),
+    )
+    return _check_boxes(particles, names, headers, findings)
+
+
+def locate_stacks(names: Sequence[str], start: Path) -> list[Path | None]:
+    """Paths of stacks whose names are relative to `start` or to a folder above it; None where there is no such file."""
+    folders = list(
+        dict.fromkeys(folder for end in (start.absolute(), start.resolve()) for folder in (end, *end.parents))
+    )
+    found: list[Path | None] = []
+    for name in names:
+        folder = next((folder for folder in folders if (folder / name).is_file()), None)
+        if folder is not None:
+            folders.remove(folder)
+            folders.insert(0, folder)  # one project root serves most stacks
+        found.append(None if folder is None else folder / name)
+    return found
+
+
+def _report_missing(names: ImageNames, paths: Sequence[Path | None], start: Path, findings: Findings) -> None:
+    missing = [index for index, path in enumerate(paths) if path is None]
+    if missing:
+        findings.error(
+            f", row {names.first_row(missing[0])} names {names.stacks[missing[0]]}, which is neither in {start} nor in a folder "
+            f"above it ({len(missing)} of {len(paths)} stacks missing): copy or link the images there."
+        )
+
+
+def _read_headers(paths: Sequence[Path | None], findings: Findings) -> list[MrcHeader | None]:
+    """Headers of the stacks; None where one is missing or, with an error, cannot be read."""
+
+    def attempt(path: Path | None) -> MrcHeader | str | None:
+        try:
+            return None if path is None else read_header(path)
+        except InputError as error:
+            return str(error)
+
+    headers: list[MrcHeader | None] = []
+    with ThreadPoolExecutor(max_workers=8) as pool:  # a project has thousands of stacks, often on a slow disk
+        for header in pool.map(attempt, paths):
+            if isinstance(header, str):
+                findings.errors.append(header)
+            headers.append(None if isinstance(header, str) else header)
+    return headers
+
+
+def _check_slices(names: ImageNames, headers: Sequence[MrcHeader | None], findings: Findings) -> None:
+    counts = np.array([0 if header is None else header.shape[0] for header in headers], dtype=np.int64)
+    available = counts[names.stack_index]  # 0: unknown
+    beyond = np.flatnonzero((available > 0) & (names.slice_index >= available))
+    if len(beyond):
+        row = int(beyond[0])
+        findings.error(
+            f", row {row + 1} asks for image {names.slice_index[row] + 1} of {names.stacks[names.stack_index[row]]}, which has "
+            f"{available[row]} ({len(beyond)} such rows): copy the whole stack, or take the one this file was made with."
+        )
+    unnumbered = np.flatnonzero((available > 1) & (names.slice_index < 0))
+    if len(unnumbered):
+        row = int(unnumbered[0])
+        findings.error(
+            f", row {row + 1} names {names.stacks[names.stack_index[row]]} without the number of an image, but the file holds "
+            f"{available[row]}: write it as in 000001@stack.mrcs."
+        )
+
+
+def _check_boxes(
+    particles: Particles, names: ImageNames, headers: Sequence[MrcHeader | None], findings: Findings
+) -> Particles:
+    """Compare boxes with the stacks', and take them from the stacks where the file has none."""
+    for name, header in zip(names.stacks, headers, strict=True):
+        if header is not None and header.shape[1] != header.shape[2]:
+            findings.error(
+                f": {name} has images of {header.shape[2]} x {header.shape[1]} px, but they must be square; extract them again."
+            )
+            return particles
+    sides = np.array([0 if header is None else header.shape[2] for header in headers], dtype=np.int64)
+    side = sides[particles.stack_index]  # 0: unknown
+    groups = []
+    for index, group in enumerate(particles.optics):
+        known = side[(particles.optics_index == index) & (side > 0)]
+        if group.image_size == 0 and len(known):
+            group = replace(group, image_size=int(known[0]))
+        groups.append(group)
+    box = np.array([group.image_size for group in groups], dtype=np.int64)[particles.optics_index]
+    wrong = np.flatnonzero((side > 0) & (side != box))
+    if len(wrong):
+        row = int(wrong[0])
+        findings.error(
+            f", row {row + 1}: {names.stacks[particles.stack_index[row]]} has images of {side[row]} px, but the box of optics group "
+            f"{groups[particles.optics_index[row]].name} is {box[row]} px; take the stack this file was made with, or correct rlnImageSize."
+        )
+    return replace(particles, optics=tuple(groups))

@@ -1,0 +1,244 @@
+"""Optics groups of a particle table, from RELION 3.1's optics table or RELION 3.0's columns.
+
+A value is looked up in the particle's row first, then in its group's row. Rows of one group that differ in such a value
+form groups of their own; numbers in the file are never changed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sbackprop.data.blocks import Columns, readable
+from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.particles import OpticsGroup
+
+_GROUP = "rlnOpticsGroup"
+_PIXEL_LABELS = ("rlnImagePixelSize", "rlnPixelSize")
+_OLD_PIXEL_LABELS = ("rlnDetectorPixelSize", "rlnMagnification")
+_REQUIRED = {
+    "rlnVoltage": "the acceleration voltage in kV",
+    "rlnSphericalAberration": "the spherical aberration in mm",
+}
+_AMPLITUDE_CONTRAST = 0.1
+_IGNORED_NUMBERS = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0}
+_MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+_ZERNIKES = ("rlnOddZernike", "rlnEvenZernike")
+_TOLERANCE = 1e-4  # relative difference of pixel sizes that moves no shell
+
+
+# What this module looks up; other columns need not be split.
+OPTICS_LABELS = (
+    _GROUP,
+    "rlnOpticsGroupName",
+    "rlnImageSize",
+    "rlnAmplitudeContrast",
+    "rlnCtfDataAreCtfPremultiplied",
+    "rlnCtfDataArePhaseFlipped",
+    *_PIXEL_LABELS,
+    *_OLD_PIXEL_LABELS,
+    *_REQUIRED,
+    *_IGNORED_NUMBERS,
+    *_MAGNIFICATION,
+    *_ZERNIKES,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """Values of particle rows, with those of their optics group's row behind them.
+
+    Attributes
+    ----------
+    particles : columns of the particle table.
+    optics : columns of the optics table, or None.
+    optics_row : (N,) int64, each particle's row in the optics table, from 0.
+    """
+
+    particles: Columns
+    optics: Columns | None
+    optics_row: npt.NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """Number of particles N."""
+        return self.particles.block.count
+
+    def numbers(self, label: str) -> npt.NDArray[np.float64] | None:
+        """Values (N,) of a label, or None where neither table has it."""
+        if label in self.particles:
+            return self.particles.numbers(label)
+        if self.optics is not None and label in self.optics:
+            return self.optics.numbers(label)[self.optics_row]
+        return None
+
+
+def match_optics(particles: Columns, optics: Columns | None, findings: Findings) -> Lookup:
+    """Find each particle's row in the optics table; an undefined group is an error."""
+    rows = np.zeros(particles.block.count, dtype=np.int64)
+    if optics is None:
+        return Lookup(particles, None, rows)
+    numbers = optics.numbers(_GROUP)
+    if len(set(numbers.tolist())) < len(numbers):
+        findings.error(f": {optics.block.title} defines an optics group twice; remove one of the rows.")
+        return Lookup(particles, optics, rows)
+    if _GROUP in particles:
+        wanted = particles.numbers(_GROUP)
+        order = np.argsort(numbers)
+        rows = order[np.searchsorted(numbers[order], wanted).clip(max=len(numbers) - 1)]
+        undefined = np.flatnonzero(numbers[rows] != wanted)
+        if len(undefined):
+            findings.error(
+                f", row {undefined[0] + 1}: optics group {wanted[undefined[0]]:g} is not among those of {optics.block.title} "
+                f"({_list_numbers(numbers)}); add it there."
+            )
+    elif len(numbers) == 1:
+        findings.warn(
+            f" has no column {_GROUP} in {particles.block.title}: all particles are taken as the one group."
+        )
+    else:
+        findings.error(
+            f" has {len(numbers)} optics groups, but no column {_GROUP} in {particles.block.title}: add it."
+        )
+    return Lookup(particles, optics, rows)
+
+
+def pixel_sizes(lookup: Lookup) -> npt.NDArray[np.float64] | None:
+    """Å per pixel (N,) of each particle's image, or None where the file does not tell."""
+    for label in _PIXEL_LABELS:
+        if (values := lookup.numbers(label)) is not None:
+            return values
+    detector, magnification = (lookup.numbers(label) for label in _OLD_PIXEL_LABELS)
+    if detector is None or magnification is None:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 1e4 * detector / magnification  # µm on the detector to Å on the specimen
+
+
+def read_optics(
+    lookup: Lookup, pixel_size: npt.NDArray[np.float64], findings: Findings
+) -> tuple[tuple[OpticsGroup, ...], npt.NDArray[np.int32]]:
+    """Optics groups in use, in the order of the file, and each particle's index among them.
+
+    Box sizes are 0 where the file does not tell: take them from the stacks.
+    """
+    columns = _group_values(lookup, pixel_size, findings)
+    code = lookup.optics_row.copy()
+    for values in columns.values():
+        if not (values == values[0]).all():
+            _, inverse = np.unique(values, return_inverse=True)
+            _, code = np.unique(code * (int(inverse.max()) + 1) + inverse, return_inverse=True)
+    _, first, index = np.unique(code, return_index=True, return_inverse=True)
+    order = np.lexsort((first, lookup.optics_row[first]))
+    rank = np.argsort(order)
+    names = _group_names(lookup)
+    groups = tuple(
+        OpticsGroup(
+            name=names[int(lookup.optics_row[row])] if names else f"opticsGroup{number}",
+            pixel_size=float(columns["pixel"][row]),
+            image_size=int(columns["box"][row]),
+            voltage=float(columns["rlnVoltage"][row]),
+            spherical_aberration=float(columns["rlnSphericalAberration"][row]),
+            amplitude_contrast=float(columns["rlnAmplitudeContrast"][row]),
+            ctf_premultiplied=bool(columns["rlnCtfDataAreCtfPremultiplied"][row]),
+            phase_flipped=bool(columns["rlnCtfDataArePhaseFlipped"][row]),
+        )
+        for number, row in enumerate(first[order], 1)
+    )
+    return groups, rank[index].astype(np.int32)
+
+
+def check_groups(groups: tuple[OpticsGroup, ...], findings: Findings) -> None:
+    """Note groups that cannot be trained on: odd box, no pixel size, or boxes and pixel sizes that differ."""
+    for group in groups:
+        if not (np.isfinite(group.pixel_size) and group.pixel_size > 0):
+            findings.error(
+                f": optics group {group.name} has the pixel size {group.pixel_size:g}, but it must be positive; correct it in the file."
+            )
+        if group.image_size % 2:
+            findings.error(
+                f": optics group {group.name} has an odd box of {group.image_size} px, but boxes must be even; "
+                "extract or crop the particles again."
+            )
+    reference = groups[0]
+    for group in groups[1:]:
+        if group.image_size != reference.image_size:
+            difference = f"boxes ({reference.image_size} and {group.image_size} px)"
+        elif abs(group.pixel_size - reference.pixel_size) > _TOLERANCE * reference.pixel_size:
+            difference = f"pixel sizes ({reference.pixel_size:g} and {group.pixel_size:g} Å)"
+        else:
+            continue
+        findings.error(
+            f": optics groups {reference.name} and {group.name} have different {difference}, but one is needed; "
+            "extract them again at one scale, or train on one group."
+        )
+
+
+def warn_ignored_aberrations(lookup: Lookup, findings: Findings) -> None:
+    """Note aberrations in the file that the image model does not apply."""
+    ignored = [label for label, neutral in _IGNORED_NUMBERS.items() if _differs(lookup, label, neutral)]
+    if ignored:
+        findings.warn(
+            f" has beam tilt ({', '.join(ignored)}), which is not applied yet: the finest shells lose signal."
+        )
+    ignored = [label for label in _ZERNIKES if _has_zernikes(lookup, label)]
+    if ignored:
+        findings.warn(
+            f" has aberrations ({', '.join(ignored)}), which are not applied yet: the finest shells lose signal."
+        )
+    if any(_differs(lookup, label, neutral) for label, neutral in _MAGNIFICATION.items()):
+        findings.warn(
+            " has a magnification matrix (rlnMagMat) other than 1, which is not applied yet: edges of the map blur."
+        )
+
+
+def _group_values(
+    lookup: Lookup, pixel_size: npt.NDArray[np.float64], findings: Findings
+) -> dict[str, npt.NDArray[np.float64]]:
+    count = lookup.count
+    box = lookup.numbers("rlnImageSize")
+    columns = {"pixel": pixel_size, "box": np.zeros(count) if box is None else box}
+    for label, meaning in _REQUIRED.items():
+        values = lookup.numbers(label)
+        if values is None:
+            findings.error(f" has no column {label}: add {meaning} to the optics or the particle table.")
+        columns[label] = np.zeros(count) if values is None else values
+    contrast = lookup.numbers("rlnAmplitudeContrast")
+    if contrast is None:
+        findings.warn(f" has no column rlnAmplitudeContrast: {_AMPLITUDE_CONTRAST} is assumed.")
+    columns["rlnAmplitudeContrast"] = np.full(count, _AMPLITUDE_CONTRAST) if contrast is None else contrast
+    for label in ("rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"):
+        flags = lookup.numbers(label)
+        columns[label] = np.zeros(count) if flags is None else flags
+    for label, values in columns.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad) and label != "pixel":  # pixel sizes are judged by group
+            findings.error(
+                f", row {bad[0] + 1}: {label} is {values[bad[0]]}, but must be a finite number; correct it."
+            )
+            columns[label] = np.nan_to_num(values)
+    return columns
+
+
+def _group_names(lookup: Lookup) -> list[str]:
+    if lookup.optics is None:
+        return []
+    label = "rlnOpticsGroupName" if "rlnOpticsGroupName" in lookup.optics else _GROUP
+    return [readable(name) for name in lookup.optics.texts[label].tolist()]
+
+
+def _differs(lookup: Lookup, label: str, neutral: float) -> bool:
+    values = lookup.numbers(label)
+    return values is not None and bool((np.abs(values - neutral) > 1e-9).any())
+
+
+def _has_zernikes(lookup: Lookup, label: str) -> bool:
+    for columns in (lookup.particles, lookup.optics):
+        if columns is not None and label in columns:
+            texts = set(columns.texts[label].tolist())
+            return any(float(number or 0) for text in texts for number in text.strip(b"[]").split(b","))
+    return False
+
+
+def _list_numbers(numbers: npt.NDArray[np.float64]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)

@@ -1,0 +1,173 @@
+"""The particle table of a STAR file as Particles, checked row by row; the images are looked for afterwards."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sbackprop.data.blocks import Columns, read_star
+from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.image_names import ImageNames, parse_image_names
+from napari_sbackprop.data.optics import (
+    OPTICS_LABELS,
+    Lookup,
+    match_optics,
+    pixel_sizes,
+    read_optics,
+    warn_ignored_aberrations,
+)
+from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.star_kind import optics_block, particle_block
+
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_SHIFTS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
+_SHIFTS_PX = ("rlnOriginX", "rlnOriginY")
+_DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+_CTF_DEFAULTS = {"rlnPhaseShift": 0.0, "rlnCtfBfactor": 0.0, "rlnCtfScalefactor": 1.0}
+_HALF_SET = "rlnRandomSubset"
+_IMAGE = "rlnImageName"
+_LABELS = (
+    _IMAGE,
+    _HALF_SET,
+    *_ANGLES,
+    *_SHIFTS_ANGSTROM,
+    *_SHIFTS_PX,
+    *_DEFOCUS,
+    *_CTF_DEFAULTS,
+    *OPTICS_LABELS,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleTable:
+    """A particle table as it was understood.
+
+    Attributes
+    ----------
+    particles : without stack paths; a box of 0 stands where the file does not tell.
+    images : addresses of the images, as they are written.
+    shift_unit : "Å", "px" or "none", as the file has the shifts.
+    """
+
+    particles: Particles
+    images: ImageNames
+    shift_unit: str
+
+
+def read_particle_table(path: Path, findings: Findings) -> ParticleTable:
+    """Read what a STAR file says about its particles, and note what is wrong.
+
+    Raises
+    ------
+    InputError
+        Nothing can be made of the file: it holds no particles, or a row cannot be split into numbers.
+    """
+    from torch import from_numpy
+
+    from napari_sbackprop.imaging.poses import euler_to_matrix
+
+    text = read_star(path)
+    columns = particle_block(text).columns(_LABELS)
+    optics = optics_block(text)
+    lookup = match_optics(columns, None if optics is None else optics.columns(OPTICS_LABELS), findings)
+    pixel_size = _read_pixel_sizes(lookup, findings)
+    groups, optics_index = read_optics(lookup, pixel_size, findings)
+    warn_ignored_aberrations(lookup, findings)
+    shift, shift_unit = _read_shifts(columns, pixel_size, findings)
+    angles = _read_required(
+        columns, _ANGLES, "take the particles of a 3D refinement, which have poses", findings
+    )
+    defocus = _read_required(
+        columns, _DEFOCUS, "estimate the CTF first, or join its table to this one", findings
+    )
+    phase_shift, b_factor, scale = (_read_optional(lookup, label, findings) for label in _CTF_DEFAULTS)
+    images = parse_image_names(columns.texts[_IMAGE], findings)
+    particles = Particles(
+        rotation=euler_to_matrix(from_numpy(angles)).numpy().astype(np.float32),
+        shift=shift.astype(np.float32),
+        defocus=defocus.astype(np.float32),
+        phase_shift=phase_shift.astype(np.float32),
+        b_factor=b_factor.astype(np.float32),
+        scale=scale.astype(np.float32),
+        optics_index=optics_index,
+        optics=groups,
+        half_set=_read_half_sets(columns, findings),
+        stack_paths=(),
+        stack_index=images.stack_index,
+        slice_index=images.slice_index,
+        source=path,
+    )
+    return ParticleTable(particles, images, shift_unit)
+
+
+def _read_pixel_sizes(lookup: Lookup, findings: Findings) -> npt.NDArray[np.float64]:
+    values = pixel_sizes(lookup)
+    if values is None:
+        findings.error(
+            " gives no pixel size: add rlnImagePixelSize, or rlnDetectorPixelSize with rlnMagnification."
+        )
+        return np.ones(lookup.count)
+    return values
+
+
+def _read_required(
+    columns: Columns, labels: tuple[str, ...], remedy: str, findings: Findings
+) -> npt.NDArray[np.float64]:
+    if missing := [label for label in labels if label not in columns]:
+        findings.error(f" has no column {', '.join(missing)}: {remedy}.")
+    values = [_finite(columns, label, findings) if label in columns else _zeros(columns) for label in labels]
+    return np.stack(values, axis=-1)  # (N, labels)
+
+
+def _read_optional(lookup: Lookup, label: str, findings: Findings) -> npt.NDArray[np.float64]:
+    """A CTF value of each particle: its own, its group's, or the neutral one."""
+    values = lookup.numbers(label)
+    if values is None:
+        return np.full(lookup.count, _CTF_DEFAULTS[label])
+    _refuse_not_finite(values, label, findings)
+    return values
+
+
+def _read_shifts(
+    columns: Columns, pixel_size: npt.NDArray[np.float64], findings: Findings
+) -> tuple[npt.NDArray[np.float64], str]:
+    """Shifts (N, 2) in Å. The unit follows from the columns' names, never from RELION's version."""
+    for labels, factor, unit in ((_SHIFTS_ANGSTROM, 1.0, "Å"), (_SHIFTS_PX, pixel_size[:, None], "px")):
+        if any(label in columns for label in labels):
+            return _read_required(
+                columns, labels, "add it, with zeros where the axis is not shifted", findings
+            ) * factor, unit
+    findings.warn(f" has no shifts ({_SHIFTS_ANGSTROM[0]} or {_SHIFTS_PX[0]}): zero is assumed.")
+    return np.zeros((columns.block.count, 2)), "none"
+
+
+def _read_half_sets(columns: Columns, findings: Findings) -> npt.NDArray[np.int8]:
+    if _HALF_SET not in columns:
+        return np.zeros(columns.block.count, dtype=np.int8)
+    values = columns.numbers(_HALF_SET)
+    known = (values == 1) | (values == 2)
+    if not known.all():
+        findings.warn(
+            f" has {int((~known).sum())} rows whose {_HALF_SET} is neither 1 nor 2: their half set is unknown."
+        )
+    return np.where(known, values, 0).astype(np.int8)
+
+
+def _finite(columns: Columns, label: str, findings: Findings) -> npt.NDArray[np.float64]:
+    values = columns.numbers(label)
+    _refuse_not_finite(values, label, findings)
+    return values
+
+
+def _refuse_not_finite(values: npt.NDArray[np.float64], label: str, findings: Findings) -> None:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        findings.error(
+            f", row {bad[0] + 1}: {label} is {values[bad[0]]}, but must be a finite number; "
+            f"correct or remove the row ({len(bad)} such rows)."
+        )
+
+
+def _zeros(columns: Columns) -> npt.NDArray[np.float64]:
+    return np.zeros(columns.block.count)
