@@ -5,9 +5,6 @@ from pathlib import Path
 import pytest
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "oracle: compares with another program, where it is installed")
-
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

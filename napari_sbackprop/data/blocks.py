@@ -1,7 +1,7 @@
 """The blocks of a STAR file, line by line: which lines are the rows of which table.
 
-Reading values and writing a subset use the same definition of a row, so row i is particle i in both. Comments, blank
-lines, quoted values, unnumbered labels, Windows line ends and any order of the blocks are understood.
+Reading values and writing a subset share one definition of a row, so row i is particle i in both. Comments,
+blank lines, quoted values, unnumbered labels, Windows line ends and any order of blocks are understood.
 """
 
 import re
@@ -32,7 +32,7 @@ class Block:
     labels : column names without the leading underscore.
     rows : lines of the rows, as they stand in the file.
     line_numbers : (rows,) int64, number of each row's line in the file, from 0.
-    is_loop : false for pairs; `rows` then holds one line put together from the values, and `line_numbers` nothing.
+    is_loop : false for pairs; `rows` then holds one line put together from the values, without a number.
     """
 
     path: Path
@@ -70,8 +70,8 @@ class Block:
             for number, values in enumerate(rows, start + 1):
                 if len(values) != len(self.labels):
                     raise InputError(
-                        f"{self.path}, row {number} of {self.title} has {len(values)} values for {len(self.labels)} columns: "
-                        "repair or remove the row."
+                        f"{self.path}, row {number} of {self.title} has {len(values)} values for "
+                        f"{len(self.labels)} columns: repair or remove the row."
                     )
             for label, column in wanted.items():
                 chunks[label].append(np.array([values[column] for values in rows], dtype=np.bytes_))
@@ -102,8 +102,8 @@ class Columns:
         except ValueError as error:
             number = next(i for i, text in enumerate(texts.tolist(), 1) if not _is_number(text))
             raise InputError(
-                f"{self.block.path}, row {number} of {self.block.title}: {label} is {readable(texts[number - 1])!r}, but must be "
-                "a number; repair or remove the row."
+                f"{self.block.path}, row {number} of {self.block.title}: {label} is "
+                f"{readable(texts[number - 1])!r}, but must be a number; repair or remove the row."
             ) from error
 
 

@@ -28,6 +28,10 @@ class ImageNames:
         """Row, from 1, that names a stack first."""
         return int(np.argmax(self.stack_index == stack)) + 1
 
+    def stack_of(self, row: int) -> str:
+        """Name of the stack of a row, from 0."""
+        return self.stacks[int(self.stack_index[row])]
+
     def count_repetitions(self) -> int:
         """Rows whose image an earlier row names already, as symmetry expansion makes them."""
         addresses = (
@@ -51,7 +55,7 @@ def parse_image_names(names: npt.NDArray[np.bytes_], findings: Findings) -> Imag
                 bad_row = row
     if bad_row >= 0:
         findings.error(
-            f", row {bad_row + 1}: rlnImageName is {readable(names[bad_row])!r}, but images count from 1, as in 000001@stack.mrcs; "
-            "correct the row."
+            f", row {bad_row + 1}: rlnImageName is {readable(names[bad_row])!r}, but images count from 1, "
+            "as in 000001@stack.mrcs; correct the row."
         )
     return ImageNames(tuple(readable(name) for name in stacks), stack_index, slice_index)

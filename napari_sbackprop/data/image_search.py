@@ -1,6 +1,7 @@
 """The search for the images of a particle table, and the check that they fit it.
 
-Image names are relative to the root of the project, not to the STAR file: the folders above the file are tried.
+Image names are relative to the root of the project, not to the STAR file:
+the folders above the file are tried.
 """
 
 from collections.abc import Sequence
@@ -28,8 +29,8 @@ def find_images(table: ParticleTable, start: Path, findings: Findings) -> Partic
 
     Returns
     -------
-    The particles with stack paths, final slice indices, and boxes taken from the stacks where the file has none.
-    A stack that was not found keeps its name as it is written.
+    The particles with stack paths, final slice indices, and boxes taken from the stacks where the file has
+    none. A stack that was not found keeps its name as it is written.
     """
     names = table.images
     paths = locate_stacks(names.stacks, start)
@@ -45,13 +46,12 @@ def find_images(table: ParticleTable, start: Path, findings: Findings) -> Partic
 
 
 def locate_stacks(names: Sequence[str], start: Path) -> list[Path | None]:
-    """Paths of stacks whose names are relative to `start` or to a folder above it; None where there is no such file."""
-    folders = list(
-        dict.fromkeys(folder for end in (start.absolute(), start.resolve()) for folder in (end, *end.parents))
-    )
+    """Find stacks whose names are relative to `start` or a folder above it; None where there is no file."""
+    ends = (start.absolute(), start.resolve())
+    folders = list(dict.fromkeys(folder for end in ends for folder in (end, *end.parents)))
     found: list[Path | None] = []
     for name in names:
-        folder = next((folder for folder in folders if (folder / name).is_file()), None)
+        folder = next((folder for folder in folders if _is_file(folder / name)), None)
         if folder is not None:
             folders.remove(folder)
             folders.insert(0, folder)  # one project root serves most stacks
@@ -59,12 +59,19 @@ def locate_stacks(names: Sequence[str], start: Path) -> list[Path | None]:
     return found
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no permission, or a name that no file can have
+        return False
+
+
 def _report_missing(names: ImageNames, paths: Sequence[Path | None], start: Path, findings: Findings) -> None:
     missing = [index for index, path in enumerate(paths) if path is None]
     if missing:
         findings.error(
-            f", row {names.first_row(missing[0])} names {names.stacks[missing[0]]}, which is neither in {start} nor in a folder "
-            f"above it ({len(missing)} of {len(paths)} stacks missing): copy or link the images there."
+            f", row {names.first_row(missing[0])} names {names.stacks[missing[0]]}, which is neither in "
+            f"{start} nor in a folder above ({len(missing)} of {len(paths)} stacks missing): copy it there."
         )
 
 
@@ -93,15 +100,16 @@ def _check_slices(names: ImageNames, headers: Sequence[MrcHeader | None], findin
     if len(beyond):
         row = int(beyond[0])
         findings.error(
-            f", row {row + 1} asks for image {names.slice_index[row] + 1} of {names.stacks[names.stack_index[row]]}, which has "
-            f"{available[row]} ({len(beyond)} such rows): copy the whole stack, or take the one this file was made with."
+            f", row {row + 1} asks for image {names.slice_index[row] + 1} of {names.stack_of(row)}, "
+            f"which has {available[row]} ({len(beyond)} such rows): copy the whole stack, "
+            "or the one this file was made with."
         )
     unnumbered = np.flatnonzero((available > 1) & (names.slice_index < 0))
     if len(unnumbered):
         row = int(unnumbered[0])
         findings.error(
-            f", row {row + 1} names {names.stacks[names.stack_index[row]]} without the number of an image, but the file holds "
-            f"{available[row]}: write it as in 000001@stack.mrcs."
+            f", row {row + 1} names {names.stack_of(row)} without the number of an image, "
+            f"but the file holds {available[row]}: write it as in 000001@stack.mrcs."
         )
 
 
@@ -112,7 +120,8 @@ def _check_boxes(
     for name, header in zip(names.stacks, headers, strict=True):
         if header is not None and header.shape[1] != header.shape[2]:
             findings.error(
-                f": {name} has images of {header.shape[2]} x {header.shape[1]} px, but they must be square; extract them again."
+                f": {name} has images of {header.shape[2]} x {header.shape[1]} px, but they must be square; "
+                "extract them again."
             )
             return particles
     sides = np.array([0 if header is None else header.shape[2] for header in headers], dtype=np.int64)
@@ -128,7 +137,8 @@ def _check_boxes(
     if len(wrong):
         row = int(wrong[0])
         findings.error(
-            f", row {row + 1}: {names.stacks[particles.stack_index[row]]} has images of {side[row]} px, but the box of optics group "
-            f"{groups[particles.optics_index[row]].name} is {box[row]} px; take the stack this file was made with, or correct rlnImageSize."
+            f", row {row + 1}: {names.stack_of(row)} has images of {side[row]} px, but optics group "
+            f"{groups[particles.optics_index[row]].name} has a box of {box[row]} px; take the stack this "
+            "file was made with, or correct rlnImageSize."
         )
     return replace(particles, optics=tuple(groups))

@@ -27,27 +27,27 @@ def read_images(particles: Particles, indices: npt.NDArray[np.integer]) -> npt.N
     InputError
         A stack cannot be read, or an image holds values that are not finite.
     """
-    indices = np.asarray(indices, dtype=np.int64)
-    images = np.empty((len(indices), particles.box, particles.box), dtype=np.float32)
-    order = np.lexsort((particles.slice_index[indices], particles.stack_index[indices]))
-    stacks = particles.stack_index[indices][order]
+    rows = indices.astype(np.int64)
+    images = np.empty((len(rows), particles.box, particles.box), dtype=np.float32)
+    order = np.lexsort((particles.slice_index[rows], particles.stack_index[rows]))
+    stacks = particles.stack_index[rows][order]
     starts = np.flatnonzero(np.diff(stacks, prepend=-1))
     for positions in np.split(order, starts[1:]):
         if len(positions):
-            path = particles.stack_paths[particles.stack_index[indices[positions[0]]]]
-            images[positions] = open_stack(path)[particles.slice_index[indices[positions]]]
-    _refuse_not_finite(particles, indices, images)
+            path = particles.stack_paths[particles.stack_index[rows[positions[0]]]]
+            images[positions] = open_stack(path)[particles.slice_index[rows[positions]]]
+    _refuse_not_finite(particles, rows, images)
     return images
 
 
 def _refuse_not_finite(
-    particles: Particles, indices: npt.NDArray[np.int64], images: npt.NDArray[np.float32]
+    particles: Particles, rows: npt.NDArray[np.int64], images: npt.NDArray[np.float32]
 ) -> None:
     finite = np.isfinite(images).all(axis=(1, 2))
     if not finite.all():
-        row = int(indices[np.flatnonzero(~finite)[0]])
+        row = int(rows[np.flatnonzero(~finite)[0]])
         path = particles.stack_paths[particles.stack_index[row]]
         raise InputError(
-            f"{path}: image {particles.slice_index[row] + 1} (row {row + 1} of {particles.source}) holds values that are not "
-            "finite; remove the row or extract the image again."
+            f"{path}: image {particles.slice_index[row] + 1} (row {row + 1} of {particles.source}) holds "
+            "values that are not finite; remove the row or extract the image again."
         )

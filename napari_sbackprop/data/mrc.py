@@ -1,7 +1,8 @@
 """MRC files: stacks of images, memory-mapped, and maps.
 
-Real headers lack the MAP id, carry voxel size 0 or 1, or call a stack a volume, so they are read permissively and
-only what decides the shape is checked, against the length of the file. Arrays are [z, y, x], x fastest, no flip.
+Real headers lack the MAP id, carry voxel size 0 or 1, or call a stack a volume, so they are read
+permissively: only what decides the shape is checked, against the length of the file.
+Arrays are [z, y, x], x fastest, no flip.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class MrcHeader:
     shape : (sections, rows, columns), the file's z, y, x.
     dtype : type of the stored values, with byte order.
     offset : bytes before the values.
-    pixel_size : Å, along x; 0 where the header says nothing. Real files are often wrong: prefer a STAR file's.
+    pixel_size : Å, along x; 0 where the header says nothing. Often wrong: prefer a STAR file's.
     is_volume : the header calls the file a volume (ISPG 1 or above), which stacks do as well.
     has_map_id : the file carries the MAP id.
     """
@@ -66,7 +67,8 @@ def read_header(path: Path) -> MrcHeader:
     columns, rows, sections, mode = (int(word) for word in words[:4])
     if mode not in _MODES:
         raise InputError(
-            f"{path} stores values of MRC mode {mode}, but modes 0, 1, 2, 6 and 12 are read: convert it to mode 2."
+            f"{path} has values of MRC mode {mode}, but only modes 0, 1, 2, 6 and 12 are read: "
+            "convert it to mode 2."
         )
     intervals, length = int(words[7]), float(np.frombuffer(raw, dtype=f"{order}f4")[10])
     pixel_size = length / intervals if intervals > 0 and np.isfinite(length) and length > 0 else 0.0
@@ -124,7 +126,7 @@ def read_volume(path: Path) -> tuple[npt.NDArray[np.float32], float]:
 
 
 def write_volume(path: Path, volume: npt.NDArray[Any], pixel_size: float, overwrite: bool = False) -> None:
-    """Write a map (M, M, M) [z, y, x] as float32, with its voxel size in Å; voxel (0, 0, 0) is at the origin."""
+    """Write a map (M, M, M) [z, y, x] as float32, with its voxel size in Å, voxel (0, 0, 0) at the origin."""
     _write(path, volume, pixel_size, is_volume=True, overwrite=overwrite)
 
 

@@ -1,7 +1,7 @@
 """Optics groups of a particle table, from RELION 3.1's optics table or RELION 3.0's columns.
 
-A value is looked up in the particle's row first, then in its group's row. Rows of one group that differ in such a value
-form groups of their own; numbers in the file are never changed.
+A value is looked up in the particle's row first, then in its group's row. Rows of one group that differ in
+such a value form groups of their own; numbers in the file are never changed.
 """
 
 from dataclasses import dataclass
@@ -89,8 +89,8 @@ def match_optics(particles: Columns, optics: Columns | None, findings: Findings)
         undefined = np.flatnonzero(numbers[rows] != wanted)
         if len(undefined):
             findings.error(
-                f", row {undefined[0] + 1}: optics group {wanted[undefined[0]]:g} is not among those of {optics.block.title} "
-                f"({_list_numbers(numbers)}); add it there."
+                f", row {undefined[0] + 1}: optics group {wanted[undefined[0]]:g} is not among those of "
+                f"{optics.block.title} ({_list_numbers(numbers)}); add it there."
             )
     elif len(numbers) == 1:
         findings.warn(
@@ -153,11 +153,12 @@ def check_groups(groups: tuple[OpticsGroup, ...], findings: Findings) -> None:
     for group in groups:
         if not (np.isfinite(group.pixel_size) and group.pixel_size > 0):
             findings.error(
-                f": optics group {group.name} has the pixel size {group.pixel_size:g}, but it must be positive; correct it in the file."
+                f": optics group {group.name} has the pixel size {group.pixel_size:g}, but it must be "
+                "positive; correct it in the file."
             )
         if group.image_size % 2:
             findings.error(
-                f": optics group {group.name} has an odd box of {group.image_size} px, but boxes must be even; "
+                f": optics group {group.name} has an odd box of {group.image_size} px, but it must be even; "
                 "extract or crop the particles again."
             )
     reference = groups[0]
@@ -169,7 +170,7 @@ def check_groups(groups: tuple[OpticsGroup, ...], findings: Findings) -> None:
         else:
             continue
         findings.error(
-            f": optics groups {reference.name} and {group.name} have different {difference}, but one is needed; "
+            f": optics groups {reference.name} and {group.name} have different {difference}; "
             "extract them again at one scale, or train on one group."
         )
 
@@ -179,16 +180,16 @@ def warn_ignored_aberrations(lookup: Lookup, findings: Findings) -> None:
     ignored = [label for label, neutral in _IGNORED_NUMBERS.items() if _differs(lookup, label, neutral)]
     if ignored:
         findings.warn(
-            f" has beam tilt ({', '.join(ignored)}), which is not applied yet: the finest shells lose signal."
+            f" has beam tilt ({', '.join(ignored)}), not applied yet: the finest shells lose signal."
         )
     ignored = [label for label in _ZERNIKES if _has_zernikes(lookup, label)]
     if ignored:
         findings.warn(
-            f" has aberrations ({', '.join(ignored)}), which are not applied yet: the finest shells lose signal."
+            f" has aberrations ({', '.join(ignored)}), not applied yet: the finest shells lose signal."
         )
     if any(_differs(lookup, label, neutral) for label, neutral in _MAGNIFICATION.items()):
         findings.warn(
-            " has a magnification matrix (rlnMagMat) other than 1, which is not applied yet: edges of the map blur."
+            " has a magnification matrix (rlnMagMat) other than 1, not applied yet: edges of the map blur."
         )
 
 

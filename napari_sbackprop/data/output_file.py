@@ -10,7 +10,7 @@ from napari_sbackprop.errors import InputError
 
 @contextmanager
 def new_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary name beside `path`; it becomes `path` when the block succeeds, and disappears otherwise.
+    """Give a temporary name beside `path`; it becomes `path` when the block succeeds, else it disappears.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The particle table of a STAR file as Particles, checked row by row; the images are looked for afterwards."""
+"""The particle table of a STAR file as Particles, checked row by row, before any image is looked for."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ def read_particle_table(path: Path, findings: Findings) -> ParticleTable:
     text = read_star(path)
     columns = particle_block(text).columns(_LABELS)
     optics = optics_block(text)
-    lookup = match_optics(columns, None if optics is None else optics.columns(OPTICS_LABELS), findings)
+    lookup = match_optics(columns, None if optics is None else optics.columns(_LABELS), findings)
     pixel_size = _read_pixel_sizes(lookup, findings)
     groups, optics_index = read_optics(lookup, pixel_size, findings)
     warn_ignored_aberrations(lookup, findings)
@@ -121,7 +121,7 @@ def _read_required(
 
 
 def _read_optional(lookup: Lookup, label: str, findings: Findings) -> npt.NDArray[np.float64]:
-    """A CTF value of each particle: its own, its group's, or the neutral one."""
+    """Read a CTF value of each particle: its own, its group's, or the neutral one."""
     values = lookup.numbers(label)
     if values is None:
         return np.full(lookup.count, _CTF_DEFAULTS[label])
@@ -149,7 +149,7 @@ def _read_half_sets(columns: Columns, findings: Findings) -> npt.NDArray[np.int8
     known = (values == 1) | (values == 2)
     if not known.all():
         findings.warn(
-            f" has {int((~known).sum())} rows whose {_HALF_SET} is neither 1 nor 2: their half set is unknown."
+            f" has {np.count_nonzero(~known)} rows where {_HALF_SET} is neither 1 nor 2: half unknown."
         )
     return np.where(known, values, 0).astype(np.int8)
 

@@ -65,7 +65,7 @@ def read_columns(path: Path, labels: Iterable[str] | None = None) -> dict[str, n
 
 
 def _best_type(texts: npt.NDArray[np.bytes_]) -> npt.NDArray[np.generic]:
-    if not (np.strings.find(texts, b"_") >= 0).any():  # Python reads 2018_10 as a number
+    if not (np.char.find(texts, b"_") >= 0).any():  # Python reads 2018_10 as a number
         for dtype in (np.int64, np.float64):
             try:
                 return texts.astype(dtype)

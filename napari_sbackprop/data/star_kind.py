@@ -17,14 +17,14 @@ _ADVICE = "give the particles of a 3D refinement, such as run_data.star"
 
 
 def star_kind(text: StarText) -> tuple[str, str]:
-    """Kind of a STAR file, in one word, and a sentence that says why it is not a particle file (empty where it is)."""
+    """Tell a STAR file's kind, in one word, and why it is not a particle file (an empty text where it is)."""
     names = {block.name for block in text.blocks}
     for name, (kind, statement) in _NAMED_KINDS.items():
         if name in names:
             return kind, f"{text.path} {statement}, not a particle file: {_data_file_advice(text)}."
     if _is_tomography(text):
         return "tomography", (
-            f"{text.path} lists subtomograms or tilt series, but single-particle images are needed: {_ADVICE}."
+            f"{text.path} lists subtomograms or tilt series, not single-particle images: {_ADVICE}."
         )
     if _image_tables(text):
         return "particles", ""
@@ -41,7 +41,7 @@ def star_kind(text: StarText) -> tuple[str, str]:
 
 
 def particle_block(text: StarText) -> Block:
-    """The table of particles.
+    """Find the table of particles.
 
     Raises
     ------
@@ -67,10 +67,10 @@ def particle_block(text: StarText) -> Block:
 
 
 def optics_block(text: StarText) -> Block | None:
-    """The table of optics groups, whatever its name; None in files as RELION 3.0 writes them."""
+    """Find the table of optics groups, whatever its name; None in files as RELION 3.0 writes them."""
     tables = text.find(lambda block: "rlnOpticsGroup" in block and "rlnImageName" not in block)
     named = [block for block in tables if block.name == "optics"]
-    return (named or tables or [None])[0]
+    return next(iter(named or tables), None)
 
 
 def _image_tables(text: StarText) -> list[Block]:

@@ -14,7 +14,7 @@ from napari_sbackprop.errors import InputError
 def write_subset(source: Path, indices: npt.NDArray[np.integer], output: Path) -> None:
     """Write chosen particles: every block, comment, column and line end stays as it is, byte for byte.
 
-    Image names stay relative to the project's root. Optics groups keep their numbers, even those no longer in use.
+    Image names stay relative to the project's root. Optics groups keep their numbers, used or not.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ def write_subset(source: Path, indices: npt.NDArray[np.integer], output: Path) -
     if indices[0] < 0 or indices[-1] >= block.count:
         wrong = indices[0] if indices[0] < 0 else indices[-1]
         raise InputError(
-            f"{source} has {block.count} particles, but index {wrong} (from 0) was chosen: select on this file."
+            f"{source} has {block.count} particles, but index {wrong} (from 0) was chosen: "
+            "choose from this file."
         )
     dropped = np.zeros(len(text.lines), dtype=bool)
     dropped[block.line_numbers] = True
