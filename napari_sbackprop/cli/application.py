@@ -1,0 +1,68 @@
+"""The application: every command in the order of a project, and what holds for all of them."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from napari_sbackprop import __version__
+from napari_sbackprop.cli import analysis, demo, installation, particles, training, volumes
+from napari_sbackprop.cli.console import examples, log_to_stderr
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.training.progress import TrainingError
+
+
+class SentenceGroup(TyperGroup):
+    """Turns what the user can mend into one sentence and exit code 1; a bug keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (InputError, TrainingError) as error:
+            print(f"Error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+
+
+application = typer.Typer(
+    cls=SentenceGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for part in (demo, particles, training, volumes, analysis, installation):
+    application.add_typer(part.commands)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@application.callback(
+    epilog=examples(
+        "napari-sbackprop simulate toy",
+        "napari-sbackprop check toy/particles.star",
+        "napari-sbackprop train toy/particles.star run",
+        "napari-sbackprop explore run",
+    )
+)
+def overview(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Find the conformations in cryo-EM particles whose poses are known.
+
+    Train on a RELION STAR file, look at the particles' latent space, decode any point of it to a map, and write the
+    particles of a state to a STAR file again. "COMMAND --help" explains a command, with examples.
+    """
+    log_to_stderr()
+
+
+def main() -> None:
+    """Entry point of `napari-sbackprop`."""
+    application(prog_name="napari-sbackprop")

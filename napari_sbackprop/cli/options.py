@@ -1,0 +1,41 @@
+"""Options that several commands share, and the flags of training, which are the fields of Config."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_sbackprop.config import Config
+
+Star = Annotated[Path, typer.Argument(help="RELION STAR file of particles with poses and CTF parameters")]
+Run = Annotated[Path, typer.Argument(help="run directory that train made")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
+Epoch = Annotated[int | None, typer.Option(help="epoch to use; by default the newest", show_default=False)]
+
+
+def with_config_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one flag per field of Config; it receives their values as its `**options`."""
+    signature = inspect.signature(command)
+    own = [item for item in signature.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
+    flags = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=Annotated[field.type, typer.Option(help=field.metadata["help"])],
+        )
+        for field in fields(Config)
+    ]
+    vars(command)["__signature__"] = signature.replace(parameters=own + flags)
+    return command
+
+
+def chosen(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that stand on the command line, rather than being defaults."""
+    sources = {name: context.get_parameter_source(name) for name in options}
+    return {
+        name: value for name, value in options.items() if getattr(sources[name], "name", "") == "COMMANDLINE"
+    }

@@ -1,0 +1,73 @@
+"""Commands about particles before training: simulate, check."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_sbackprop.cli.console import examples, fraction_bar, show
+from napari_sbackprop.cli.options import Json
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop simulate toy",
+        "napari-sbackprop simulate hard --particles 20000 --box 96 --pixel-size 3 --snr 0.05",
+        "napari-sbackprop simulate spike --models 6vxx.pdb.gz 6vyb.pdb.gz --states 10",
+    )
+)
+def simulate(
+    output: Annotated[Path, typer.Argument(help="new folder for particles.star, particles.mrcs and truth/")],
+    states: Annotated[int, typer.Option(help="conformational states along the motion")] = 10,
+    particles: Annotated[int, typer.Option(help="number of images")] = 2000,
+    box: Annotated[int, typer.Option(help="side of an image in pixels, even")] = 64,
+    pixel_size: Annotated[float, typer.Option(help="angstrom per pixel")] = 4.0,
+    snr: Annotated[float, typer.Option(help="signal-to-noise ratio of the images; inf for none")] = 0.1,
+    seed: Annotated[int, typer.Option(help="seed of poses, shifts, CTFs, states and noise")] = 0,
+    models: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            help="first and last state (PDB or mmCIF) instead of the built-in complex", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make particles of a moving complex, with the truth beside them.
+
+    Poses, shifts, CTFs and noise are random but known; truth/ holds the map of every state and the state of every
+    particle, which the command "evaluate" compares a run with.
+    """
+    from napari_sbackprop.data.simulation import simulate as simulate_particles
+
+    with fraction_bar("simulating") as progress:
+        star = simulate_particles(output, states, particles, box, pixel_size, snr, seed, models, progress)
+    show({"star": star, "particles": particles, "states": states, "truth": output / "truth"}, as_json)
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop check particles.star",
+        "napari-sbackprop check --json particles.star | jq .errors",
+        "napari-sbackprop check particles.star && napari-sbackprop train particles.star run",
+    )
+)
+def check(
+    path: Annotated[Path, typer.Argument(help="STAR file; also a stack, map, model, .cs or pickle")],
+    as_json: Json = False,
+) -> None:
+    """Say what a file is, and what is wrong with it.
+
+    Lists particles, box, pixel size, optics groups and memory, then every problem. The exit code is 1 where a
+    problem prevents training.
+    """
+    from napari_sbackprop.data.check import check as check_file
+
+    report = check_file(path)
+    if as_json:
+        show({"path": path, **vars(report)}, as_json)
+    else:
+        print(report)
+    if report.errors:
+        raise typer.Exit(1)

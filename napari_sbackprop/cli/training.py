@@ -1,0 +1,103 @@
+"""Commands that run the model over particles: train, encode."""
+
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any
+
+import typer
+
+from napari_sbackprop.cli.console import examples, follow, show, stop_on_signal
+from napari_sbackprop.cli.options import Json, Run, Star, chosen, with_config_flags
+from napari_sbackprop.config import Config
+from napari_sbackprop.errors import InputError
+
+commands = typer.Typer()
+
+STOPPED = 130
+"""Exit code of a training that was asked to stop, the shell's code for Ctrl-C."""
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop train particles.star run",
+        "napari-sbackprop train particles.star run --resolution 8 --mask-diameter 180 --device cuda",
+        "napari-sbackprop train particles.star run --resume --epochs 20",
+    )
+)
+@with_config_flags
+def train(
+    context: typer.Context,
+    star: Star,
+    run: Annotated[Path, typer.Argument(help="run directory: a new one, or with --resume an existing one")],
+    resume: Annotated[bool, typer.Option("--resume", help="go on with a run from its last epoch")] = False,
+    as_json: Json = False,
+    **options: Any,
+) -> None:
+    """Learn the conformations of particles.
+
+    Every finished epoch is complete in itself, so the run can be explored meanwhile, here or on another machine.
+    Ctrl-C stops after the step and keeps the last epoch; --resume goes on from there, with the options of the run.
+    """
+    from napari_sbackprop.run_directory import RunDirectory
+    from napari_sbackprop.training.trainer import train as train_run
+
+    config = _resumed(RunDirectory(run).config, chosen(context, options)) if resume else Config(**options)
+    start = perf_counter()
+    with stop_on_signal() as stop:
+        last, epochs = follow(train_run(star, run, config, stop=stop, resume=resume))
+    metrics = {} if last is None else last.metrics
+    show(
+        {
+            "run": run,
+            "epochs": epochs,
+            "stopped": stop.is_set(),
+            "seconds": perf_counter() - start,
+            "metrics": metrics,
+        },
+        as_json,
+    )
+    if stop.is_set():
+        raise typer.Exit(STOPPED)
+
+
+def _resumed(stored: Config, given: dict[str, Any]) -> Config:
+    """Options of a run that goes on; what its model is made of cannot change."""
+    if fixed := sorted(set(given) - {"epochs", "device", "threads"}):
+        name = fixed[0].replace("_", "-")
+        raise InputError(
+            f"--{name} cannot be given with --resume: the run keeps its own; start a new run to change it."
+        )
+    return replace(stored, **given)
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop encode run new_particles.star -o latents.npz",
+        "napari-sbackprop encode run new_particles.star -o latents.npz --exact",
+    )
+)
+def encode(
+    run: Run,
+    star: Star,
+    output: Annotated[Path, typer.Option("-o", "--output", help="new .npz file")],
+    exact: Annotated[
+        bool, typer.Option("--exact", help="exact posterior of the linear model instead of the encoder")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find the latents of particles not trained on.
+
+    The file gets "mean" and "log_variance", both of shape (N, Z), one row per particle of the STAR file.
+    """
+    import numpy as np
+
+    from napari_sbackprop.data.output_file import new_file
+    from napari_sbackprop.training.encoding import encode as encode_particles
+
+    with new_file(output) as temporary:
+        latents = encode_particles(run, star, exact)
+        with temporary.open("wb") as file:
+            np.savez(file, mean=latents.mean, log_variance=latents.log_variance)
+    count, size = latents.mean.shape
+    show({"latents": output, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)
