@@ -1,5 +1,7 @@
 """Image formation as fused operations on Fourier volumes: project, Gram matrices, normal equations."""
 
-from napari_sbackprop.ops.reference import gram, normal_equations, project
+from napari_sbackprop.ops.dispatch import Backend, backend
+from napari_sbackprop.ops.extension import CompileError, compile_extension
+from napari_sbackprop.ops.image_formation import gram, normal_equations, project
 
-__all__ = ["gram", "normal_equations", "project"]
+__all__ = ["Backend", "CompileError", "backend", "compile_extension", "gram", "normal_equations", "project"]

@@ -1,0 +1,64 @@
+// The kernels of one instruction set: included by one file per set, which names it in SBACKPROP_ISA.
+#include "tasks.h"
+
+namespace sbackprop {
+namespace SBACKPROP_ISA {
+namespace {
+
+#include "rows.inl"
+#include "tiles.inl"
+#include "project.inl"
+#include "moments.inl"
+
+template <int N>
+struct Constant {
+  static constexpr int value = N;
+};
+
+// Call f with the channel count as a compile-time constant where it is a common one: K = 8, 16, 32 basis volumes.
+template <typename T, typename Function>
+inline void with_channels(int channels, Function&& f) {
+  if (lanes_for(channels) != kLanes) return f(Constant<0>{}, Constant<2>{});
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (channels == 9) return f(Constant<9>{}, Constant<kLanes>{});
+    if (channels == 17) return f(Constant<17>{}, Constant<kLanes>{});
+    if (channels == 33) return f(Constant<33>{}, Constant<kLanes>{});
+  }
+  f(Constant<0>{}, Constant<kLanes>{});
+}
+
+template <typename T>
+void project(const ProjectTask<T>& task, const Item* items, int64_t count, Scratch<T>& scratch) {
+  with_channels<T>(task.channels, [&](auto c, auto lanes) {
+    project_items<T, decltype(c)::value, decltype(lanes)::value>(task, items, count, scratch);
+  });
+}
+
+template <typename T>
+void backward(const BackwardTask<T>& task, const Item* items, int64_t count, Scratch<T>& scratch) {
+  with_channels<T>(task.channels, [&](auto c, auto lanes) {
+    backward_items<T, decltype(c)::value, decltype(lanes)::value>(task, items, count, scratch);
+  });
+}
+
+template <typename T>
+void normal(const NormalTask<T>& task, const Item* items, int64_t count, Scratch<T>& scratch) {
+  with_channels<T>(task.channels, [&](auto c, auto lanes) {
+    normal_items<T, decltype(c)::value, decltype(lanes)::value>(task, items, count, scratch);
+  });
+}
+
+template <typename T>
+void gram(const GramTask<T>& task, int64_t image, T* workspace) {
+  with_channels<T>(task.channels, [&](auto c, auto lanes) {
+    gram_image<T, decltype(c)::value, decltype(lanes)::value>(task, image, workspace);
+  });
+}
+
+}  // namespace
+
+const Kernels<float> single_precision = {project<float>, backward<float>, normal<float>, gram<float>};
+const Kernels<double> double_precision = {project<double>, backward<double>, normal<double>, gram<double>};
+
+}  // namespace SBACKPROP_ISA
+}  // namespace sbackprop

@@ -1,0 +1,33 @@
+// The order of work over a batch: tiles sorted by the brick of the volume that they read, in columns that can be
+// written to at the same time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "tasks.h"
+
+namespace sbackprop {
+
+struct Column {
+  int64_t begin;
+  int64_t end;
+};
+
+struct Plan {
+  std::vector<Item> items;                // sorted by column, then by x brick, then by image and tile
+  std::vector<int64_t> image_starts;      // (B + 1,), by Item::order
+  std::vector<std::vector<Column>> colours;  // columns of one colour touch disjoint voxels; longest first
+  bool combine;                           // every rotation fits the local box
+};
+
+template <typename T>
+Plan make_plan(const Geometry<T>& geometry, int64_t images, int tiles);
+
+// Run work(index, worker) for index = 0 .. count - 1 on torch's threads, each taking the next free index; `worker` is
+// below worker_count() and belongs to one thread at a time.
+void for_each_parallel(int64_t count, const std::function<void(int64_t index, int worker)>& work);
+int worker_count();
+
+}  // namespace sbackprop

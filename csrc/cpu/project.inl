@@ -1,0 +1,196 @@
+// Slices of mixed volumes and their gradients. Included once per instruction set, inside its namespace.
+
+template <typename T>
+inline void write_slice(const ProjectTask<T>& task, const Item& item, int pixel, Complex<T> value) {
+  T* to = task.slices + 2 * (item.image * task.geometry.pixel_count + pixel);
+  to[0] = value.re;
+  to[1] = item.negated ? -value.im : value.im;
+}
+
+// Value of one interpolated pixel from complex corners at box slots.
+template <typename T>
+inline __attribute__((always_inline)) Complex<T> interpolate(const T* box, int slot, const T weight[8]) {
+  Vector<T, 4> sum{};
+  for (int pair = 0; pair < 4; ++pair) {
+    const T low = weight[2 * pair], high = weight[2 * pair + 1];
+    sum += Vector<T, 4>{low, low, high, high} * load<Vector<T, 4>>(box + 2 * (slot + kCornerSlot[2 * pair]));
+  }
+  return {sum[0] + sum[2], sum[1] + sum[3]};
+}
+
+template <typename T, int C, int L>
+void project_tile(const ProjectTask<T>& task, const Item& item, Scratch<T>& scratch) {
+  const Row<T, C, L> row(task.channels);
+  const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
+  Tile<T> tile;
+  open_tile(task.geometry, item, tile, scratch.marks);
+  for_touched(task.geometry, tile, scratch.marks, true, [&](int slot, int64_t voxel) {
+    const Complex<T> mixed = row.mix(coefficients, task.volumes + voxel * row.floats);
+    scratch.mixed[2 * slot] = mixed.re;
+    scratch.mixed[2 * slot + 1] = mixed.im;
+  });
+  for (int n = 0; n < tile.count; ++n) {
+    T weight[8];
+    corner_weights(tile.fx[n], tile.fy[n], tile.fz[n], weight);
+    write_slice(task, item, tile.pixel[n], interpolate(scratch.mixed, tile.slot[n], weight));
+  }
+  for (int n = 0; n < tile.outside_count; ++n) write_slice(task, item, tile.outside[n], Complex<T>{0, 0});
+}
+
+template <typename T, int C, int L>
+void project_pixels(const ProjectTask<T>& task, const Item& item) {
+  const Row<T, C, L> row(task.channels);
+  const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
+  const T* rotation = task.geometry.rotation + 9 * int64_t{item.image};
+  for (int pixel = task.geometry.tile_starts[item.tile]; pixel < task.geometry.tile_starts[item.tile + 1]; ++pixel) {
+    const Stencil<T> stencil = stencil_of(task.geometry, rotation, pixel);
+    if (stencil.negated != (item.negated != 0)) continue;
+    Complex<T> sum{0, 0};
+    if (stencil.inside) {
+      for (int e = 0; e < 8; ++e) {
+        const int64_t voxel = stencil.first[e >> 1] + (e & 1);
+        const Complex<T> mixed = row.mix(coefficients, task.volumes + voxel * row.floats);
+        sum.re += stencil.weight[e] * mixed.re;
+        sum.im += stencil.weight[e] * mixed.im;
+      }
+    }
+    write_slice(task, item, pixel, sum);
+  }
+}
+
+template <typename T, int C, int L>
+void project_items(const ProjectTask<T>& task, const Item* items, int64_t count, Scratch<T>& scratch) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (task.geometry.combine) {
+      project_tile<T, C, L>(task, items[i], scratch);
+    } else {
+      project_pixels<T, C, L>(task, items[i]);
+    }
+  }
+}
+
+// Incoming gradient of a pixel, conjugated as its value was.
+template <typename T>
+inline Complex<T> read_gradient(const BackwardTask<T>& task, const Item& item, int pixel) {
+  const T* from = task.gradient + 2 * (item.image * task.geometry.pixel_count + pixel);
+  return {from[0], item.negated ? -from[1] : from[1]};
+}
+
+// Add one pixel to dA: real[e] is Re(conj(g) U_e) at its corners.
+template <typename T>
+inline void add_rotation(const Geometry<T>& geometry, const Item& item, int pixel, Point<T> slope, T* sums) {
+  const float* at = geometry.pixels + 3 * int64_t{pixel};
+  const T sign = item.negated ? -1 : 1;
+  for (int axis = 0; axis < 2; ++axis) {
+    const T scale = sign * at[axis];
+    sums[3 * axis] += scale * slope.x;
+    sums[3 * axis + 1] += scale * slope.y;
+    sums[3 * axis + 2] += scale * slope.z;
+  }
+}
+
+template <typename T>
+inline __attribute__((always_inline)) void scatter(T* box, int slot, const T weight[8], Complex<T> g) {
+  for (int pair = 0; pair < 4; ++pair) {
+    T* to = box + 2 * (slot + kCornerSlot[2 * pair]);
+    const T low = weight[2 * pair], high = weight[2 * pair + 1];
+    store(to, load<Vector<T, 4>>(to) + Vector<T, 4>{low, low, high, high} * Vector<T, 4>{g.re, g.im, g.re, g.im});
+  }
+}
+
+template <typename T, int C, int L>
+void write_coefficients(const Row<T, C, L>& row, const typename Row<T, C, L>::V* sum, T* to) {
+  T numbers[2 * (C ? C : kMaxChannels)];
+  row.unpack(sum, numbers);
+  for (int c = 0; 2 * c < row.floats; ++c) to[c] = numbers[2 * c] + numbers[2 * c + 1];
+}
+
+template <typename T>
+void rotation_of_tile(const BackwardTask<T>& task, const Item& item, const Tile<T>& tile, const T* mixed) {
+  T* sums = task.rotation_gradient + 6 * int64_t{item.order};
+  for (int k = 0; k < 6; ++k) sums[k] = 0;
+  for (int n = 0; n < tile.count; ++n) {
+    const Complex<T> g = read_gradient(task, item, tile.pixel[n]);
+    T real[8];
+    for (int e = 0; e < 8; ++e) {
+      const T* u = mixed + 2 * (tile.slot[n] + kCornerSlot[e]);
+      real[e] = g.re * u[0] + g.im * u[1];
+    }
+    const Point<T> slope = corner_gradient(tile.fx[n], tile.fy[n], tile.fz[n], real);
+    add_rotation(task.geometry, item, tile.pixel[n], slope, sums);
+  }
+}
+
+template <typename T, int C, int L>
+void backward_tile(const BackwardTask<T>& task, const Item& item, Scratch<T>& scratch) {
+  const Row<T, C, L> row(task.channels);
+  const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
+  Tile<T> tile;
+  open_tile(task.geometry, item, tile, scratch.marks);
+  if (task.rotation_gradient != nullptr) {
+    for_touched(task.geometry, tile, scratch.marks, false, [&](int slot, int64_t voxel) {
+      const Complex<T> mixed = row.mix(coefficients, task.volumes + voxel * row.floats);
+      scratch.mixed[2 * slot] = mixed.re;
+      scratch.mixed[2 * slot + 1] = mixed.im;
+    });
+    rotation_of_tile(task, item, tile, scratch.mixed);
+  }
+  for (int n = 0; n < tile.count; ++n) {
+    T weight[8];
+    corner_weights(tile.fx[n], tile.fy[n], tile.fz[n], weight);
+    scatter(scratch.box, tile.slot[n], weight, read_gradient(task, item, tile.pixel[n]));
+  }
+  typename Row<T, C, L>::V sum[Row<T, C, L>::capacity];
+  row.clear(sum);
+  for_touched(task.geometry, tile, scratch.marks, true, [&](int slot, int64_t voxel) {
+    T* cell = scratch.box + 2 * slot;
+    const Complex<T> g{cell[0], cell[1]};
+    cell[0] = cell[1] = 0;
+    row.accumulate(sum, repeat<T, L>(g.re, g.im), task.volumes + voxel * row.floats);
+    if (task.volumes_gradient != nullptr) row.add_outer(task.volumes_gradient + voxel * row.floats, coefficients, g);
+  });
+  write_coefficients<T, C, L>(row, sum, task.coefficients_gradient + int64_t{item.order} * task.channels);
+}
+
+template <typename T, int C, int L>
+void backward_pixels(const BackwardTask<T>& task, const Item& item) {
+  const Row<T, C, L> row(task.channels);
+  const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
+  const T* rotation = task.geometry.rotation + 9 * int64_t{item.image};
+  typename Row<T, C, L>::V sum[Row<T, C, L>::capacity];
+  row.clear(sum);
+  T slopes[6] = {0, 0, 0, 0, 0, 0};
+  for (int pixel = task.geometry.tile_starts[item.tile]; pixel < task.geometry.tile_starts[item.tile + 1]; ++pixel) {
+    const Stencil<T> stencil = stencil_of(task.geometry, rotation, pixel);
+    if (stencil.negated != (item.negated != 0) || !stencil.inside) continue;
+    const Complex<T> g = read_gradient(task, item, pixel);
+    T real[8];
+    for (int e = 0; e < 8; ++e) {
+      const int64_t start = (stencil.first[e >> 1] + int64_t{e & 1}) * row.floats;
+      const Complex<T> share{stencil.weight[e] * g.re, stencil.weight[e] * g.im};
+      if (task.rotation_gradient != nullptr) {
+        const Complex<T> mixed = row.mix(coefficients, task.volumes + start);
+        real[e] = g.re * mixed.re + g.im * mixed.im;
+      }
+      row.accumulate(sum, repeat<T, L>(share.re, share.im), task.volumes + start);
+      if (task.volumes_gradient != nullptr) row.add_outer(task.volumes_gradient + start, coefficients, share);
+    }
+    if (task.rotation_gradient != nullptr) {
+      add_rotation(task.geometry, item, pixel, corner_gradient(stencil.fx, stencil.fy, stencil.fz, real), slopes);
+    }
+  }
+  write_coefficients<T, C, L>(row, sum, task.coefficients_gradient + int64_t{item.order} * task.channels);
+  if (task.rotation_gradient == nullptr) return;
+  for (int k = 0; k < 6; ++k) task.rotation_gradient[6 * int64_t{item.order} + k] = slopes[k];
+}
+
+template <typename T, int C, int L>
+void backward_items(const BackwardTask<T>& task, const Item* items, int64_t count, Scratch<T>& scratch) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (task.geometry.combine) {
+      backward_tile<T, C, L>(task, items[i], scratch);
+    } else {
+      backward_pixels<T, C, L>(task, items[i]);
+    }
+  }
+}

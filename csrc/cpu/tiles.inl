@@ -1,0 +1,135 @@
+// A tile's pixels in the local box of voxels around them. Included once per instruction set, inside its namespace.
+
+// Pixels of one item: those whose point has the item's sign.
+template <typename T>
+struct Tile {
+  int count;                  // inside the sphere
+  int pixel[kTilePixels];
+  int slot[kTilePixels];      // lower corner in the box, (z * kBoxSide + y) * kBoxSide + x
+  T fx[kTilePixels], fy[kTilePixels], fz[kTilePixels];
+  int outside_count;
+  int outside[kTilePixels];   // pixels beyond the sphere
+  int x, y, z;                // voxel of box slot 0
+};
+
+// Step between the lower and the upper corner of a cell along each axis of the box.
+constexpr int kStepY = kBoxSide, kStepZ = kBoxRows;
+constexpr int kCornerSlot[8] = {0, 1, kStepY, kStepY + 1, kStepZ, kStepZ + 1, kStepZ + kStepY, kStepZ + kStepY + 1};
+
+template <typename T>
+inline void place_box(const Geometry<T>& geometry, const Item& item, Tile<T>& tile) {
+  const T* rotation = geometry.rotation + 9 * int64_t{item.image};
+  const float* centre = geometry.tile_centres + 2 * item.tile;
+  const Point<T> p = negated_if(item.negated != 0, slice_point<T>(rotation, centre[0], centre[1]));
+  const int x = floor_to_int(p.x) - kBoxMargin;
+  tile.x = x > 0 ? x : 0;
+  tile.y = floor_to_int(p.y) - kBoxMargin;
+  tile.z = floor_to_int(p.z) - kBoxMargin;
+}
+
+// Locate the item's pixels relative to the box. Two loops: the first has no branches and becomes vector code.
+template <typename T>
+inline void locate_pixels(const Geometry<T>& geometry, const Item& item, Tile<T>& tile) {
+  const T* rotation = geometry.rotation + 9 * int64_t{item.image};
+  const int begin = geometry.tile_starts[item.tile];
+  const int total = geometry.tile_starts[item.tile + 1] - begin;
+  const float* pixels = geometry.pixels + 3 * int64_t{begin};
+  T fx[kTilePixels], fy[kTilePixels], fz[kTilePixels], norm[kTilePixels];
+  int slot[kTilePixels], mine[kTilePixels];
+  const bool negated = item.negated != 0;
+  for (int i = 0; i < total; ++i) {
+    const Point<T> raw = slice_point<T>(rotation, pixels[3 * i], pixels[3 * i + 1]);
+    mine[i] = (raw.x < 0) == negated;
+    const Point<T> p = negated_if(negated, raw);
+    const Cell<T> cell = locate(p);
+    slot[i] = ((cell.z - tile.z) * kBoxSide + cell.y - tile.y) * kBoxSide + cell.x - tile.x;
+    fx[i] = cell.fx;
+    fy[i] = cell.fy;
+    fz[i] = cell.fz;
+    norm[i] = squared_norm(p);
+  }
+  tile.count = tile.outside_count = 0;
+  for (int i = 0; i < total; ++i) {
+    if (!mine[i]) continue;
+    if (norm[i] > geometry.limit) {
+      tile.outside[tile.outside_count++] = begin + i;
+      continue;
+    }
+    const int n = tile.count++;
+    tile.pixel[n] = begin + i;
+    tile.slot[n] = slot[i];
+    tile.fx[n] = fx[i];
+    tile.fy[n] = fy[i];
+    tile.fz[n] = fz[i];
+  }
+}
+
+template <typename T>
+inline void mark_voxels(const Tile<T>& tile, uint16_t* marks) {
+  for (int n = 0; n < tile.count; ++n) {
+    const int row = tile.slot[n] / kBoxSide;
+    const uint16_t pair = static_cast<uint16_t>(3u << (tile.slot[n] % kBoxSide));
+    marks[row] |= pair;
+    marks[row + 1] |= pair;
+    marks[row + kBoxSide] |= pair;
+    marks[row + kBoxSide + 1] |= pair;
+  }
+}
+
+// Call visit(slot, voxel) for every touched voxel in memory order; `clear` takes the marks away on the way.
+template <typename T, typename Visit>
+inline __attribute__((always_inline)) void for_touched(
+    const Geometry<T>& geometry, const Tile<T>& tile, uint16_t* marks, bool clear, Visit&& visit) {
+  for (int quad = 0; quad < kBoxRows; quad += 4) {
+    uint64_t four;
+    __builtin_memcpy(&four, marks + quad, sizeof(four));
+    if (four == 0) continue;
+    for (int row = quad; row < quad + 4; ++row) {
+      unsigned mask = marks[row];
+      if (mask == 0) continue;
+      const int64_t start = geometry.rows.start(tile.y + row % kBoxSide, tile.z + row / kBoxSide) + tile.x;
+      do {
+        const int x = __builtin_ctz(mask);
+        mask &= mask - 1;
+        visit(row * kBoxSide + x, start + x);
+      } while (mask != 0);
+    }
+    if (clear) __builtin_memset(marks + quad, 0, sizeof(four));
+  }
+}
+
+// Place, locate and mark in one go.
+template <typename T>
+inline void open_tile(const Geometry<T>& geometry, const Item& item, Tile<T>& tile, uint16_t* marks) {
+  place_box(geometry, item, tile);
+  locate_pixels(geometry, item, tile);
+  mark_voxels(tile, marks);
+}
+
+// One pixel of the direct path: its corners in the volume instead of the box.
+template <typename T>
+struct Stencil {
+  bool inside;
+  bool negated;
+  int first[4];
+  T fx, fy, fz;
+  T weight[8];
+};
+
+template <typename T>
+inline Stencil<T> stencil_of(const Geometry<T>& geometry, const T* rotation, int pixel) {
+  Stencil<T> stencil;
+  const float* at = geometry.pixels + 3 * int64_t{pixel};
+  Point<T> p = slice_point<T>(rotation, at[0], at[1]);
+  stencil.negated = p.x < 0;
+  p = negated_if(stencil.negated, p);
+  stencil.inside = squared_norm(p) <= geometry.limit;
+  if (!stencil.inside) return stencil;
+  const Cell<T> cell = locate(p);
+  corner_pairs(geometry.rows, cell, stencil.first);
+  corner_weights(cell.fx, cell.fy, cell.fz, stencil.weight);
+  stencil.fx = cell.fx;
+  stencil.fy = cell.fy;
+  stencil.fz = cell.fz;
+  return stencil;
+}

@@ -1,0 +1,136 @@
+"""The operations as the rest of the package calls them: complex tensors in, the best back end of the device inside.
+
+Shapes: B batch, P half-disc pixels, W half-sphere voxels, C = K + 1 channels. Channel 0 is the consensus volume; its
+coefficient is 1 by convention, but nothing here relies on that.
+"""
+
+import torch
+from torch import Tensor
+
+from napari_sbackprop.imaging.grids import HalfDisc, HalfSphere
+from napari_sbackprop.ops import reference
+from napari_sbackprop.ops import schemas as schemas  # registers the operations
+from napari_sbackprop.ops.dispatch import backend
+from napari_sbackprop.ops.tables import tables
+
+_native = torch.ops.napari_sbackprop
+
+
+def _check(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, expected {shape}.")
+
+
+def _is_native(tensor: Tensor) -> bool:
+    return tensor.dtype in (torch.float32, torch.float64) and backend(tensor.device).name == "native"
+
+
+def _real_view(values: Tensor) -> Tensor:
+    return torch.view_as_real(values.resolve_conj()).contiguous()
+
+
+def project(
+    volumes: Tensor, coefficients: Tensor, rotation: Tensor, disc: HalfDisc, sphere: HalfSphere
+) -> Tensor:
+    """Slice each image's volume: X[b, p] = sum_v w_v(b, p) sum_c s[b, c] V[v, c] at p = x A[0] + y A[1].
+
+    Trilinear interpolation; where p_x < 0 the point is negated and the value conjugated (Friedel). Points beyond
+    sphere.radius + 1/2 give 0. Differentiable in volumes, coefficients and rotation, once.
+
+    Parameters
+    ----------
+    volumes : (W, C, 2) float32 or float64, interleaved real and imaginary parts.
+    coefficients : (B, C), s.
+    rotation : (B, 3, 3), A: rows are the image axes in the map's frame. Rows may be scaled or sheared.
+
+    Returns
+    -------
+    (B, P) complex central slices, before CTF and shift.
+    """
+    batch, channels = len(coefficients), volumes.shape[1]
+    _check("volumes", volumes, (sphere.size, channels, 2))
+    _check("coefficients", coefficients, (batch, channels))
+    _check("rotation", rotation, (batch, 3, 3))
+    if not _is_native(volumes):
+        return reference.project(volumes, coefficients, rotation, disc, sphere)
+    lookup = tables(disc, sphere, volumes.device)
+    rotation = rotation.to(volumes.dtype)
+    slices = _native.project(volumes.contiguous(), coefficients.contiguous(), rotation.contiguous(), *lookup)
+    return torch.view_as_complex(slices)
+
+
+def gram(
+    volumes: Tensor, data: Tensor, transfer: Tensor, rotation: Tensor, disc: HalfDisc, sphere: HalfSphere
+) -> tuple[Tensor, Tensor]:
+    """Inner products of every image's projected channels with each other and with its data; no gradient.
+
+    With U_c = transfer * slice_c and q the pixel weight (1/2 on x = 0):
+    G_cd = 2 sum_p q_p Re(conj(U_c) U_d), h_c = 2 sum_p q_p Re(conj(U_c) data).
+
+    Parameters
+    ----------
+    volumes : (W, C, 2) float32 or float64.
+    data : (B, P) complex, whitened and centred spectra.
+    transfer : (B, P) real, whitened CTF.
+    rotation : (B, 3, 3), A.
+
+    Returns
+    -------
+    G (B, C, C) and h (B, C).
+    """
+    batch = len(data)
+    _check("volumes", volumes, (sphere.size, volumes.shape[1], 2))
+    _check("data", data, (batch, disc.size))
+    _check("transfer", transfer, (batch, disc.size))
+    _check("rotation", rotation, (batch, 3, 3))
+    with torch.no_grad():
+        if not _is_native(volumes):
+            return reference.gram(volumes, data, transfer, rotation, disc, sphere)
+        matrix, vector = _native.gram(
+            volumes.contiguous(),
+            _real_view(data).to(volumes.dtype),
+            transfer.to(volumes.dtype).contiguous(),
+            rotation.to(volumes.dtype).contiguous(),
+            *tables(disc, sphere, volumes.device),
+        )
+    return matrix, vector
+
+
+def normal_equations(
+    data: Tensor,
+    transfer: Tensor,
+    first: Tensor,
+    second: Tensor,
+    rotation: Tensor,
+    disc: HalfDisc,
+    sphere: HalfSphere,
+    matrix: Tensor,
+    vector: Tensor,
+) -> None:
+    """Add a batch to the normal equations of each voxel's C basis values, in place; no gradient.
+
+    matrix[v] += sum_{b,p} q_p w_vp transfer^2 second[b] (upper triangle, row-major) and
+    vector[v] += sum_{b,p} q_p w_vp transfer data first[b], data conjugated where the point was negated.
+
+    Parameters
+    ----------
+    data : (B, P) complex, whitened and centred spectra.
+    transfer : (B, P) real, whitened CTF.
+    first, second : (B, C) and (B, C, C), first and second moments of the coefficients (second symmetric).
+    rotation : (B, 3, 3), A.
+    matrix, vector : (W, C (C + 1) / 2) and (W, C, 2), contiguous accumulators.
+    """
+    batch, channels = first.shape
+    _check("data", data, (batch, disc.size))
+    _check("transfer", transfer, (batch, disc.size))
+    _check("second", second, (batch, channels, channels))
+    _check("rotation", rotation, (batch, 3, 3))
+    _check("matrix", matrix, (sphere.size, channels * (channels + 1) // 2))
+    _check("vector", vector, (sphere.size, channels, 2))
+    with torch.no_grad():
+        if not _is_native(vector):
+            reference.normal_equations(data, transfer, first, second, rotation, disc, sphere, matrix, vector)
+            return
+        numbers = [_real_view(data), transfer, first, second, rotation]
+        numbers = [tensor.to(vector.dtype).contiguous() for tensor in numbers]
+        _native.normal_equations(*numbers, *tables(disc, sphere, vector.device), matrix, vector)

@@ -1,0 +1,94 @@
+"""Schemas, fake kernels and autograd of the native operations; the CPU and CUDA kernels register themselves here.
+
+Tensors at this border are real, with a trailing 2 for real and imaginary parts, and contiguous.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NAMESPACE = "napari_sbackprop"
+_TABLES = "Tensor pixels, Tensor tile_starts, Tensor tile_centres, Tensor row, int radius"
+
+library = torch.library.Library(NAMESPACE, "DEF")
+library.define(
+    f"project(Tensor volumes, Tensor coefficients, Tensor rotation, {_TABLES}) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+library.define(
+    f"project_backward(Tensor gradient, Tensor volumes, Tensor coefficients, Tensor rotation, {_TABLES},"
+    " bool need_volumes, bool need_rotation) -> (Tensor, Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+library.define(
+    f"gram(Tensor volumes, Tensor data, Tensor transfer, Tensor rotation, {_TABLES}) -> (Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+library.define(
+    f"normal_equations(Tensor data, Tensor transfer, Tensor first, Tensor second, Tensor rotation, {_TABLES},"
+    " Tensor(a!) matrix, Tensor(b!) vector) -> ()",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+
+
+@torch.library.register_fake(f"{NAMESPACE}::project", lib=library)
+def _fake_project(volumes: Tensor, coefficients: Tensor, rotation: Tensor, pixels: Tensor, *_: Any) -> Tensor:
+    return volumes.new_empty(coefficients.shape[0], pixels.shape[0], 2)
+
+
+@torch.library.register_fake(f"{NAMESPACE}::project_backward", lib=library)
+def _fake_project_backward(
+    gradient: Tensor,
+    volumes: Tensor,
+    coefficients: Tensor,
+    rotation: Tensor,
+    pixels: Tensor,
+    tile_starts: Tensor,
+    tile_centres: Tensor,
+    row: Tensor,
+    radius: int,
+    need_volumes: bool,
+    need_rotation: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    size, channels, _ = volumes.shape
+    return (
+        volumes.new_empty(size if need_volumes else 0, channels, 2),
+        torch.empty_like(coefficients),
+        rotation.new_empty(rotation.shape[0] if need_rotation else 0, 3, 3),
+    )
+
+
+@torch.library.register_fake(f"{NAMESPACE}::gram", lib=library)
+def _fake_gram(volumes: Tensor, data: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    batch, channels = data.shape[0], volumes.shape[1]
+    return volumes.new_empty(batch, channels, channels), volumes.new_empty(batch, channels)
+
+
+@torch.library.register_fake(f"{NAMESPACE}::normal_equations", lib=library)
+def _fake_normal_equations(*_: Any) -> None:
+    return None
+
+
+def _save_for_project(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, radius = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.radius = radius
+
+
+def _differentiate_project(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    needs_volumes, needs_coefficients, needs_rotation = ctx.needs_input_grad[:3]
+    volumes, coefficients, rotation = torch.ops.napari_sbackprop.project_backward(
+        gradient.contiguous(), *ctx.saved_tensors, ctx.radius, needs_volumes, needs_rotation
+    )
+    return (
+        volumes if needs_volumes else None,
+        coefficients if needs_coefficients else None,
+        rotation if needs_rotation else None,
+        *(None,) * 5,
+    )
+
+
+torch.library.register_autograd(
+    f"{NAMESPACE}::project", _differentiate_project, setup_context=_save_for_project, lib=library
+)
