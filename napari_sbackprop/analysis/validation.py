@@ -58,11 +58,15 @@ def state_accuracy(assigned: Labels, labels: Labels, states: int) -> StateAccura
 def state_fsc(decoded: Volumes, truth: Volumes, mask: Volumes) -> npt.NDArray[np.float64]:
     """Fourier shell correlation (S, M / 2) of maps (S, M, M, M) with the true ones, both times a soft mask (M, M, M)."""
     if decoded.shape != truth.shape or decoded.shape[1:] != mask.shape:
-        raise ValueError(f"maps {decoded.shape}, true maps {truth.shape} and mask {mask.shape} do not fit together")
+        raise ValueError(
+            f"maps {decoded.shape}, true maps {truth.shape} and mask {mask.shape} do not fit together"
+        )
     pairs = zip(decoded, truth, strict=True)
     return np.stack(
         [
-            fourier_shell_correlation(torch.from_numpy(a * mask), torch.from_numpy(b * mask)).numpy().astype(np.float64)
+            fourier_shell_correlation(torch.from_numpy(a * mask), torch.from_numpy(b * mask))
+            .numpy()
+            .astype(np.float64)
             for a, b in pairs
         ]
     )
@@ -161,7 +165,10 @@ def most_likely_states(
     (N,) state of the highest posterior probability.
     """
     log_likelihood = np.stack(
-        [-((images - candidate) ** 2).sum(axis=(1, 2), dtype=np.float64) / (2 * noise_sd**2) for candidate in candidates]
+        [
+            -((images - candidate) ** 2).sum(axis=(1, 2), dtype=np.float64) / (2 * noise_sd**2)
+            for candidate in candidates
+        ]
     )  # (H, N)
     likelihood = np.exp(log_likelihood - log_likelihood.max(axis=0))
     posterior = np.zeros((int(states.max()) + 1, len(images)))

@@ -71,9 +71,12 @@ class BeadProjector:
     def image_filter(self) -> npt.NDArray[np.float32]:
         """(box, box // 2 + 1) form factor, envelope and correction of the splitting; zero from the Nyquist shell on."""
         ky, kx = self._frequencies()[:, None], self._frequencies()[None, : self.box // 2 + 1]
-        return self._filter(kx**2 + ky**2) / (self._splitting(kx) * self._splitting(ky))
+        splitting = self._splitting(kx) * self._splitting(ky)
+        return (self._filter(kx**2 + ky**2) / splitting).astype(np.float32)
 
-    def volume(self, state: int, present: bool = True, part: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.float32]:
+    def volume(
+        self, state: int, present: bool = True, part: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[np.float32]:
         """(box, box, box) map [z, y, x] of one state, or of a part of it, sampled from its transform inside Nyquist."""
         keep = self.specimen.visible(present) if part is None else part
         fine = self._fine(self.specimen.positions[state, keep])
@@ -121,12 +124,14 @@ class BeadProjector:
         ):
             plane += np.bincount(flat + step, weights * share, minlength=plane.size)
         rows = np.zeros((side, self.box // 2 + 1), np.complex64)
-        rows[low:high] = np.fft.rfft(plane.astype(np.float32).reshape(-1, side), axis=1)[:, : self.box // 2 + 1]
+        rows[low:high] = np.fft.rfft(plane.astype(np.float32).reshape(-1, side), axis=1)[
+            :, : self.box // 2 + 1
+        ]
         return _crop_rows(np.fft.fft(rows, axis=0), self.box)
 
     def _frequencies(self) -> FloatArray:
         """(box,) integer frequencies in numpy's order."""
-        return np.fft.fftfreq(self.box, 1 / self.box)
+        return np.fft.fftfreq(self.box, 1 / self.box).astype(np.float64)
 
     def _splitting(self, k: FloatArray) -> FloatArray:
         """Transform of the linear splitting along one axis."""
@@ -140,6 +145,7 @@ class BeadProjector:
         return np.where(k_squared < (self.box // 2) ** 2, factor, 0).astype(np.float32)
 
 
-def _crop_rows(transform: npt.NDArray[np.complex64], size: int) -> ComplexArray:
+def _crop_rows(transform: npt.NDArray[np.complexfloating], size: int) -> ComplexArray:
     """Keep the `size` lowest frequencies of the first axis, numpy's order in and out."""
-    return np.concatenate((transform[: size // 2], transform[transform.shape[0] - size // 2 :]))
+    kept = np.concatenate((transform[: size // 2], transform[transform.shape[0] - size // 2 :]))
+    return kept.astype(np.complex64, copy=False)  # numpy before 2 transforms in double precision only

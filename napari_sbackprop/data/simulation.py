@@ -9,7 +9,6 @@ most likely state, given the true maps, pose, CTF and noise, finds 82 % of the s
 closed from open in 99.8 % (`benchmarks/bayes_bound.py`). Better figures mean that the truth leaked.
 """
 
-import json
 import math
 import os
 import shutil
@@ -23,14 +22,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_sbackprop import __version__
-from napari_sbackprop.data.mrc import write_volume
 from napari_sbackprop.data.projector import BeadProjector
 from napari_sbackprop.data.specimen import FloatArray, Specimen
 from napari_sbackprop.data.toy import toy_complex
+from napari_sbackprop.data.truth import write_truth
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.ctf import contrast_transfer
-from napari_sbackprop.imaging.fourier import gaussian_filter
 from napari_sbackprop.imaging.masks import radius_grid
 from napari_sbackprop.imaging.poses import euler_to_matrix
 
@@ -93,7 +90,7 @@ def simulate(
     Parameters
     ----------
     output
-        New or empty directory: gets particles.star, particles.mrcs and truth/ (see `write_truth`). It takes its name
+        New or empty directory: gets particles.star, particles.mrcs and truth/ (see `data.truth`). It takes its name
         when everything is written.
     states
         Conformational states, evenly spaced along the motion.
@@ -136,8 +133,14 @@ def simulate(
         noise_sd = noise_level(projector, draw, snr, seed)
         write_images(partial / "particles.mrcs", projector, draw, noise_sd, seed, progress)
         (partial / "particles.star").write_text(star_text(draw, box, pixel_size))
-        settings = {"particles": particles, "snr": snr, "seed": seed, "noise_sd": noise_sd}
-        write_truth(partial / "truth", projector, draw, settings)
+        settings = {
+            "particles": particles,
+            "snr": snr,
+            "seed": seed,
+            "noise_sd": noise_sd,
+            "b_factor": B_FACTOR,
+        }
+        write_truth(partial / "truth", projector, draw.state, draw.present, settings)
         partial.chmod(0o755)
         if output.is_dir():
             output.rmdir()  # empty, as checked; not every system renames onto a directory
@@ -159,7 +162,12 @@ def draw_particles(particles: int, states: int, seed: int, optional: bool) -> Pa
         angles=np.stack([rot, tilt, psi], axis=1),
         origin_px=origin,
         defocus=np.stack(
-            [mean_defocus + ASTIGMATISM / 2, mean_defocus - ASTIGMATISM / 2, random.uniform(-90, 90, particles)], axis=1
+            [
+                mean_defocus + ASTIGMATISM / 2,
+                mean_defocus - ASTIGMATISM / 2,
+                random.uniform(-90, 90, particles),
+            ],
+            axis=1,
         ),
         state=random.permutation(np.arange(particles) % states),
         present=random.uniform(size=particles) < SUBUNIT_SHARE if optional else np.ones(particles, bool),
@@ -175,7 +183,9 @@ def clean_images(projector: BeadProjector, draw: ParticleDraw, indices: npt.NDAr
         transforms[row] = projector.image_transform(
             rotation, draw.origin_px[index] * pixel_size, int(draw.state[index]), bool(draw.present[index])
         )
-    ky, kx = torch.meshgrid(torch.fft.fftfreq(box, pixel_size), torch.fft.rfftfreq(box, pixel_size), indexing="ij")
+    ky, kx = torch.meshgrid(
+        torch.fft.fftfreq(box, pixel_size), torch.fft.rfftfreq(box, pixel_size), indexing="ij"
+    )
     transfer = contrast_transfer(
         torch.stack([kx.flatten(), ky.flatten()], dim=-1),
         torch.from_numpy(draw.defocus[indices]).float(),
@@ -217,12 +227,17 @@ def write_images(
     with mrcfile.new_mmap(path, shape=shape, mrc_mode=2) as stack:
         stack.set_image_stack()
         stack.voxel_size = projector.pixel_size
+        stack.header.label[0] = (
+            "Simulated by napari-sbackprop"  # without a date, so that equal seeds give equal files
+        )
 
         def fill(chunk: npt.NDArray[np.int64]) -> int:
             images = clean_images(projector, draw, chunk)
             if noise_sd > 0:
                 for image, index in zip(images, chunk, strict=True):
-                    noise = np.random.default_rng((seed, 2, int(index))).standard_normal(image.shape, dtype=np.float32)
+                    noise = np.random.default_rng((seed, 2, int(index))).standard_normal(
+                        image.shape, dtype=np.float32
+                    )
                     image += np.float32(noise_sd) * noise
                     image -= image[background].mean()
                     image /= image[background].std()
@@ -258,72 +273,33 @@ def star_text(draw: ParticleDraw, box: int, pixel_size: float) -> str:
         f"{i + 1:06d}@particles.mrcs simulated.mrc 1 {i % 2 + 1} " + " ".join(f"{value:.6f}" for value in row)
         for i, row in enumerate(numbers)
     ]
-    version = "# version 30001"
-    return "\n".join(
-        [version, "", "data_optics", "", *_loop(list(optics)), " ".join(optics.values()), "", ""]
-        + [version, "", "data_particles", "", *_loop(columns), *rows, "", ""]
-    )
+    blocks = {"optics": (list(optics), [" ".join(optics.values())]), "particles": (columns, rows)}
+    lines = []
+    for name, (labels, values) in blocks.items():
+        header = [f"_{label} #{number}" for number, label in enumerate(labels, start=1)]
+        lines += ["# version 30001", "", f"data_{name}", "", "loop_", *header, *values, "", ""]
+    return "\n".join(lines)
 
 
-def write_truth(folder: Path, projector: BeadProjector, draw: ParticleDraw, settings: dict[str, float]) -> None:
-    """Write what is true of a simulated set.
-
-    state_00.mrc ... are the states' maps, the optional part present; labels.npy (N,) the state of each particle;
-    subunit.npy (N,) 1 where the optional part is present; solvent.mrc a soft mask around all states, region.mrc one around
-    all places of the moving part; truth.json the settings and the motion.
-    """
-    specimen, pixel_size = projector.specimen, projector.pixel_size
-    folder.mkdir()
-    whole, moving = np.zeros((2, projector.box, projector.box, projector.box), np.float32)
-    for state in range(specimen.states):
-        volume = projector.volume(state)
-        write_volume(folder / f"state_{state:02d}.mrc", volume, pixel_size)
-        whole = np.maximum(whole, volume)
-        moving = np.maximum(moving, projector.volume(state, part=specimen.moving))
-    write_volume(folder / "solvent.mrc", soft_envelope(whole), pixel_size)
-    write_volume(folder / "region.mrc", soft_envelope(moving), pixel_size)
-    np.save(folder / "labels.npy", draw.state)
-    np.save(folder / "subunit.npy", draw.present.astype(np.int64))
-    record = {
-        "version": __version__,
-        "specimen": specimen.name,
-        "states": specimen.states,
-        "box": projector.box,
-        "pixel_size": pixel_size,
-        **{name: value if math.isfinite(value) else "infinity" for name, value in settings.items()},
-        "b_factor": B_FACTOR,
-        "motion": specimen.motion,
-        "optional_part_share": SUBUNIT_SHARE if specimen.optional.any() else 1.0,
-    }
-    (folder / "truth.json").write_text(json.dumps(record, indent=2) + "\n")
-
-
-def soft_envelope(volume: Images) -> Images:
-    """Soft mask (M, M, M) of a noise-free map: blurred by 1.5 voxels, cut at 5 % of its maximum, blurred by 3, times 4."""
-
-    def blur(values: torch.Tensor, sigma: float) -> torch.Tensor:
-        return gaussian_filter(values, math.sqrt(2) * math.pi * sigma)
-
-    smooth = blur(torch.from_numpy(volume), 1.5)
-    envelope: Images = (4 * blur((smooth > 0.05 * smooth.max()).float(), 3.0)).clamp(0, 1).numpy()
-    return envelope
-
-
-def _loop(labels: list[str]) -> list[str]:
-    return ["loop_", *(f"_{label} #{number}" for number, label in enumerate(labels, start=1))]
-
-
-def _check_options(output: Path, states: int, particles: int, box: int, pixel_size: float, snr: float, seed: int) -> None:
+def _check_options(
+    output: Path, states: int, particles: int, box: int, pixel_size: float, snr: float, seed: int
+) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output} exists and is not empty: choose another directory for the simulated particles.")
+        raise InputError(
+            f"{output} exists and is not empty: choose another directory for the simulated particles."
+        )
     if states < 1 or particles < states:
         raise InputError(f"{particles} particles cannot show {states} states: ask for at least one of each.")
     if box < 16 or box % 2:
         raise InputError(f"A box of {box} pixels cannot be simulated: choose an even one of at least 16.")
     if not (math.isfinite(pixel_size) and pixel_size > 0):
-        raise InputError(f"A pixel size of {pixel_size} cannot be simulated: give a positive number of angstrom per pixel.")
+        raise InputError(
+            f"A pixel size of {pixel_size} cannot be simulated: give a positive number of angstrom per pixel."
+        )
     if not snr > 0:
-        raise InputError(f"A signal-to-noise ratio of {snr} cannot be simulated: give a positive number, such as 0.1.")
+        raise InputError(
+            f"A signal-to-noise ratio of {snr} cannot be simulated: give a positive number, such as 0.1."
+        )
     if seed < 0:
         raise InputError(f"A seed of {seed} cannot be used: give 0 or a positive whole number.")
 

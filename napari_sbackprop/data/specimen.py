@@ -1,6 +1,6 @@
 """What the simulator images: scatterers with one set of positions per conformational state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +78,9 @@ class Screw:
     def apply(self, positions: FloatArray, fraction: float) -> FloatArray:
         """Move (A, 3) positions along a fraction of the screw; negative fractions go back."""
         turn = rotation_about(self.axis, fraction * self.angle)
-        moved: FloatArray = (positions - self.point) @ turn.T + self.point + fraction * self.advance * self.axis
+        moved: FloatArray = (
+            (positions - self.point) @ turn.T + self.point + fraction * self.advance * self.axis
+        )
         return moved
 
     @classmethod
@@ -102,6 +104,10 @@ class Screw:
         point = np.linalg.lstsq(np.eye(3) - rotation, across, rcond=None)[0]
         return cls(axis, point, angle, advance)
 
+    def moved(self, offset: FloatArray) -> "Screw":
+        """The same motion of a body that was shifted by `offset` (3,)."""
+        return replace(self, point=self.point + offset)
+
     def facts(self) -> dict[str, object]:
         """The screw as plain numbers, for a JSON record."""
         return {
@@ -121,8 +127,7 @@ def rotation_about(axis: FloatArray, angle: float) -> FloatArray:
     return turn
 
 
-def centred(positions: FloatArray) -> FloatArray:
-    """Move positions (S, A, 3) of all states together so that their bounding box is centred on the origin."""
-    low, high = positions.min(axis=(0, 1)), positions.max(axis=(0, 1))
-    middle: FloatArray = positions - (low + high) / 2
+def centre(positions: FloatArray) -> FloatArray:
+    """Centre (3,) of the bounding box of positions (S, A, 3) of all states."""
+    middle: FloatArray = (positions.min(axis=(0, 1)) + positions.max(axis=(0, 1))) / 2
     return middle

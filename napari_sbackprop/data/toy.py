@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_sbackprop.data.specimen import FloatArray, Screw, Specimen, centred, rotation_about
+from napari_sbackprop.data.specimen import FloatArray, Screw, Specimen, centre, rotation_about
 
 SEED = 20220
 BEAD_SIGMA = 1.6
@@ -60,14 +60,15 @@ def toy_complex(states: int) -> Specimen:
     positions = np.repeat(beads[None], states, axis=0)
     for state, fraction in enumerate(np.linspace(0, 1, states)):
         positions[state, moving] = SWING.apply(beads[moving], float(fraction))
+    middle = centre(positions)
     return Specimen(
         name="procedural complex of twelve domains",
-        positions=centred(positions),
+        positions=positions - middle,
         weights=np.ones(len(beads)),
         form_factor=np.array([[1.0, 8 * np.pi**2 * BEAD_SIGMA**2]]),
         moving=moving,
         optional=names == SUBUNIT,
-        motion=SWING.facts(),
+        motion=SWING.moved(-middle).facts(),
     )
 
 

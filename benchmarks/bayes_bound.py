@@ -1,0 +1,66 @@
+"""How well can a simulated set be sorted at all? The Bayes bound, printed as JSON.
+
+Each image of a subset is assigned to its most likely state, given the true maps, pose, shift, CTF and noise. No method can
+honestly do better.
+
+    python benchmarks/bayes_bound.py [--states 10 --box 64 --pixel-size 4 --snr 0.1 --images 500 --models A.pdb B.pdb]
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_sbackprop.analysis.validation import StateAccuracy, most_likely_states, state_accuracy
+from napari_sbackprop.data.atoms import interpolate_models
+from napari_sbackprop.data.projector import BeadProjector
+from napari_sbackprop.data.simulation import B_FACTOR, ParticleDraw, clean_images, draw_particles, noise_level
+from napari_sbackprop.data.specimen import Specimen
+from napari_sbackprop.data.toy import toy_complex
+
+
+def bayes_bound(
+    specimen: Specimen, box: int, pixel_size: float, snr: float, images: int, seed: int = 0
+) -> StateAccuracy:
+    """Accuracy of the best assignment of `images` images; the optional part is unknown to it."""
+    projector = BeadProjector(specimen, box, pixel_size, B_FACTOR)
+    draw = draw_particles(images, specimen.states, seed, optional=bool(specimen.optional.any()))
+    noise_sd = noise_level(projector, draw, snr, seed)
+    everyone = np.arange(images)
+    clean = clean_images(projector, draw, everyone)
+    noisy = clean + noise_sd * np.random.default_rng(seed).standard_normal(clean.shape)
+    candidates, states = [], []
+    for state in range(specimen.states):
+        for present in (True, False) if specimen.optional.any() else (True,):
+            candidates.append(clean_images(projector, _all_in(draw, state, present), everyone))
+            states.append(state)
+    assigned = most_likely_states(noisy, np.stack(candidates), np.array(states), noise_sd)
+    return state_accuracy(assigned, draw.state, specimen.states)
+
+
+def _all_in(draw: ParticleDraw, state: int, present: bool) -> ParticleDraw:
+    return replace(draw, state=np.full(draw.count, state), present=np.full(draw.count, present))
+
+
+def main() -> None:
+    """Parse, compute, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--states", type=int, default=10)
+    parser.add_argument("--box", type=int, default=64)
+    parser.add_argument("--pixel-size", type=float, default=4.0)
+    parser.add_argument("--snr", type=float, default=0.1)
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--models", type=Path, nargs=2, metavar=("FIRST", "LAST"))
+    options = parser.parse_args()
+    models, states = options.models, options.states
+    specimen = interpolate_models(models[0], models[1], states) if models else toy_complex(states)
+    accuracy = bayes_bound(specimen, options.box, options.pixel_size, options.snr, options.images)
+    print(json.dumps(vars(accuracy)))
+
+
+if __name__ == "__main__":
+    main()
