@@ -5,6 +5,7 @@ permissively: only what decides the shape is checked, against the length of the 
 Arrays are [z, y, x], x fastest, no flip.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ class MrcHeader:
     pixel_size: float
     is_volume: bool
     has_map_id: bool
+
+    @property
+    def end(self) -> int:
+        """Bytes that the header and the values take in the file."""
+        return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_header(path: Path) -> MrcHeader:
@@ -80,10 +86,9 @@ def read_header(path: Path) -> MrcHeader:
         is_volume=int(words[22]) >= 1,
         has_map_id=raw[208:211] == b"MAP",
     )
-    needed = header.offset + sections * rows * columns * header.dtype.itemsize
-    if (present := path.stat().st_size) < needed:
+    if (present := path.stat().st_size) < header.end:
         raise InputError(
-            f"{path} is truncated: its header says {sections} x {rows} x {columns} values, {needed} bytes, "
+            f"{path} is truncated: its header says {sections} x {rows} x {columns} values, {header.end} bytes, "
             f"but it has {present}; copy it again."
         )
     return header

@@ -149,13 +149,8 @@ def read_optics(
 
 
 def check_groups(groups: tuple[OpticsGroup, ...], findings: Findings) -> None:
-    """Note groups that cannot be trained on: odd box, no pixel size, or boxes and pixel sizes that differ."""
+    """Note groups that cannot be trained on: an odd box, or boxes or pixel sizes that differ."""
     for group in groups:
-        if not (np.isfinite(group.pixel_size) and group.pixel_size > 0):
-            findings.error(
-                f": optics group {group.name} has the pixel size {group.pixel_size:g}, but it must be "
-                "positive; correct it in the file."
-            )
         if group.image_size % 2:
             findings.error(
                 f": optics group {group.name} has an odd box of {group.image_size} px, but it must be even; "
@@ -213,7 +208,7 @@ def _group_values(
         columns[label] = np.zeros(count) if flags is None else flags
     for label, values in columns.items():
         bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad) and label != "pixel":  # pixel sizes are judged by group
+        if len(bad) and label != "pixel":  # whose error is noted already
             findings.error(
                 f", row {bad[0] + 1}: {label} is {values[bad[0]]}, but must be a finite number; correct it."
             )

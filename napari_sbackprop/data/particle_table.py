@@ -48,11 +48,13 @@ class ParticleTable:
     particles : without stack paths; a box of 0 stands where the file does not tell.
     images : addresses of the images, as they are written.
     shift_unit : "Å", "px" or "none", as the file has the shifts.
+    has_poses : false where angles are missing, which is an error too.
     """
 
     particles: Particles
     images: ImageNames
     shift_unit: str
+    has_poses: bool
 
 
 def read_particle_table(path: Path, findings: Findings) -> ParticleTable:
@@ -98,7 +100,7 @@ def read_particle_table(path: Path, findings: Findings) -> ParticleTable:
         slice_index=images.slice_index,
         source=path,
     )
-    return ParticleTable(particles, images, shift_unit)
+    return ParticleTable(particles, images, shift_unit, all(label in columns for label in _ANGLES))
 
 
 def _read_pixel_sizes(lookup: Lookup, findings: Findings) -> npt.NDArray[np.float64]:
@@ -107,7 +109,12 @@ def _read_pixel_sizes(lookup: Lookup, findings: Findings) -> npt.NDArray[np.floa
         findings.error(
             " gives no pixel size: add rlnImagePixelSize, or rlnDetectorPixelSize with rlnMagnification."
         )
-        return np.ones(lookup.count)
+        return np.full(lookup.count, np.nan)
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(bad):
+        findings.error(
+            f", row {bad[0] + 1}: the pixel size is {values[bad[0]]:g} Å, but must be positive; correct the file."
+        )
     return values
 
 

@@ -6,7 +6,7 @@ from napari_sbackprop.errors import InputError
 _NAMED_KINDS = {
     "pipeline_general": ("pipeline", "is the pipeline of a RELION project"),
     "optimiser_general": ("optimiser", "is a RELION optimiser"),
-    "model_general": ("model", "is a RELION model"),
+    "model_general": ("relion_model", "is a RELION model"),
     "sampling_general": ("sampling", "is a RELION sampling of orientations"),
     "output_nodes": ("job", "is the list of a RELION job's outputs"),
     "job": ("job", "is the settings of a RELION job"),
