@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,6 +10,7 @@ import typer
 from napari_sbackprop import __version__
 from napari_sbackprop.cli.console import examples, show
 from napari_sbackprop.cli.options import Json
+from napari_sbackprop.errors import InputError
 
 commands = typer.Typer()
 
@@ -36,7 +36,10 @@ def info(as_json: Json = False) -> None:
         "system": platform.platform(),
         "packages": {name: _installed(name) for name in PACKAGES},
         "devices": {device: _device_name(device) for device in devices},
-        "backends": {device: f"{found.name} ({found.reason})" for device, found in backends.items()},
+        "backends": {
+            device: found._asdict() if as_json else f"{found.name}: {found.reason}"
+            for device, found in backends.items()
+        },
         "threads": torch.get_num_threads(),
     }
     show(values, as_json)
@@ -49,9 +52,12 @@ def compile_native(as_json: Json = False) -> None:
     Otherwise that happens when they are first needed. Takes seconds and a C++ compiler; without one everything
     works, in plain PyTorch and slower.
     """
-    from napari_sbackprop.ops import compile_extension
+    from napari_sbackprop.ops import CompileError, compile_extension
 
-    library = compile_extension(lambda message: print(message, file=sys.stderr))
+    try:
+        library = compile_extension()
+    except CompileError as error:
+        raise InputError(str(error)) from error
     show({"library": library}, as_json)
 
 

@@ -66,7 +66,7 @@ def check(
 
     report = check_file(path)
     if as_json:
-        show({"path": path, **vars(report)}, as_json)
+        show(vars(report), as_json)
     else:
         print(report)
     if report.errors:
