@@ -1,0 +1,353 @@
+"""The command line, end to end on a few hundred simulated particles."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from napari_sbackprop.cli import application
+from napari_sbackprop.cli.latent_plot import plot_latents
+from napari_sbackprop.config import Config
+
+COMMANDS = ["demo", "simulate", "check", "train", "encode", "volumes"]
+COMMANDS += ["embed", "select", "evaluate", "explore", "info", "compile"]
+PARTICLES, STATES, BOX = 200, 4, 36
+SMALL = [
+    "--latent-size",
+    "2",
+    "--basis-size",
+    "2",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "50",
+    "--encoder-width",
+    "16",
+]
+
+
+def run_command(*arguments: object) -> Result:
+    return CliRunner().invoke(application, [str(item) for item in arguments])
+
+
+def succeed(*arguments: object) -> dict[str, Any]:
+    """Run a command that must succeed, and give its JSON object."""
+    result = run_command(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)
+    assert isinstance(values, dict)
+    return values
+
+
+def fail(*arguments: object) -> str:
+    """Run a command that must fail with one sentence, and give it."""
+    result = run_command(*arguments)
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("Error: ")
+    return line
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "sample"
+    options = ["--particles", PARTICLES, "--states", STATES, "--box", BOX, "--pixel-size", 8, "--snr", 1]
+    values = succeed("simulate", folder, *options)
+    assert values["particles"] == PARTICLES
+    assert Path(values["star"]) == folder / "particles.star"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(sample: Path) -> Path:
+    run = sample.parent / "run"
+    values = succeed("train", sample / "particles.star", run, *SMALL)
+    assert set(values) == {"run", "epochs", "stopped", "seconds", "metrics"}
+    assert values["epochs"]
+    assert values["stopped"] is False
+    return run
+
+
+# -- help ------------------------------------------------------------------------------------------------------------
+
+
+def test_help_lists_all_commands() -> None:
+    result = run_command("--help")
+    assert re.findall(r"^  (\w+)  +[A-Z]\w+", result.output, re.MULTILINE) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_gives_examples(command: str) -> None:
+    result = run_command(command, "--help")
+    assert result.exit_code == 0
+    assert f"  napari-sbackprop {command}" in result.output.split("Examples:")[1]
+
+
+def test_every_option_of_training_is_a_flag() -> None:
+    text = run_command("train", "--help").output
+    for name in Config().to_json():
+        assert f"--{name.replace('_', '-')} " in text
+
+
+def test_version_is_that_of_the_package() -> None:
+    from napari_sbackprop import __version__
+
+    assert run_command("--version").stdout.strip() == __version__
+
+
+# -- from particles to a subset --------------------------------------------------------------------------------------
+
+
+def test_check_reports_what_was_understood(sample: Path) -> None:
+    values = succeed("check", sample / "particles.star")
+    assert values["errors"] == []
+    text = run_command("check", sample / "particles.star").stdout
+    assert str(PARTICLES) in text
+    assert str(BOX) in text
+
+
+def test_embed_keeps_the_embedding(trained: Path) -> None:
+    values = succeed("embed", trained, "--method", "pca")
+    assert values["particles"] == PARTICLES
+    assert (trained / "epochs" / f"{values['epoch']:04d}" / "embedding_pca.npz").is_file()
+
+
+def test_volumes_of_latents_keep_their_order(trained: Path, tmp_path: Path) -> None:
+    latents = np.array([[0.0, 0.0], [1.5, -1.0], [0.0, 0.0]], dtype=np.float32)
+    np.save(tmp_path / "latents.npy", latents)
+    values = succeed("volumes", trained, "-o", tmp_path / "maps", "--latents", tmp_path / "latents.npy")
+    names = [Path(name).name for name in values["volumes"]]
+    assert names == ["volume_000.mrc", "volume_001.mrc", "volume_002.mrc"]
+    maps = [mrcfile.read(tmp_path / "maps" / name) for name in names]
+    assert maps[0].shape == (BOX, BOX, BOX)
+    np.testing.assert_array_equal(maps[0], maps[2])
+    assert np.abs(maps[0] - maps[1]).max() > 0
+    with mrcfile.open(tmp_path / "maps" / names[0]) as file:
+        assert float(file.voxel_size.x) == pytest.approx(8)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [(["--particle", 3, "--particle", 0], 2), (["--kmeans", 3], 3), (["--basis"], 3)],
+    ids=["particles", "clusters", "basis"],
+)
+def test_volumes_of_other_sources(trained: Path, tmp_path: Path, options: list[object], count: int) -> None:
+    assert len(succeed("volumes", trained, "-o", tmp_path / "maps", *options)["volumes"]) == count
+
+
+def test_path_starts_and_ends_at_its_points(trained: Path, tmp_path: Path) -> None:
+    points = np.array([[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    np.save(tmp_path / "points.npy", points)
+    succeed("volumes", trained, "-o", tmp_path / "maps", "--path", tmp_path / "points.npy", "--frames", 5)
+    latents = np.load(tmp_path / "maps" / "latents.npy")
+    assert latents.shape == (5, 2)
+    np.testing.assert_allclose(latents[[0, 2, 4]], points, atol=1e-6)
+
+
+def data_rows(star: Path) -> list[str]:
+    return [line for line in star.read_text().splitlines() if "@" in line]
+
+
+def test_selected_rows_are_those_of_the_source(trained: Path, sample: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "indices.npy", np.array([7, 2, 2]))
+    values = succeed("select", trained, "-o", tmp_path / "subset.star", "--indices", tmp_path / "indices.npy")
+    assert values["rows"] == 2
+    rows = data_rows(sample / "particles.star")
+    assert data_rows(tmp_path / "subset.star") == [rows[2], rows[7]]
+    assert json.loads((tmp_path / "subset.json").read_text())["indices"] == [2, 7]
+
+
+def test_clusters_share_out_the_particles(trained: Path, tmp_path: Path) -> None:
+    counts = [
+        succeed("select", trained, "-o", tmp_path / f"{cluster}.star", "--kmeans", 2, "--cluster", cluster)[
+            "rows"
+        ]
+        for cluster in range(2)
+    ]
+    assert sum(counts) == PARTICLES
+    assert min(counts) > 0
+
+
+def test_polygon_around_everything_selects_everything(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "square.json").write_text("[[-99, -99], [99, -99], [99, 99], [-99, 99]]")
+    options = ["--polygon", tmp_path / "square.json", "--method", "pca"]
+    assert succeed("select", trained, "-o", tmp_path / "all.star", *options)["rows"] == PARTICLES
+
+
+def test_original_gives_the_rows_of_another_file(trained: Path, sample: Path, tmp_path: Path) -> None:
+    text = (sample / "particles.star").read_text()
+    original = sample / "original.star"
+    original.write_text(text.replace("data_optics", "# before binning\n\ndata_optics"))
+    np.save(tmp_path / "indices.npy", np.array([5]))
+    options = ["--indices", tmp_path / "indices.npy", "--original", original]
+    succeed("select", trained, "-o", tmp_path / "subset.star", *options)
+    assert data_rows(tmp_path / "subset.star") == [data_rows(original)[5]]
+    assert "# before binning" in (tmp_path / "subset.star").read_text()
+
+
+def test_encoding_the_training_particles_places_them(trained: Path, sample: Path, tmp_path: Path) -> None:
+    values = succeed("encode", trained, sample / "particles.star", "-o", tmp_path / "latents.npz")
+    assert values["particles"] == PARTICLES
+    with np.load(tmp_path / "latents.npz") as file:
+        assert file["mean"].shape == file["log_variance"].shape == (PARTICLES, 2)
+        assert np.isfinite(file["mean"]).all()
+
+
+def test_evaluate_scores_a_run(trained: Path, sample: Path) -> None:
+    values = succeed("evaluate", trained, sample / "truth")
+    assert values
+    assert "consensus" in json.dumps(values)
+
+
+def test_info_names_back_ends_and_versions() -> None:
+    values = succeed("info")
+    assert "cpu" in values["backends"]
+    assert values["packages"]["torch"]
+    assert values["threads"] >= 1
+
+
+# -- stopping and going on -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a child")
+def test_interrupt_keeps_the_last_epoch_and_resume_goes_on(sample: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = [*SMALL, "--epochs", "1000", "--threads", "1", "--json"]
+    arguments = [sys.executable, "-m", "napari_sbackprop", "train", sample / "particles.star", run, *options]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        limit = time.monotonic() + 120
+        while not (run / "epochs" / "0001").is_dir() and process.poll() is None and time.monotonic() < limit:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert json.loads(stdout)["stopped"] is True
+    assert fail("train", sample / "particles.star", run, "--resume", "--seed", 3).count("--seed") == 1
+
+
+def test_resume_adds_epochs(sample: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    before = succeed("train", sample / "particles.star", run, *SMALL)["epochs"]
+    after = succeed("train", sample / "particles.star", run, "--resume", "--epochs", 2)["epochs"]
+    assert after == [before[-1] + 1]
+
+
+# -- what cannot be used ---------------------------------------------------------------------------------------------
+
+
+def test_missing_star_file_is_one_sentence_of_the_program(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "napari_sbackprop", "train", "absent.star", "run"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert "absent.star" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_check_of_a_damaged_file_fails_and_says_why(sample: Path) -> None:
+    text = (sample / "particles.star").read_text()
+    damaged = sample / "damaged.star"
+    damaged.write_text(re.sub(r"@\S+", "@absent.mrcs", text))
+    result = run_command("check", damaged, "--json")
+    assert result.exit_code == 1
+    assert any("absent.mrcs" in sentence for sentence in json.loads(result.stdout)["errors"])
+
+
+def test_existing_run_directory_is_refused(trained: Path, sample: Path) -> None:
+    assert "--resume" in fail("train", sample / "particles.star", trained)
+
+
+def test_training_options_are_checked_before_reading(tmp_path: Path) -> None:
+    assert "--held-out is 0.9" in fail("train", "absent.star", tmp_path / "run", "--held-out", 0.9)
+
+
+@pytest.mark.parametrize("box", [35, 0])
+def test_simulation_options_are_checked(tmp_path: Path, box: int) -> None:
+    assert str(box) in fail("simulate", tmp_path / "new", "--box", box)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["embed", "{run}", "--method", "tsne"], "--method is tsne"),
+        (["embed", "{run}", "--epoch", "77"], "77"),
+        (["embed", "{empty}"], "not a run directory"),
+        (["explore", "{empty}"], "not a run directory"),
+        (["volumes", "{run}", "-o", "{new}"], "Give one of"),
+        (["volumes", "{run}", "-o", "{new}", "--basis", "--kmeans", "2"], "--kmeans and --basis"),
+        (["volumes", "{run}", "-o", "{new}", "--particle", "200"], "--particle is 200"),
+        (["volumes", "{run}", "-o", "{new}", "--kmeans", "201"], "--kmeans is 201"),
+        (["volumes", "{run}", "-o", "{new}", "--latents", "{empty}/a.npy"], "a.npy"),
+        (["volumes", "{run}", "-o", "{new}", "--latents", "{wide}"], "(S, 2)"),
+        (["volumes", "{run}", "-o", "{new}", "--path", "{infinite}"], "row 2"),
+        (["volumes", "{run}", "-o", "{run}", "--basis"], "not empty"),
+        (["select", "{run}", "-o", "{new}"], "Give one of"),
+        (["select", "{run}", "-o", "{new}", "--kmeans", "3"], "Give one of"),
+        (["select", "{run}", "-o", "{new}", "--kmeans", "3", "--cluster", "3"], "--cluster is 3"),
+        (["select", "{run}", "-o", "{new}", "--polygon", "{wide}", "--method", "pca"], "JSON"),
+        (["select", "{run}", "-o", "{new}", "--indices", "{infinite}"], "particle numbers"),
+        (["evaluate", "{run}", "{empty}"], "{empty}"),
+    ],
+    ids=lambda value: " ".join(value[:1] + value[2:]) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_used_is_named(command: list[str], words: str, trained: Path, tmp_path: Path) -> None:
+    paths = {name: tmp_path / name for name in ("empty", "new", "wide.npy", "infinite.npy")}
+    paths["empty"].mkdir()
+    np.save(paths["wide.npy"], np.zeros((3, 5)))
+    np.save(paths["infinite.npy"], np.array([[0.0, 0.0], [np.inf, 0.0]]))
+    names = {name.removesuffix(".npy"): str(path) for name, path in paths.items()} | {"run": str(trained)}
+    sentence = fail(*(item.format(**names) for item in command))
+    assert words.format(**names) in sentence
+    assert not paths["new"].exists()
+
+
+# -- the demo --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_demo_leaves_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "shutil.which", lambda name: None
+    )  # no picture of the explorer: tests of the window have it
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    options = ["--headless", "--output", tmp_path / "demo", "--particles", 200, "--box", 36]
+    values = succeed("demo", *options)
+    assert values["explorer"] is None
+    assert len(list((tmp_path / "demo" / "maps").glob("*.mrc"))) == 10
+    assert len(data_rows(tmp_path / "demo" / "selected.star")) == values["selected_particles"]
+    assert (tmp_path / "demo" / "latents.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "demo" / "mine.txt").write_text("kept")
+    succeed("demo", *options)  # a demo replaces a demo
+    assert (tmp_path / "demo" / "mine.txt").read_text() == "kept"
+
+
+def test_demo_refuses_a_folder_of_others(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("kept")
+    assert "not a demo's folder" in fail("demo", "--headless", "--output", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_latent_plot_puts_points_where_they_belong(tmp_path: Path) -> None:
+    from PIL import Image
+
+    plot_latents(tmp_path / "plot.png", np.array([[0.0, 0.0], [1.0, 2.0]]), np.array([0, 1]))
+    picture = np.asarray(Image.open(tmp_path / "plot.png"))
+    blue, red = picture[-31, 30], picture[30, -31]
+    assert blue[2] > blue[0]
+    assert red[0] > red[2]
+    assert (picture[400, 400] == 255).all()
