@@ -90,8 +90,8 @@ def write_truth(
         write_volume(folder / f"state_{state:02d}.mrc", volume, pixel_size)
         whole = np.maximum(whole, volume)
         moving = np.maximum(moving, projector.volume(state, part=specimen.moving))
-    write_volume(folder / "solvent.mrc", soft_envelope(whole), pixel_size)
-    write_volume(folder / "region.mrc", soft_envelope(moving), pixel_size)
+    write_volume(folder / "solvent.mrc", solvent_envelope(whole), pixel_size)
+    write_volume(folder / "region.mrc", region_envelope(moving), pixel_size)
     np.save(folder / "labels.npy", labels)
     np.save(folder / "subunit.npy", subunit.astype(np.int64))
     record = {
@@ -105,15 +105,24 @@ def write_truth(
     (folder / "truth.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-def soft_envelope(volume: Array) -> Array:
-    """Soft mask (M, M, M) of a noise-free map: blurred by 1.5 voxels, cut at 5 % of its maximum, blurred by 3, times 4."""
+def solvent_envelope(volume: Array) -> Array:
+    """Roomy soft mask (M, M, M) of a noise-free map: what exceeds 5 % of its maximum, blurred by 3 voxels, times 4."""
+    return (4 * _blur(_above(volume, 0.05), 3.0)).clamp(0, 1).numpy()
 
-    def blur(values: torch.Tensor, sigma: float) -> torch.Tensor:
-        return gaussian_filter(values, math.sqrt(2) * math.pi * sigma)
 
-    smooth = blur(torch.from_numpy(volume), 1.5)
-    envelope: Array = (4 * blur((smooth > 0.05 * smooth.max()).float(), 3.0)).clamp(0, 1).numpy()
-    return envelope
+def region_envelope(volume: Array) -> Array:
+    """Tight soft mask (M, M, M) of a noise-free map: what exceeds 15 % of its maximum, blurred by 1 voxel."""
+    return _blur(_above(volume, 0.15), 1.0).clamp(0, 1).numpy()
+
+
+def _above(volume: Array, level: float) -> torch.Tensor:
+    """1 where a map, blurred by 1.5 voxels, exceeds a share of its maximum; 0 elsewhere."""
+    smooth = _blur(torch.from_numpy(volume), 1.5)
+    return (smooth > level * smooth.max()).float()
+
+
+def _blur(values: torch.Tensor, sigma: float) -> torch.Tensor:
+    return gaussian_filter(values, math.sqrt(2) * math.pi * sigma)
 
 
 def _read_labels(path: Path) -> npt.NDArray[np.int64]:
