@@ -5,126 +5,35 @@ fixed posteriors. States separate within seconds, at low resolution first. Tippi
 component analysis", 1999, with the projection and CTF of each image; Punjani and Fleet's 3DVA (2021) is a relative.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from napari_sbackprop import ops
-from napari_sbackprop.imaging.fourier import (
-    gridding_correction,
-    resample_volumes,
-    sphere_to_volumes,
-    volumes_to_sphere,
-)
-from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
-from napari_sbackprop.imaging.shells import shell_mean
+from napari_sbackprop.imaging.grids import half_sphere
+from napari_sbackprop.training.linear_model import LinearModel, posterior_filter
 from napari_sbackprop.training.posterior import Posterior, image_statistics, linear_posterior
 from napari_sbackprop.training.spectra import Spectra
+from napari_sbackprop.training.volume_solver import (
+    half_set_correlation,
+    mask_solution,
+    reduced_mask,
+    solve_volumes,
+)
 
-_BATCH = 512
-_RIDGE = 1e-3  # of the mean weight: keeps rarely seen voxels finite
-_LEAST_CORRELATION = 0.1  # a basis shell is never shrunk below this, so that it can recover
-_VOXELS_AT_ONCE = 8192  # of the per-voxel solve: its matrices stay in cache
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Iterations at one resolution: shells 0 ... radius."""
-
-    radius: int
-    iterations: int
+_LOW_RESOLUTION = ((12, 6), (20, 8), (32, 4))  # radius in shells, iterations
+_FULL_ITERATIONS = 5
+_SUBSPACE_ITERATIONS = 8  # before the half sets are told apart: a joint start, or the halves disagree in sign
 
 
-def schedule(radius: int) -> tuple[Stage, ...]:
-    """Cheap iterations at low resolution first; the last stage has the full band."""
-    low = (Stage(12, 6), Stage(20, 8), Stage(32, 4))
-    return *(stage for stage in low if stage.radius < 0.9 * radius), Stage(radius, 5)
+def schedule(radius: int) -> tuple[int, ...]:
+    """Radius in shells of each iteration: cheap ones at low resolution first, the last with the full band."""
+    low = [shells for shells, iterations in _LOW_RESOLUTION if shells < 0.9 * radius for _ in range(iterations)]
+    return *low, *[radius] * _FULL_ITERATIONS
 
 
-@dataclass(frozen=True, eq=False)
-class LinearModel:
-    """Volumes of a linear decoder, for the slicer (the gridding correction divided out).
-
-    Attributes
-    ----------
-    volumes : (W, C, 2) float32, consensus and basis as the posterior uses them.
-    sphere : their voxels.
-    correlation : (C, R + 1), half-set FSC of each channel by shell, between 0 and 1; ones where not measured.
-    """
-
-    volumes: Tensor
-    sphere: HalfSphere
-    correlation: Tensor
-
-    @property
-    def decode_filter(self) -> Tensor:
-        """(C, R + 1): turns the volumes of the posterior into the best estimate, 2 FSC / (1 + FSC) of the average."""
-        best = 2 * self.correlation / (1 + self.correlation)
-        best[0] = 1
-        return best / _posterior_filter(self.correlation)
-
-    def enlarged(self, radius: int) -> "LinearModel":
-        """The same volumes on a larger sphere; new shells are empty."""
-        sphere = half_sphere(radius)
-        x, y, z = self.sphere.coordinates.unbind(-1)
-        volumes = self.volumes.new_zeros(sphere.size, *self.volumes.shape[1:])
-        kept = self.sphere.shell <= self.sphere.radius
-        index = sphere.row.long()[z + sphere.offset, y + sphere.offset] + x
-        volumes[index[kept].to(volumes.device)] = self.volumes[kept.to(volumes.device)]
-        correlation = self.correlation.new_ones(len(self.correlation), radius + 1)
-        correlation[:, : self.correlation.shape[1]] = self.correlation
-        return LinearModel(volumes, sphere, correlation)
-
-
-def consensus_volume(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> Tensor:
-    """Back-project the chosen particles, weighted by their CTF: raw volume (W, 1, 2), the gridding still in it."""
-    ones = torch.ones(spectra.count, 1)
-    return _solve(*_accumulate(spectra, sphere, chosen, ones, ones[:, :, None]), sphere)
-
-
-def random_basis(consensus: Tensor, sphere: HalfSphere, count: int, generator: torch.Generator) -> Tensor:
-    """Random volumes (W, count, 2) with a tenth of the consensus' amplitude in each shell."""
-    power = shell_mean(consensus[:, 0].square().sum(-1).cpu(), sphere.shell, sphere.radius + 3)
-    noise = torch.randn(sphere.size, count, 2, generator=generator)
-    return (noise * 0.1 * (power.sqrt() / 2**0.5)[sphere.shell][:, None, None]).to(consensus)
-
-
-def tie_conjugates(volumes: Tensor, sphere: HalfSphere) -> Tensor:
-    """Average the Hermitian pairs of the x = 0 plane, which a half volume holds twice."""
-    mirror = volumes[sphere.conjugate.to(volumes.device)] * volumes.new_tensor([1, -1])
-    plane = (sphere.coordinates[:, 0] == 0).to(volumes.device)
-    return torch.where(plane[:, None, None], (volumes + mirror) / 2, volumes)
-
-
-def mask_raw_volumes(volumes: Tensor, sphere: HalfSphere, mask: Tensor) -> Tensor:
-    """Turn back-projected volumes into slicer volumes inside a real-space mask.
-
-    Insertion dims the map by sinc^2, and the slicer will dim it once more: divide by both.
-
-    Parameters
-    ----------
-    volumes : (W, C, 2) raw solution of the normal equations.
-    mask : (m, m, m) for any box m with room for the sphere; the field of view is the same.
-    """
-    factor = (mask / gridding_correction(mask.shape[-1]).to(mask) ** 2).to(volumes.device)
-    result = torch.empty_like(volumes)
-    for channel in range(volumes.shape[1]):  # one at a time: real-space maps are eight times a half sphere
-        values = torch.view_as_complex(volumes[:, channel].contiguous())
-        masked = sphere_to_volumes(values, sphere, mask.shape[-1]) * factor
-        result[:, channel] = torch.view_as_real(volumes_to_sphere(masked, sphere))
-    return result
-
-
-def stage_mask(mask: Tensor, radius: int) -> Tensor:
-    """The mask (M, M, M) on the smallest convenient box that holds a sphere of `radius` shells."""
-    box = 16 * (2 * radius // 16 + 1)
-    return mask if box >= mask.shape[-1] else resample_volumes(mask, box).clamp(0, 1)
-
-
-def gauge(posterior: Posterior, sampled: bool) -> tuple[Tensor, Tensor]:
-    """Centre and transform (K, K) T of the coefficients, s = centre + T s', that make them a unit Gaussian.
+def gauge(posterior: Posterior, *, sampled: bool) -> tuple[Tensor, Tensor]:
+    """Centre and transform T (K, K) of the coefficients, s = centre + T s', that make them a unit Gaussian.
 
     The axes diagonalise the mean information, most informative first.
 
@@ -142,35 +51,27 @@ def gauge(posterior: Posterior, sampled: bool) -> tuple[Tensor, Tensor]:
     return centre, factor @ axes.flip(-1)
 
 
-def change_gauge(volumes: Tensor, centre: Tensor, transform: Tensor) -> Tensor:
-    """Volumes (W, C, 2) that give the same maps with coefficients s' where s = centre + transform s'."""
-    consensus = volumes[:, :1] + torch.einsum("wkc,k->wc", volumes[:, 1:], centre)[:, None]
-    return torch.cat([consensus, torch.einsum("wkc,kj->wjc", volumes[:, 1:], transform)], dim=1)
-
-
-def iterate(
-    model: LinearModel,
+def update_volumes(
     spectra: Spectra,
+    model: LinearModel,
+    posterior: Posterior,
     mask: Tensor,
-    halves: Sequence[Tensor],
+    sets: list[Tensor],
     *,
     subspace: bool,
-) -> tuple[LinearModel, Posterior]:
-    """One round: posterior, gauge, per-voxel solve.
+) -> LinearModel:
+    """Fix the gauge of a posterior and solve for the volumes.
 
     Parameters
     ----------
     spectra : at the model's resolution.
+    model, posterior : the volumes, and the posterior under them of all particles.
     mask : (m, m, m), applied to every volume.
-    halves : indices of the particles that shape the volumes, in one set or in two halves; with two, every basis shell
+    sets : indices of the particles that shape the volumes, in one set or in two halves; with two, every basis shell
         is shrunk by its half-set FSC.
     subspace : ignore the posterior covariance (subspace iteration), which lets weak components grow from noise.
-
-    Returns
-    -------
-    The new model, and the posterior that it was made from.
     """
-    posterior = linear_posterior(*image_statistics(spectra, model.volumes, model.sphere))
+    sphere = model.sphere
     centre, transform = gauge(posterior, sampled=not subspace)
     inverse = torch.linalg.inv(transform)
     mean = (posterior.mean - centre) @ inverse.T
@@ -180,88 +81,91 @@ def iterate(
         second[:, 1:, 1:] += inverse @ posterior.covariance @ inverse.T
 
     solved = [
-        mask_raw_volumes(_solve(*_accumulate(spectra, model.sphere, half, first, second), model.sphere), model.sphere, mask)
-        for half in halves
+        mask_solution(solve_volumes(spectra, sphere, chosen, first, second), sphere, mask) for chosen in sets
     ]
     volumes = torch.stack(solved).mean(0)
-    correlation = torch.ones(volumes.shape[1], model.sphere.radius + 1).to(volumes)
+    correlation = torch.ones(volumes.shape[1], sphere.radius + 1).to(volumes)
     if len(solved) == 2:
-        correlation = half_correlation(solved[0], solved[1], model.sphere)
-    shrink = _posterior_filter(correlation)[:, model.sphere.shell.clamp(max=model.sphere.radius)]  # (C, W)
-    return LinearModel(volumes * shrink.T[..., None], model.sphere, correlation), posterior
+        correlation = half_set_correlation(solved[0], solved[1], sphere)
+    shrink = posterior_filter(correlation)[:, sphere.shell.clamp(max=sphere.radius)]  # (C, W)
+    return LinearModel(volumes * shrink.T[..., None], sphere, correlation)
 
 
-def half_correlation(a: Tensor, b: Tensor, sphere: HalfSphere) -> Tensor:
-    """FSC between volumes (W, C, 2) of two halves: (C, R + 1), clamped to 0 ... 1 (2 FSC / (1 + FSC) explodes near -1)."""
-    weight = torch.where(sphere.coordinates[:, 0] == 0, 0.5, 1.0)
+class ClosedForm:
+    """The iterations of the closed-form start.
 
-    def mean(values: Tensor) -> Tensor:
-        return shell_mean(values.sum(-1).T.contiguous(), sphere.shell, sphere.radius + 1, weight)
+    Parameters
+    ----------
+    spectra : at full resolution.
+    consensus : linear model without a basis.
+    mask : (M, M, M) solvent mask.
+    chosen, halves : indices of the particles that shape the volumes, together and as two half sets.
+    latent_size : number of basis volumes.
+    generator : source of the random start.
+    """
 
-    cross, power_a, power_b = mean(a * b), mean(a * a), mean(b * b)
-    tiny = torch.finfo(a.dtype).tiny
-    return (cross / (power_a * power_b).sqrt().clamp(min=tiny)).clamp(0, 1)
+    def __init__(
+        self,
+        spectra: Spectra,
+        consensus: LinearModel,
+        mask: Tensor,
+        chosen: Tensor,
+        halves: list[Tensor],
+        latent_size: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.radii = schedule(spectra.disc.radius)
+        self.done = 0
+        self.model = consensus.resized(self.radii[0]).with_random_basis(latent_size, generator)
+        self._chosen, self._halves = chosen, halves
+        # A cropped copy of all spectra is large: keep one.
+        self._at_radius = lru_cache(maxsize=1)(lambda radius: (spectra.cropped(radius), reduced_mask(mask, radius)))
 
+    @property
+    def finished(self) -> bool:
+        """No iteration is left."""
+        return self.done == len(self.radii)
 
-def _posterior_filter(correlation: Tensor) -> Tensor:
-    shrink = correlation.clamp(min=_LEAST_CORRELATION)
-    return torch.cat([torch.ones_like(shrink[:1]), shrink[1:]])  # the consensus is well determined
+    @property
+    def fraction(self) -> float:
+        """Share of the work that is done."""
+        cost = [(radius + 8) ** 2 for radius in self.radii]  # measured: images cost r^2, and there is a floor
+        return sum(cost[: self.done]) / sum(cost)
 
+    @property
+    def worth_showing(self) -> bool:
+        """The last iteration ended a stage of resolution, or gave the first look."""
+        return self.finished or self.done == 3 or self.radii[self.done] != self.radii[self.done - 1]
 
-def _accumulate(
-    spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor
-) -> tuple[Tensor, Tensor]:
-    channels = first.shape[1]
-    device = spectra.data.device
-    matrix = torch.zeros(sphere.size, channels * (channels + 1) // 2, device=device)
-    vector = torch.zeros(sphere.size, channels, 2, device=device)
-    for rows in chosen.split(_BATCH):
-        ops.normal_equations(
-            spectra.data[rows],
-            spectra.transfer[rows],
-            first[rows],
-            second[rows],
-            spectra.rotation[rows],
-            spectra.disc,
-            sphere,
-            matrix,
-            vector,
-        )
-    return matrix, vector
+    def posterior(self) -> Posterior:
+        """Posterior of all particles under the present model, at its resolution."""
+        spectra, _ = self._at_radius(self.model.sphere.radius)
+        return linear_posterior(*image_statistics(spectra, self.model.volumes, self.model.sphere))
 
+    def iterate(self) -> Posterior:
+        """One iteration; returns the posterior under the volumes that it began with."""
+        radius = self.radii[self.done]
+        self.model = self.model.resized(radius)
+        spectra, mask = self._at_radius(radius)
+        posterior = self.posterior()
+        subspace = self.done < _SUBSPACE_ITERATIONS
+        sets = [self._chosen] if subspace else self._halves
+        self.model = update_volumes(spectra, self.model, posterior, mask, sets, subspace=subspace)
+        self.done += 1
+        return posterior
 
-def _solve(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tensor:
-    """Solve every voxel's C x C system, the x = 0 plane tied to its mirror, by a Cholesky factorisation over voxels."""
-    channels = vector.shape[1]
-    plane = torch.nonzero(sphere.coordinates[:, 0] == 0).squeeze(-1).to(matrix.device)
-    mirror = sphere.conjugate.to(matrix.device)[plane]
-    matrix[plane] = matrix[plane] + matrix[mirror]
-    vector[plane] = vector[plane] + vector[mirror] * vector.new_tensor([1, -1])
+    def state(self) -> dict[str, Tensor]:
+        """What `load` needs to continue."""
+        return {
+            "volumes": self.model.volumes,
+            "correlation": self.model.correlation,
+            "done": torch.tensor(self.done),
+        }
 
-    row, column = torch.triu_indices(channels, channels)
-    diagonal = torch.nonzero(row == column).squeeze(-1)
-    ridge = _RIDGE * matrix[:, diagonal].mean(0).clamp(min=torch.finfo(matrix.dtype).tiny)
-    solution = torch.empty_like(vector)
-    for start in range(0, len(matrix), _VOXELS_AT_ONCE):
-        part = slice(start, start + _VOXELS_AT_ONCE)
-        packed = matrix[part].T  # (T, w)
-        full = packed.new_empty(channels, channels, packed.shape[1])
-        full[row, column] = packed
-        full[column, row] = packed
-        full.diagonal().add_(ridge)
-        solution[part] = _cholesky_solve(full, vector[part].permute(1, 2, 0).contiguous()).permute(2, 0, 1)
-    return solution
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Continue from a stored `state`."""
+        self.done = int(state["done"])
+        sphere = half_sphere(state["correlation"].shape[1] - 1)
+        device = self.model.volumes.device
+        self.model = LinearModel(state["volumes"].to(device), sphere, state["correlation"].to(device))
 
-
-def _cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
-    """Solve a x = b for symmetric positive a (C, C, w) and b (C, 2, w), voxels innermost; overwrites both."""
-    size = len(a)
-    for k in range(size):
-        a[k:, k] *= a[k, k].rsqrt()
-        b[k] /= a[k, k]
-        a[k + 1 :, k + 1 :] -= a[k + 1 :, None, k] * a[None, k + 1 :, k]
-        b[k + 1 :] -= a[k + 1 :, None, k] * b[k]
-    for k in reversed(range(size)):
-        b[k] -= (a[k + 1 :, None, k] * b[k + 1 :]).sum(0)
-        b[k] /= a[k, k]
-    return b

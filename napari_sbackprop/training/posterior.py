@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_sbackprop import ops
 from napari_sbackprop.imaging.grids import HalfSphere
+from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.training.spectra import Spectra
 
 _BATCH = 512
@@ -56,3 +57,32 @@ def linear_posterior(gram: Tensor, cross: Tensor) -> Posterior:
         information=information,
         evidence=((target * mean).sum(-1) - log_determinant) / 2,
     )
+
+
+def refined_posterior(
+    statistics: tuple[Tensor, Tensor], head: CoefficientHead, start: Tensor, iterations: int = 3
+) -> Posterior:
+    """Posterior of a latent behind a curved head s(z), by Gauss-Newton steps: exact where the head is linear.
+
+    Parameters
+    ----------
+    statistics : of `image_statistics` for the volumes that the head weighs.
+    start : (N, Z), where the steps begin, such as the encoder's mean.
+    """
+    gram, cross = statistics
+    target = cross[:, 1:] - gram[:, 1:, 0]  # (N, K)
+    mean = start
+    for _ in range(iterations):
+        jacobian = head.jacobian(mean).detach()  # (N, K, Z)
+        with torch.no_grad():
+            residual = target - (gram[:, 1:, 1:] @ head(mean)[..., None])[..., 0]
+        pull = (jacobian.mT @ residual[..., None])[..., 0]
+        information = jacobian.mT @ gram[:, 1:, 1:] @ jacobian
+        factor = torch.linalg.cholesky(information + torch.eye(mean.shape[-1]).to(gram))
+        mean = mean + torch.cholesky_solve((pull - mean)[..., None], factor)[..., 0]
+    with torch.no_grad():
+        coefficients = head(mean)
+    quadratic = (coefficients * (gram[:, 1:, 1:] @ coefficients[..., None])[..., 0]).sum(-1)
+    log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    fit = 2 * (target * coefficients).sum(-1) - quadratic - mean.square().sum(-1)
+    return Posterior(mean, torch.cholesky_inverse(factor), information, (fit - log_determinant) / 2)

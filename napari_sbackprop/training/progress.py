@@ -19,7 +19,6 @@ class Progress:
     seconds_left : estimate for the whole run.
     epoch : number of the epoch that was just published, else None.
     metrics : named figures (loss, kl, information, ...), as far as known.
-    message : one line worth keeping in a log, or empty.
     """
 
     stage: str
@@ -28,4 +27,3 @@ class Progress:
     seconds_left: float = 0.0
     epoch: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    message: str = ""

@@ -7,7 +7,6 @@ image model (eq. 1) reads data = transfer * slice + unit noise.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -49,11 +48,11 @@ class Spectra:
         """Number of particles N."""
         return int(self.data.shape[0])
 
-    @cached_property
-    def power(self) -> Tensor:
-        """(N,) sum of the weighted squared data: the squared residual of an empty model."""
-        weight = self.disc.weight.to(self.data.device)
-        return torch.stack([(row.abs() ** 2 * weight).sum() for row in self.data])
+    def to(self, device: torch.device) -> "Spectra":
+        """The same particles on a device."""
+        return replace(
+            self, data=self.data.to(device), transfer=self.transfer.to(device), rotation=self.rotation.to(device)
+        )
 
     def cropped(self, radius: int) -> "Spectra":
         """The same particles at lower resolution: shells 0 ... radius."""

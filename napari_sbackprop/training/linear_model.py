@@ -1,0 +1,68 @@
+"""Linear model: the volumes of a decoder whose coefficients are the latent itself."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
+from napari_sbackprop.imaging.shells import shell_mean
+
+_LEAST_CORRELATION = 0.1  # a basis shell is never shrunk below this, so that it can recover
+_RANDOM_AMPLITUDE = 0.1  # of random volumes, relative to the consensus
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """Consensus and basis for the slicer (the gridding correction is divided out).
+
+    Attributes
+    ----------
+    volumes : (W, C, 2) float32, channel 0 the consensus, as the posterior uses them.
+    sphere : their voxels.
+    correlation : (C, R + 1), half-set FSC of each channel by shell, between 0 and 1; ones where not measured.
+    """
+
+    volumes: Tensor
+    sphere: HalfSphere
+    correlation: Tensor
+
+    @property
+    def decode_filter(self) -> Tensor:
+        """(C, R + 1): turns the volumes of the posterior into the best estimate, 2 FSC / (1 + FSC) of the average."""
+        best = 2 * self.correlation / (1 + self.correlation)
+        best[0] = 1
+        return best / posterior_filter(self.correlation)
+
+    def resized(self, radius: int) -> "LinearModel":
+        """The same volumes with shells 0 ... radius; new shells are empty."""
+        if radius == self.sphere.radius:
+            return self
+        sphere = half_sphere(radius)
+        smaller, larger = sorted((self.sphere, sphere), key=lambda item: item.radius)
+        kept = torch.nonzero(smaller.shell <= smaller.radius).squeeze(-1)
+        x, y, z = smaller.coordinates[kept].unbind(-1)
+        counterpart = larger.row.long()[z + larger.offset, y + larger.offset] + x
+        source, target = (kept, counterpart) if smaller is self.sphere else (counterpart, kept)
+        volumes = self.volumes.new_zeros(sphere.size, *self.volumes.shape[1:])
+        volumes[target.to(volumes.device)] = self.volumes[source.to(volumes.device)]
+        shared = min(radius, self.sphere.radius) + 1
+        correlation = self.correlation.new_ones(len(self.correlation), radius + 1)
+        correlation[:, :shared] = self.correlation[:, :shared]
+        return LinearModel(volumes, sphere, correlation)
+
+    def with_random_basis(self, count: int, generator: torch.Generator) -> "LinearModel":
+        """Add random volumes with a tenth of the consensus' amplitude in each shell."""
+        shell = self.sphere.shell
+        power = shell_mean(self.volumes[:, 0].square().sum(-1).cpu(), shell, int(shell.max()) + 1)
+        noise = torch.randn(self.sphere.size, count, 2, generator=generator)
+        basis = noise * (_RANDOM_AMPLITUDE * (power / 2).sqrt()[shell])[:, None, None]
+        correlation = self.correlation.new_ones(count, self.correlation.shape[1])
+        volumes = torch.cat([self.volumes, basis.to(self.volumes)], dim=1)
+        return LinearModel(volumes, self.sphere, torch.cat([self.correlation, correlation]))
+
+
+def posterior_filter(correlation: Tensor) -> Tensor:
+    """Factor (C, R + 1) on each shell of the averaged half-set volumes; the consensus is well determined and stays."""
+    shrink = correlation.clamp(min=_LEAST_CORRELATION)
+    return torch.cat([torch.ones_like(shrink[:1]), shrink[1:]])

@@ -1,0 +1,164 @@
+"""One running training: its directory, options and particles, and how its progress is told and its epochs published."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_sbackprop.config import Config
+from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.imaging.grids import HalfDisc, half_disc
+from napari_sbackprop.run_directory import Latents, RunDirectory
+from napari_sbackprop.training.posterior import Posterior
+from napari_sbackprop.training.progress import Progress
+from napari_sbackprop.training.spectra import noise_spectra, prepare_spectra
+
+_SMALLEST_RADIUS = 4
+
+
+@dataclass
+class Session:
+    """What every recipe shares.
+
+    Attributes
+    ----------
+    run : where epochs are published.
+    config : options.
+    particles : all N of them.
+    device : where tensors live.
+    stop : set by others to end the training after the present step.
+    """
+
+    run: RunDirectory
+    config: Config
+    particles: Particles
+    device: torch.device
+    stop: threading.Event
+    _started: float = field(default_factory=time.monotonic)
+    _mark: tuple[float, float] | None = None
+
+    @property
+    def disc(self) -> HalfDisc:
+        """Pixels up to the resolution asked for, at most the shell below Nyquist."""
+        finest = self.particles.box // 2 - 1
+        if self.config.resolution is None:
+            return half_disc(finest)
+        radius = int(self.particles.box * self.particles.pixel_size / self.config.resolution)
+        if radius < _SMALLEST_RADIUS:
+            coarsest = self.particles.box * self.particles.pixel_size / _SMALLEST_RADIUS
+            raise InputError(f"--resolution is {self.config.resolution:g} Å, but this box needs {coarsest:.0f} Å or finer.")
+        return half_disc(min(radius, finest))
+
+    @property
+    def mask_radius(self) -> float:
+        """Radius of the particle in pixels."""
+        if self.config.mask_diameter is None:
+            return 0.425 * self.particles.box
+        radius = self.config.mask_diameter / self.particles.pixel_size / 2
+        if radius > 0.5 * self.particles.box:
+            width = self.particles.box * self.particles.pixel_size
+            raise InputError(f"--mask-diameter is {self.config.mask_diameter:g} Å, but the box is only {width:.0f} Å wide.")
+        return radius
+
+    def resolution(self, radius: int) -> float:
+        """Resolution in angstrom of a shell."""
+        return self.particles.box * self.particles.pixel_size / radius
+
+    def read_spectra(self, share: float) -> Iterator[Progress]:
+        """Read and prepare all particles, the first `share` of the run; returns the `Spectra`, None when stopped."""
+        count = self.particles.count
+        yield self.progress("reading", 0.0)
+        noise = noise_spectra(self.particles, self.disc, self.mask_radius)
+        started = time.monotonic()
+        chunks = prepare_spectra(self.particles, self.disc, noise)
+        while not self.stop.is_set():
+            try:
+                done = next(chunks)
+            except StopIteration as finished:
+                return finished.value.to(self.device)
+            yield self.progress("reading", share * done / count, rate=done / (time.monotonic() - started))
+        return None
+
+    def split(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Particles to train on and particles held out, both as sorted indices."""
+        order = torch.randperm(self.particles.count, generator=generator)
+        held = int(self.config.held_out * self.particles.count)
+        return order[held:].sort().values, order[:held].sort().values
+
+    def halves(self, chosen: Tensor) -> list[Tensor]:
+        """The two half sets of the chosen particles, by rlnRandomSubset where it is known, else by turns."""
+        half_set = torch.from_numpy(self.particles.half_set)[chosen]
+        first = half_set == 1
+        if not (half_set > 0).all() or first.all() or not first.any():
+            first = torch.arange(len(chosen)) % 2 == 0
+        return [chosen[first], chosen[~first]]
+
+    def progress(
+        self,
+        stage: str,
+        fraction: float,
+        *,
+        rate: float = 0.0,
+        epoch: int | None = None,
+        metrics: dict[str, float] | None = None,
+    ) -> Progress:
+        """A record with the time left, from how the fraction has grown since the first record."""
+        now = time.monotonic()
+        if self._mark is None:
+            self._mark = (now, fraction)
+        start, begun = self._mark
+        gained = fraction - begun
+        left = (now - start) * (1 - fraction) / gained if gained > 0 else 0.0
+        return Progress(stage, min(1.0, fraction), rate, left, epoch, metrics or {})
+
+    def publish(
+        self,
+        tensors: Mapping[str, Tensor],
+        posterior: Posterior,
+        *,
+        radius: int,
+        stage: str,
+        metrics: dict[str, float],
+    ) -> int:
+        """Publish the next epoch and add its figures to metrics.csv; returns its number."""
+        known = self.run.epochs()
+        epoch = known[-1] + 1 if known else 1
+        variance = posterior.covariance.diagonal(dim1=-2, dim2=-1)
+        latents = Latents(
+            mean=_numpy(posterior.mean),
+            log_variance=_numpy(variance.log()),
+            information=_numpy(posterior.information),
+            epoch=epoch,
+        )
+        description = {
+            "recipe": self.config.recipe,
+            "stage": stage,
+            "box": self.particles.box,
+            "pixel_size": self.particles.pixel_size,
+            "radius": radius,
+            "latent_size": latents.mean.shape[1],
+            "metrics": metrics,
+        }
+        self.run.publish(epoch, {name: tensor.cpu() for name, tensor in tensors.items()}, latents, description)
+        seconds = round(time.monotonic() - self._started, 2)
+        self.run.append_metrics({"epoch": epoch, "seconds": seconds, "stage": stage, **metrics})
+        return epoch
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().float().numpy()
+
+
+def nested(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Inverse of `nested`."""
+    return {prefix + name: value for name, value in tensors.items()}

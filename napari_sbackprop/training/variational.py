@@ -1,0 +1,170 @@
+"""The VAE that continues a linear model: ELBO steps on encoder, coefficient head and structural basis.
+
+The loss of an image is -log p(data | z) + KL(q(z | data) || N(0, 1)) with whitened data, so both terms are in nats and
+nothing depends on the number of particles or pixels. For fixed coefficients the loss is quadratic in the volumes, so
+they take preconditioned steps instead of Adam's.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from napari_sbackprop.config import Config
+from napari_sbackprop.imaging.shells import shell_mean
+from napari_sbackprop.models.coefficients import CoefficientHead
+from napari_sbackprop.models.encoder import PosteriorEncoder
+from napari_sbackprop.models.latent import kl_divergence, sample_latent
+from napari_sbackprop.models.structural_basis import StructuralBasis
+from napari_sbackprop.training.linear_model import LinearModel
+from napari_sbackprop.training.posterior import Posterior, image_statistics, linear_posterior, refined_posterior
+from napari_sbackprop.training.progress import TrainingError
+from napari_sbackprop.training.session import nested, with_prefix
+from napari_sbackprop.training.spectra import Spectra
+from napari_sbackprop.training.volume_solver import multiply_maps, voxel_weight
+
+_LEARNING_RATE = 1e-3  # of encoder and head
+_FIRST_STEP, _LAST_STEP = 2.0, 0.25  # volume steps, in units of B / N: an average over half an epoch to four epochs
+_LARGEST_STEP = 0.3
+
+
+class VariationalStage:
+    """Parameters, optimiser and data of the VAE.
+
+    Parameters
+    ----------
+    config : sizes and weights.
+    start : the linear model; its volumes are the encoder's filter bank and the first K volumes' start.
+    spectra : at the model's resolution.
+    mask : (M, M, M) solvent mask.
+    chosen : indices of the particles to train on.
+    generator : source of all randomness of this stage.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        start: LinearModel,
+        spectra: Spectra,
+        mask: Tensor,
+        chosen: Tensor,
+        generator: torch.Generator,
+    ) -> None:
+        self.config, self.start, self.spectra, self.mask = config, start, spectra, mask
+        self.chosen, self.generator = chosen, generator
+        self.epochs_done = 0
+        device = start.volumes.device
+        extra = start.volumes.new_zeros(start.sphere.size, config.basis_size - config.latent_size, 2)
+        self.basis = StructuralBasis(torch.cat([start.volumes, extra], dim=1), start.sphere)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.encoder = PosteriorEncoder(config.latent_size, config.encoder_width).to(device)
+            self.head = CoefficientHead(config.latent_size, config.basis_size, linear_start=True).to(device)
+        self.optimiser = torch.optim.Adam([*self.encoder.parameters(), *self.head.parameters()], lr=_LEARNING_RATE)
+        self.filter_bank = linear_posterior(*image_statistics(spectra, start.volumes, start.sphere))
+        self._weight = voxel_weight(spectra, start.sphere, chosen)[:, None, None]  # (W, 1, 1)
+        self._prior = self._prior_precision()
+
+    def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Amortised mean and log-variance of some particles."""
+        bank = self.filter_bank
+        mean, log_variance = self.encoder(bank.mean[rows], bank.covariance[rows], bank.information[rows])
+        return mean, log_variance
+
+    @property
+    def channels(self) -> int:
+        """Number of volumes, K + 1."""
+        return int(self.basis.volumes.shape[1])
+
+    def epoch(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """One pass over the chosen particles in random order; yields how many were seen and the mean losses so far."""
+        order = self.chosen[torch.randperm(len(self.chosen), generator=self.generator)]
+        seen, sums = 0, {"loss": 0.0, "kl": 0.0}
+        for rows in order.split(self.config.batch_size):
+            done = (self.epochs_done + seen / len(order)) / self.config.epochs
+            losses = self._step(rows, _FIRST_STEP * (_LAST_STEP / _FIRST_STEP) ** done)
+            seen += len(rows)
+            sums = {name: sums[name] + len(rows) * value for name, value in losses.items()}
+            yield seen, {name: value / seen for name, value in sums.items()}
+        with torch.no_grad():
+            self.basis.volumes.copy_(multiply_maps(self.basis.volumes, self.basis.sphere, self.mask))
+        self.epochs_done += 1
+
+    def posterior(self) -> Posterior:
+        """Exact posterior of all particles under the present model, refined from the encoder's answer."""
+        with torch.no_grad():
+            statistics = image_statistics(self.spectra, self.basis.volumes.detach(), self.basis.sphere)
+            mean, _ = self.encode(torch.arange(self.spectra.count))
+        return refined_posterior(statistics, self.head, mean)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that decoding and encoding need, by name."""
+        return {
+            "basis.volumes": self.basis.volumes.detach(),
+            "encoder.volumes": self.start.volumes,
+            **with_prefix(self.encoder.state_dict(), "encoder."),
+            **with_prefix(self.head.state_dict(), "head."),
+        }
+
+    def state(self) -> dict[str, Tensor]:
+        """What `load` needs to continue: parameters, and the state of Adam by parameter number and name."""
+        adam = self.optimiser.state_dict()["state"]
+        return {
+            **{name: tensor for name, tensor in self.tensors().items() if name != "encoder.volumes"},  # the start's
+            **{f"adam.{index}.{name}": value for index, values in adam.items() for name, value in values.items()},
+            "epochs_done": torch.tensor(self.epochs_done),
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Continue from a stored `state`."""
+        with torch.no_grad():
+            self.basis.volumes.copy_(state["basis.volumes"])
+        self.encoder.load_state_dict(nested(state, "encoder."))
+        self.head.load_state_dict(nested(state, "head."))
+        adam = self.optimiser.state_dict()
+        for key, value in nested(state, "adam.").items():
+            index, name = key.split(".")
+            adam["state"].setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict(adam)
+        self.epochs_done = int(state["epochs_done"])
+
+    def _step(self, rows: Tensor, relative_step: float) -> dict[str, float]:
+        spectra = self.spectra
+        data, transfer = spectra.data[rows], spectra.transfer[rows]
+        mean, log_variance = self.encode(rows)
+        coefficients = self.head(sample_latent(mean, log_variance, self.generator))
+        slices = self.basis(coefficients, spectra.rotation[rows], spectra.disc)  # (B, P)
+        residual = torch.view_as_real(transfer * slices - data).square().sum(-1)
+        misfit = (residual @ spectra.disc.weight.to(residual)).mean()
+        divergence = kl_divergence(mean, log_variance).mean()
+        loss = misfit + self.config.kl_weight * divergence
+        if not torch.isfinite(loss):
+            raise TrainingError(f"The loss became {loss.item()}: training stopped, and the last finished epoch is kept.")
+
+        self.optimiser.zero_grad()
+        self.basis.volumes.grad = None
+        loss.backward()
+        self.optimiser.step()
+        share = len(rows) / len(self.chosen)
+        self._step_volumes(min(_LARGEST_STEP, relative_step * share))
+        return {"loss": loss.item() / spectra.disc.size, "kl": divergence.item()}
+
+    @torch.no_grad()
+    def _step_volumes(self, step: float) -> None:
+        volumes, gradient = self.basis.volumes, self.basis.volumes.grad
+        assert gradient is not None
+        # The gradient of the mean loss is twice the residual of the normal equations of one average particle.
+        full = self.basis.tie(gradient) * (len(self.chosen) / 2) + self._prior * volumes
+        volumes -= step * full / (self._weight + self._prior)
+
+    def _prior_precision(self) -> Tensor:
+        """Precision (W, C, 1) whose shrinkage at full data is the half-set filter of the start, w / (w + p) = filter."""
+        sphere = self.start.sphere
+        shell = sphere.shell.clamp(max=sphere.radius)
+        mean_weight = shell_mean(self._weight.flatten().cpu(), shell, sphere.radius + 1)
+        correlation = self.start.correlation.cpu().clamp(0.1, 0.999)
+        ratio = (1 - correlation) / (2 * correlation)  # (1 - f) / f for f = 2 FSC / (1 + FSC)
+        ratio[0] = 1e-3
+        extra = ratio.new_ones(self.config.basis_size - self.config.latent_size, ratio.shape[1])
+        precision = torch.cat([ratio, extra]) * mean_weight  # (C, R + 1)
+        return precision[:, shell].T[..., None].to(self._weight)
