@@ -105,7 +105,7 @@ def simulate(
     models
         First and last state as PDB or mmCIF files (may be gzipped) instead of the procedural complex.
     progress
-        Called with the finished fraction of the images, from worker threads.
+        Called with the finished fraction of the images, from the calling thread.
 
     Returns
     -------
