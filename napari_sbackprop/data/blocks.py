@@ -136,9 +136,8 @@ def read_star(path: Path) -> StarText:
     require_file(path)
     content = path.read_bytes()
     if b"\0" in content[:65536]:
-        raise InputError(
-            f"{path} is a binary file, not a STAR file: give the STAR file that lists the particles."
-        )
+        kind = "an MRC stack or map" if content[208:211] == b"MAP" else "a binary file"
+        raise InputError(f"{path} is {kind}, not a STAR file: give the STAR file that lists the particles.")
     lines = content.removeprefix(_BYTE_ORDER_MARK).splitlines(keepends=True)
     blocks = _find_blocks(path, lines)
     if not blocks:

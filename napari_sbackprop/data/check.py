@@ -2,6 +2,7 @@
 
 import gzip
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def _report_model(path: Path) -> Report:
     try:
         with opener(path, "rb") as file:
             atoms = sum(line.startswith((b"ATOM", b"HETATM")) for line in file)
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path} is a damaged gzip file ({error}): copy it again.") from error
     if not atoms:
         raise InputError(

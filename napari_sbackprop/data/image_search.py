@@ -118,6 +118,10 @@ def _check_boxes(
 ) -> Particles:
     """Compare boxes with the stacks', and take them from the stacks where the file has none."""
     for name, header in zip(names.stacks, headers, strict=True):
+        if header is not None and header.is_volume and len(set(header.shape)) == 1:
+            findings.warn(
+                f": {name} is a cube that its header calls a volume, perhaps a map instead of images."
+            )
         if header is not None and header.shape[1] != header.shape[2]:
             findings.error(
                 f": {name} has images of {header.shape[2]} x {header.shape[1]} px, but they must be square; "
