@@ -23,7 +23,7 @@ _MODEL_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 _MRC_SUFFIXES = (".mrc", ".mrcs", ".map", ".st", ".rec", ".ccp4")
 _GZIP, _ZIP, _NUMPY, _PICKLE = b"\x1f\x8b", b"PK\x03\x04", b"\x93NUMPY", b"\x80"
 _HEAD_BYTES = 4096
-_BLOCKS_SHOWN = 12
+_NAMES_SHOWN = 10
 _SAMPLE = 100  # images read to judge a stack's contrast
 
 # What cryoDRGN keeps in pickles, by the beginning of their names.
@@ -88,10 +88,10 @@ def _report_star(path: Path) -> Report:
     kind, sentence = star_kind(text)
     if kind == "particles":
         try:
-            return report_particles(path)
+            return report_particles(text)
         except InputError as error:
             return Report(path, kind, errors=(str(error),))
-    blocks = [f"{block.title} ({block.count} rows)" for block in text.blocks[:_BLOCKS_SHOWN]]
+    blocks = [f"{block.title} ({block.count} rows)" for block in text.blocks]
     return Report(path, kind, {"blocks": blocks}, errors=(sentence,))
 
 
@@ -192,7 +192,7 @@ def _report_zip(path: Path) -> Report:
     names = [member.removesuffix(".npy") for member in members if member.endswith(".npy")]
     if not names:
         return _report_archive(path)
-    listed = ", ".join(names[:_BLOCKS_SHOWN])
+    listed = ", ".join(names[:_NAMES_SHOWN])
     sentence = f"{path} holds numpy arrays ({listed}), not particles: {_GIVE_STAR}."
     return Report(path, "arrays", {"arrays": names}, errors=(sentence,))
 

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from napari_sbackprop.data.blocks import readable
 from napari_sbackprop.data.findings import Findings
 
+_MOST_DIGITS = 18  # of a 64-bit number
+
 
 @dataclass(frozen=True, eq=False)
 class ImageNames:
@@ -50,7 +52,7 @@ def parse_image_names(names: npt.NDArray[np.bytes_], findings: Findings) -> Imag
         number, separator, stack = name.partition(b"@") if b"@" in name else (b"", b"", name)
         stack_index[row] = stacks.setdefault(stack, len(stacks))
         if separator:
-            slice_index[row] = int(number) - 1 if number.isdigit() else -1
+            slice_index[row] = int(number) - 1 if number.isdigit() and len(number) <= _MOST_DIGITS else -1
             if slice_index[row] < 0 and bad_row < 0:
                 bad_row = row
     if bad_row >= 0:

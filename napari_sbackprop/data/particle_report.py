@@ -1,12 +1,12 @@
 """The report of a particle STAR file."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_sbackprop.config import Config
+from napari_sbackprop.data.blocks import StarText
 from napari_sbackprop.data.contrast import describe_contrast
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_search import find_images
@@ -21,11 +21,11 @@ _SAMPLE = 200  # images read to judge the contrast
 _WEAKEST_DEFOCUS = 50.0  # Å; smaller values are µm written by mistake
 
 
-def report_particles(path: Path) -> Report:
+def report_particles(text: StarText) -> Report:
     """Check the table, the images and what training on them would need."""
-    findings = Findings(path)
-    table = read_particle_table(path, findings)
-    particles = find_images(table, path.parent, findings)
+    findings = Findings(text.path)
+    table = read_particle_table(text, findings)
+    particles = find_images(table, text.path.parent, findings)
     check_groups(particles.optics, findings)
     facts = _facts(table, particles)
     if table.has_poses and particles.count > 1 and (particles.rotation == particles.rotation[0]).all():
@@ -34,7 +34,7 @@ def report_particles(path: Path) -> Report:
     _warn_of_repetitions(table, findings)
     if not findings.errors:
         facts["contrast"] = _contrast(particles, findings)
-    return Report(path, "particles", facts, tuple(findings.warnings), tuple(findings.errors))
+    return Report(text.path, "particles", facts, tuple(findings.warnings), tuple(findings.errors))
 
 
 def estimate_memory(count: int, box: int, basis_size: int) -> dict[str, int]:

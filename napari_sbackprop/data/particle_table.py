@@ -1,12 +1,11 @@
 """The particle table of a STAR file as Particles, checked row by row, before any image is looked for."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_sbackprop.data.blocks import Columns, read_star
+from napari_sbackprop.data.blocks import Columns, StarText
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_names import ImageNames, parse_image_names
 from napari_sbackprop.data.optics import (
@@ -57,7 +56,7 @@ class ParticleTable:
     has_poses: bool
 
 
-def read_particle_table(path: Path, findings: Findings) -> ParticleTable:
+def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
     """Read what a STAR file says about its particles, and note what is wrong.
 
     Raises
@@ -69,7 +68,6 @@ def read_particle_table(path: Path, findings: Findings) -> ParticleTable:
 
     from napari_sbackprop.imaging.poses import euler_to_matrix
 
-    text = read_star(path)
     columns = particle_block(text).columns(_LABELS)
     optics = optics_block(text)
     lookup = match_optics(columns, None if optics is None else optics.columns(_LABELS), findings)
@@ -98,7 +96,7 @@ def read_particle_table(path: Path, findings: Findings) -> ParticleTable:
         stack_paths=(),
         stack_index=images.stack_index,
         slice_index=images.slice_index,
-        source=path,
+        source=text.path,
     )
     return ParticleTable(particles, images, shift_unit, all(label in columns for label in _ANGLES))
 

@@ -12,6 +12,7 @@ _UNITS = {
     "spherical_aberration": "mm",
     "defocus": "Å",
 }
+_MOST_SHOWN = 12  # items of a list; a data set may have hundreds of optics groups
 _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -55,7 +56,10 @@ def _readable(name: str, value: Any) -> str:
         return ", ".join(f"{key.replace('_', ' ')} {_readable(key, item)}" for key, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         joint = "; " if any(isinstance(item, Mapping) for item in value) else ", "
-        return joint.join(_readable(name, item) for item in value) or "none"
+        shown = [_readable(name, item) for item in value[:_MOST_SHOWN]]
+        if len(value) > _MOST_SHOWN:
+            shown.append(f"... ({len(value)} in all)")
+        return joint.join(shown) or "none"
     if value is None:
         return "unknown"
     if isinstance(value, bool):

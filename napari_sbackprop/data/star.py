@@ -37,7 +37,7 @@ def read_particles(path: Path, project: Path | None = None) -> Particles:
     """
     path = Path(path)
     findings = Findings(path)
-    table = read_particle_table(path, findings)
+    table = read_particle_table(read_star(path), findings)
     findings.raise_first()
     particles = find_images(table, project or path.parent, findings)
     check_groups(particles.optics, findings)

@@ -68,7 +68,9 @@ def particle_block(text: StarText) -> Block:
 
 def optics_block(text: StarText) -> Block | None:
     """Find the table of optics groups, whatever its name; None in files as RELION 3.0 writes them."""
-    tables = text.find(lambda block: "rlnOpticsGroup" in block and "rlnImageName" not in block)
+    tables = text.find(
+        lambda block: "rlnOpticsGroup" in block and "rlnImageName" not in block and block.count > 0
+    )
     named = [block for block in tables if block.name == "optics"]
     return next(iter(named or tables), None)
 

@@ -81,6 +81,10 @@ CASES: dict[str, tuple[Spoil, str]] = {
         put("particles", "rlnImageName", 0, "x@Extract/images.mrcs"),
         r", row 1: rlnImageName is 'x@Extract/images.mrcs', but images count from 1",
     ),
+    "number too long": (
+        put("particles", "rlnImageName", 0, "9" * 30 + "@Extract/images.mrcs"),
+        r", row 1: rlnImageName is '9+@Extract/images.mrcs', but images count from 1",
+    ),
     "stack without a number": (
         put("particles", "rlnImageName", 1, "Extract/images.mrcs"),
         r", row 2 names Extract/images.mrcs without the number of an image, but the file holds 4",
@@ -128,6 +132,12 @@ def test_a_spoiled_table_is_refused(project: Project, case: str) -> None:
     assert message.startswith(str(path))
     assert "\n" not in message
     assert message.endswith(".")
+
+
+def test_an_optics_table_without_rows_is_none(project: Project) -> None:
+    empty = {label: [] for label in project.optics()}
+    with pytest.raises(InputError, match="gives no pixel size"):
+        read_particles(project.write(project.particles(), empty))
 
 
 def test_mixed_boxes_name_the_groups(project: Project) -> None:
