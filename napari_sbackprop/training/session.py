@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,9 +17,9 @@ from napari_sbackprop.imaging.grids import HalfDisc, half_disc
 from napari_sbackprop.run_directory import Latents, RunDirectory
 from napari_sbackprop.training.posterior import Posterior
 from napari_sbackprop.training.progress import Progress
-from napari_sbackprop.training.spectra import noise_spectra, prepare_spectra
 
 _SMALLEST_RADIUS = 4
+MASK_EDGE = 20.0  # angstrom, of the mask on the images in the paper's recipe
 
 
 @dataclass
@@ -54,6 +55,11 @@ class Session:
             raise InputError(f"--resolution is {self.config.resolution:g} Å, but this box needs {coarsest:.0f} Å or finer.")
         return half_disc(min(radius, finest))
 
+    @classmethod
+    def for_reading(cls, run: RunDirectory, particles: Particles) -> Self:
+        """A session that only asks for what a run's options mean for some particles."""
+        return cls(run, run.config, particles, torch.device("cpu"), threading.Event())
+
     @property
     def mask_radius(self) -> float:
         """Radius of the particle in pixels."""
@@ -65,23 +71,33 @@ class Session:
             raise InputError(f"--mask-diameter is {self.config.mask_diameter:g} Å, but the box is only {width:.0f} Å wide.")
         return radius
 
+    @property
+    def flat_mask_diameter(self) -> float:
+        """Diameter in angstrom of the flat part of the mask on the images, in the paper's recipe."""
+        width = self.particles.box * self.particles.pixel_size
+        asked = self.config.mask_diameter
+        return 0.75 * width - MASK_EDGE if asked is None else min(asked, width - MASK_EDGE)
+
     def resolution(self, radius: int) -> float:
         """Resolution in angstrom of a shell."""
         return self.particles.box * self.particles.pixel_size / radius
 
-    def read_spectra(self, share: float) -> Iterator[Progress]:
-        """Read and prepare all particles, the first `share` of the run; returns the `Spectra`, None when stopped."""
-        count = self.particles.count
+    def following(self, work: Iterator[int], share: float) -> Iterator[Progress]:
+        """Report work that yields how many particles it has done, the first `share` of the run.
+
+        Returns
+        -------
+        What the work returns, moved to the device; None when the session was stopped.
+        """
         yield self.progress("reading", 0.0)
-        noise = noise_spectra(self.particles, self.disc, self.mask_radius)
         started = time.monotonic()
-        chunks = prepare_spectra(self.particles, self.disc, noise)
         while not self.stop.is_set():
             try:
-                done = next(chunks)
+                done = next(work)
             except StopIteration as finished:
                 return finished.value.to(self.device)
-            yield self.progress("reading", share * done / count, rate=done / (time.monotonic() - started))
+            rate = done / (time.monotonic() - started)
+            yield self.progress("reading", share * done / self.particles.count, rate=rate)
         return None
 
     def split(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -128,13 +144,7 @@ class Session:
         """Publish the next epoch and add its figures to metrics.csv; returns its number."""
         known = self.run.epochs()
         epoch = known[-1] + 1 if known else 1
-        variance = posterior.covariance.diagonal(dim1=-2, dim2=-1)
-        latents = Latents(
-            mean=_numpy(posterior.mean),
-            log_variance=_numpy(variance.log()),
-            information=_numpy(posterior.information),
-            epoch=epoch,
-        )
+        latents = latents_of(posterior, epoch)
         description = {
             "recipe": self.config.recipe,
             "stage": stage,
@@ -148,6 +158,16 @@ class Session:
         seconds = round(time.monotonic() - self._started, 2)
         self.run.append_metrics({"epoch": epoch, "seconds": seconds, "stage": stage, **metrics})
         return epoch
+
+
+def latents_of(posterior: Posterior, epoch: int) -> Latents:
+    """The posterior as it is stored."""
+    return Latents(
+        mean=_numpy(posterior.mean),
+        log_variance=_numpy(posterior.covariance.diagonal(dim1=-2, dim2=-1).log()),
+        information=_numpy(posterior.information),
+        epoch=epoch,
+    )
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

@@ -124,19 +124,19 @@ def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc)
     return transfer
 
 
-def prepare_spectra(particles: Particles, disc: HalfDisc, noise: Tensor) -> Iterator[int]:
+def whitened_spectra(particles: Particles, disc: HalfDisc, mask_radius: float) -> Iterator[int]:
     """Read, transform, centre and whiten all particles; yields the number done and returns the `Spectra`.
 
     Parameters
     ----------
-    noise : (G, R + 1), from `noise_spectra`.
+    mask_radius : pixels; the noise is measured beyond.
 
     Raises
     ------
     InputError
         An image holds NaN or infinity; the sentence names the row.
     """
-    amplitude = noise.sqrt()[:, disc.shell]  # (G, P)
+    amplitude = noise_spectra(particles, disc, mask_radius).sqrt()[:, disc.shell]  # (G, P)
     data = torch.empty(particles.count, disc.size, dtype=torch.complex64)
     transfer = torch.empty(particles.count, disc.size)
     for start in range(0, particles.count, CHUNK):

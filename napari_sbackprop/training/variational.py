@@ -16,8 +16,15 @@ from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.models.encoder import PosteriorEncoder
 from napari_sbackprop.models.latent import kl_divergence, sample_latent
 from napari_sbackprop.models.structural_basis import StructuralBasis
+from napari_sbackprop.training.epochs import adam_tensors, load_adam
 from napari_sbackprop.training.linear_model import LinearModel
-from napari_sbackprop.training.posterior import Posterior, image_statistics, linear_posterior, refined_posterior
+from napari_sbackprop.training.posterior import (
+    Posterior,
+    evidence_figures,
+    image_statistics,
+    linear_posterior,
+    refined_posterior,
+)
 from napari_sbackprop.training.progress import TrainingError
 from napari_sbackprop.training.session import nested, with_prefix
 from napari_sbackprop.training.spectra import Spectra
@@ -37,7 +44,7 @@ class VariationalStage:
     start : the linear model; its volumes are the encoder's filter bank and the first K volumes' start.
     spectra : at the model's resolution.
     mask : (M, M, M) solvent mask.
-    chosen : indices of the particles to train on.
+    chosen, held_out : indices of the particles to train on, and of those that only show overfitting.
     generator : source of all randomness of this stage.
     """
 
@@ -48,10 +55,11 @@ class VariationalStage:
         spectra: Spectra,
         mask: Tensor,
         chosen: Tensor,
+        held_out: Tensor,
         generator: torch.Generator,
     ) -> None:
         self.config, self.start, self.spectra, self.mask = config, start, spectra, mask
-        self.chosen, self.generator = chosen, generator
+        self.chosen, self.held_out, self.generator = chosen, held_out, generator
         self.epochs_done = 0
         device = start.volumes.device
         extra = start.volumes.new_zeros(start.sphere.size, config.basis_size - config.latent_size, 2)
@@ -70,11 +78,6 @@ class VariationalStage:
         bank = self.filter_bank
         mean, log_variance = self.encoder(bank.mean[rows], bank.covariance[rows], bank.information[rows])
         return mean, log_variance
-
-    @property
-    def channels(self) -> int:
-        """Number of volumes, K + 1."""
-        return int(self.basis.volumes.shape[1])
 
     def epoch(self) -> Iterator[tuple[int, dict[str, float]]]:
         """One pass over the chosen particles in random order; yields how many were seen and the mean losses so far."""
@@ -97,23 +100,24 @@ class VariationalStage:
             mean, _ = self.encode(torch.arange(self.spectra.count))
         return refined_posterior(statistics, self.head, mean)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything that decoding and encoding need, by name."""
+    def figures(self, posterior: Posterior) -> dict[str, float]:
+        """Evidence and information; see `evidence_figures`."""
+        return evidence_figures(posterior, self.held_out)
+
+    def published(self) -> dict[str, Tensor]:
+        """Tensors that decoding and encoding need, by name."""
+        channels, radius = self.basis.volumes.shape[1], self.basis.sphere.radius
         return {
-            "basis.volumes": self.basis.volumes.detach(),
+            **self._parameters(),
             "encoder.volumes": self.start.volumes,
-            **with_prefix(self.encoder.state_dict(), "encoder."),
-            **with_prefix(self.head.state_dict(), "head."),
+            "decode_filter": torch.ones(channels, radius + 1),
+            "mask": self.mask,
         }
 
     def state(self) -> dict[str, Tensor]:
-        """What `load` needs to continue: parameters, and the state of Adam by parameter number and name."""
-        adam = self.optimiser.state_dict()["state"]
-        return {
-            **{name: tensor for name, tensor in self.tensors().items() if name != "encoder.volumes"},  # the start's
-            **{f"adam.{index}.{name}": value for index, values in adam.items() for name, value in values.items()},
-            "epochs_done": torch.tensor(self.epochs_done),
-        }
+        """Tensors that continuing needs, by name; the encoder's volumes are the start's."""
+        adam = with_prefix(adam_tensors(self.optimiser), "adam.")
+        return {**self._parameters(), **adam, "epochs_done": torch.tensor(self.epochs_done)}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Continue from a stored `state`."""
@@ -121,12 +125,16 @@ class VariationalStage:
             self.basis.volumes.copy_(state["basis.volumes"])
         self.encoder.load_state_dict(nested(state, "encoder."))
         self.head.load_state_dict(nested(state, "head."))
-        adam = self.optimiser.state_dict()
-        for key, value in nested(state, "adam.").items():
-            index, name = key.split(".")
-            adam["state"].setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict(adam)
+        load_adam(self.optimiser, nested(state, "adam."))
         self.epochs_done = int(state["epochs_done"])
+
+    def _parameters(self) -> dict[str, Tensor]:
+        encoder, head = self.encoder.state_dict(), self.head.state_dict()
+        return {
+            "basis.volumes": self.basis.volumes.detach(),
+            **with_prefix(encoder, "encoder."),
+            **with_prefix(head, "head."),
+        }
 
     def _step(self, rows: Tensor, relative_step: float) -> dict[str, float]:
         spectra = self.spectra

@@ -1,0 +1,103 @@
+"""Latents of particles that a finished run was never trained on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_sbackprop.data.star import read_particles
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.imaging.grids import half_disc, half_sphere
+from napari_sbackprop.models.coefficients import CoefficientHead
+from napari_sbackprop.models.encoder import ImageEncoder, PosteriorEncoder
+from napari_sbackprop.run_directory import Latents, RunDirectory
+from napari_sbackprop.training.paper import diagonal_posterior, encoder_input, masked_spectra
+from napari_sbackprop.training.posterior import (
+    Posterior,
+    image_statistics,
+    linear_posterior,
+    refined_posterior,
+)
+from napari_sbackprop.training.session import Session, latents_of, nested
+from napari_sbackprop.training.spectra import Spectra, whitened_spectra
+
+
+def encode(run: Path, star: Path, exact: bool = True, epoch: int | None = None) -> Latents:
+    """Encode the particles of a STAR file with an epoch of a run, the newest by default.
+
+    Parameters
+    ----------
+    exact : refine the encoder's answer to the exact posterior (default recipe only); False gives the amortised one.
+
+    Raises
+    ------
+    InputError
+        The images do not fit the run in box or pixel size.
+    """
+    directory = RunDirectory(run)
+    epoch = directory.latest_epoch() if epoch is None else epoch
+    description, tensors = directory.read_description(epoch), directory.read_model(epoch)
+    session = Session.for_reading(directory, read_particles(star))
+    particles = session.particles
+    box, pixel_size = description["box"], description["pixel_size"]
+    if particles.box != box or abs(particles.pixel_size / pixel_size - 1) > 0.01:
+        raise InputError(
+            f"{star} has images of {particles.box} px at {particles.pixel_size:g} Å, but {run} was trained on "
+            f"{box} px at {pixel_size:g} Å: rescale the images to match."
+        )
+    disc = half_disc(int(description["radius"]))
+    if description["recipe"] == "paper":
+        spectra = _finished(masked_spectra(particles, disc, session.flat_mask_diameter))
+        posterior = _paper_posterior(tensors, spectra)
+    else:
+        spectra = _finished(whitened_spectra(particles, disc, session.mask_radius))
+        posterior = _posterior(tensors, spectra, exact)
+    return latents_of(posterior, epoch)
+
+
+@torch.no_grad()
+def _posterior(tensors: dict[str, Tensor], spectra: Spectra, exact: bool) -> Posterior:
+    sphere = half_sphere(spectra.disc.radius)
+    statistics = image_statistics(spectra, tensors["basis.volumes"], sphere)
+    if "head.enter.weight" not in tensors:  # an epoch of the closed-form start is linear, and its posterior exact
+        return linear_posterior(*statistics)
+    bank = linear_posterior(*image_statistics(spectra, tensors["encoder.volumes"], sphere))
+    network = nested(tensors, "encoder.")
+    del network["volumes"]
+    latent_size = bank.mean.shape[1]
+    encoder = PosteriorEncoder(latent_size, len(network["enter.bias"]))
+    encoder.load_state_dict(network)
+    mean, log_variance = encoder(bank.mean, bank.covariance, bank.information)
+    if not exact:
+        return diagonal_posterior(mean, log_variance)
+    head = CoefficientHead(latent_size, tensors["basis.volumes"].shape[1] - 1, linear_start=True)
+    head.load_state_dict(nested(tensors, "head."))
+    return refined_posterior(statistics, head, mean)
+
+
+@torch.no_grad()
+def _paper_posterior(tensors: dict[str, Tensor], spectra: Spectra) -> Posterior:
+    network = nested(tensors, "encoder.")
+    width, pixels = network["enter.weight"].shape
+    depth = sum(name.startswith("blocks.") and name.endswith("bias") for name in network)
+    encoder = ImageEncoder(pixels, len(network["leave.bias"]) // 2, width, depth)
+    encoder.load_state_dict(network)
+    parts = []
+    for rows in torch.arange(spectra.count).split(512):
+        # The data are not normalised here, so the whole amplitude is divided out at once.
+        image = encoder_input(
+            spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows], spectra.disc, 1 / tensors["amplitude"]
+        )
+        parts.append(encoder(image))
+    return diagonal_posterior(torch.cat([mean for mean, _ in parts]), torch.cat([spread for _, spread in parts]))
+
+
+def _finished(work: Iterator[int]) -> Any:
+    """Run a generator to its end for the value that it returns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as finished:
+            return finished.value

@@ -1,0 +1,90 @@
+"""Epochs of a variational autoencoder: run, report, publish, keep what a resumed run needs."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from napari_sbackprop.training.posterior import Posterior
+from napari_sbackprop.training.progress import Progress
+from napari_sbackprop.training.session import Session, with_prefix
+
+_REPORT_SECONDS = 0.1
+
+
+class Trainable(Protocol):
+    """A model that learns in epochs."""
+
+    epochs_done: int
+
+    def epoch(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """One pass; yields how many particles were seen and the mean losses so far."""
+
+    def posterior(self) -> Posterior:
+        """Latents of all particles under the present model."""
+
+    def figures(self, posterior: Posterior) -> dict[str, float]:
+        """What to show of a finished epoch, besides the losses."""
+
+    def published(self) -> dict[str, Tensor]:
+        """Tensors that decoding and encoding need, by name."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors that continuing needs, by name."""
+
+
+def run_epochs(
+    session: Session,
+    model: Trainable,
+    generator: torch.Generator,
+    *,
+    seen_per_epoch: int,
+    radius: int,
+    begun: float,
+    kept: Mapping[str, Tensor],
+) -> Iterator[Progress]:
+    """Train until the configured number of epochs is done, or the session is stopped; publish each.
+
+    Parameters
+    ----------
+    begun : fraction of the whole run that is done when the first epoch begins.
+    kept : further tensors for resume.safetensors.
+    """
+    epochs = session.config.epochs
+    while model.epochs_done < epochs:
+        number = model.epochs_done
+        stage = f"VAE, epoch {number + 1} of {epochs}"
+        started = reported = time.monotonic()
+        losses: dict[str, float] = {}
+        for seen, losses in model.epoch():
+            if session.stop.is_set():
+                return
+            now = time.monotonic()
+            if now - reported > _REPORT_SECONDS:
+                reported = now
+                fraction = begun + (1 - begun) * (number + 0.95 * seen / seen_per_epoch) / epochs
+                yield session.progress(stage, fraction, rate=seen / (now - started), metrics=losses)
+        rate = seen_per_epoch / (time.monotonic() - started)
+        posterior = model.posterior()
+        metrics = {**losses, **model.figures(posterior)}
+        epoch = session.publish(model.published(), posterior, radius=radius, stage=stage, metrics=metrics)
+        session.run.write_resume({**kept, **with_prefix(model.state(), "vae."), "generator": generator.get_state()})
+        fraction = begun + (1 - begun) * model.epochs_done / epochs
+        yield session.progress(stage, fraction, rate=rate, epoch=epoch, metrics=metrics)
+
+
+def adam_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State of an optimiser, flat: "number.name" of each parameter's tensors."""
+    state = optimiser.state_dict()["state"]
+    return {f"{number}.{name}": value for number, values in state.items() for name, value in values.items()}
+
+
+def load_adam(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Inverse of `adam_tensors`."""
+    document = optimiser.state_dict()
+    for key, value in tensors.items():
+        number, name = key.split(".")
+        document["state"].setdefault(int(number), {})[name] = value
+    optimiser.load_state_dict(document)
