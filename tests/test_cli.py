@@ -248,8 +248,8 @@ def test_resume_adds_epochs(sample: Path, tmp_path: Path) -> None:
 
 
 def test_missing_star_file_is_one_sentence_of_the_program(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "napari_sbackprop", "train", "absent.star", "run"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    command = [sys.executable, "-m", "napari_sbackprop", "train", tmp_path / "absent.star", tmp_path / "run"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stdout == ""
     assert "absent.star" in result.stderr
@@ -320,12 +320,11 @@ def test_what_cannot_be_used_is_named(command: list[str], words: str, trained: P
 
 @pytest.mark.slow
 def test_demo_leaves_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "shutil.which", lambda name: None
-    )  # no picture of the explorer: tests of the window have it
+    # No picture of the explorer here: the tests of the window make one.
+    monkeypatch.setattr("napari_sbackprop.cli.demo.take_screenshot", lambda run, picture: None)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    options = ["--headless", "--output", tmp_path / "demo", "--particles", 200, "--box", 36]
+    options = ["--headless", "--output", tmp_path / "demo", "--particles", 200, "--box", 40]
     values = succeed("demo", *options)
     assert values["explorer"] is None
     assert len(list((tmp_path / "demo" / "maps").glob("*.mrc"))) == 10

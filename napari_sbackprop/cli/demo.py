@@ -29,7 +29,7 @@ SCREENSHOT_SECONDS = 300
 @commands.command(
     epilog=examples(
         "napari-sbackprop demo",
-        "napari-sbackprop demo --headless --output /tmp/demo --particles 500 --box 32",
+        "napari-sbackprop demo --headless --output /tmp/demo --particles 500 --box 40",
     )
 )
 def demo(
@@ -52,7 +52,7 @@ def demo(
     star, run = output / "particles" / "particles.star", output / "run"
     _simulate_and_train(star, run, particles, box)
     values = {**_scores(run, star.parent / "truth"), **_export(run, output)}
-    values["explorer"] = _screenshot(run, output / "explorer.png")
+    values["explorer"] = take_screenshot(run, output / "explorer.png")
     values["seconds"] = perf_counter() - start
     (output / RECORD).write_text(
         json.dumps({"particles": particles, "box": box, "seconds": values["seconds"]}) + "\n"
@@ -133,7 +133,7 @@ def _export(run: Path, output: Path) -> dict[str, Any]:
     }
 
 
-def _screenshot(run: Path, picture: Path) -> Path | None:
+def take_screenshot(run: Path, picture: Path) -> Path | None:
     """Picture of the explorer, made by a process of its own; None, with a sentence, where that is impossible."""
     code = "import sys; from pathlib import Path; from napari_sbackprop.gui.screenshot import explorer_screenshot;"
     code += " explorer_screenshot(Path(sys.argv[1]), Path(sys.argv[2]))"
