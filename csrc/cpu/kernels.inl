@@ -49,9 +49,9 @@ void normal(const NormalTask<T>& task, const Item* items, int64_t count, Scratch
 }
 
 template <typename T>
-void gram(const GramTask<T>& task, int64_t image, T* workspace) {
+void gram(const GramTask<T>& task, const Item* items, int64_t count, int64_t first_image, T* workspace, T* products) {
   with_channels<T>(task.channels, [&](auto c, auto lanes) {
-    gram_image<T, decltype(c)::value, decltype(lanes)::value>(task, image, workspace);
+    gram_items<T, decltype(c)::value, decltype(lanes)::value>(task, items, count, first_image, workspace, products);
   });
 }
 

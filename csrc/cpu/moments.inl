@@ -56,35 +56,29 @@ inline void gather_pixel(
   x[leading + channels] = stencil.negated ? -root * data[1] : root * data[1];
 }
 
+// Items of one block of images, in brick order; products of image b go to b - first_image.
 template <typename T, int C, int L>
-void gram_image(const GramTask<T>& task, int64_t image, T* workspace) {
+void gram_items(
+    const GramTask<T>& task, const Item* items, int64_t count, int64_t first_image, T* workspace, T* products) {
   const Row<T, C, L> row(task.channels);
   const Geometry<T>& geometry = task.geometry;
   const int channels = row.floats / 2;
   const int64_t leading = gram_leading(channels);
-  T* x = workspace;                               // (2 * kTilePixels, leading)
-  T* out = workspace + 2 * kTilePixels * leading;  // (channels + 1 rounded up, leading)
-  for (int64_t k = 0; k < gram_workspace(channels); ++k) workspace[k] = 0;
-  const T* rotation = geometry.rotation + 9 * image;
-  int count = 0;
-  for (int64_t pixel = 0; pixel < geometry.pixel_count; ++pixel) {
-    const Stencil<T> stencil = stencil_of(geometry, rotation, static_cast<int>(pixel));
-    if (stencil.inside) {
-      const int64_t at = image * geometry.pixel_count + pixel;
-      const T root = __builtin_sqrt(T(2) * geometry.pixels[3 * pixel + 2]);
+  for (int64_t i = 0; i < count; ++i) {
+    const Item item = items[i];
+    const T* rotation = geometry.rotation + 9 * int64_t{item.image};
+    int rows = 0;
+    for (int pixel = geometry.tile_starts[item.tile]; pixel < geometry.tile_starts[item.tile + 1]; ++pixel) {
+      const Stencil<T> stencil = stencil_of(geometry, rotation, pixel);
+      if (stencil.negated != (item.negated != 0) || !stencil.inside) continue;
+      const int64_t at = item.image * geometry.pixel_count + pixel;
+      const T root = __builtin_sqrt(T(2) * geometry.pixels[3 * int64_t{pixel} + 2]);
       gather_pixel<T, C, L>(
-          task, row, stencil, task.transfer + at, task.data + 2 * at, root, x + count * leading, leading);
-      count += 2;
+          task, row, stencil, task.transfer + at, task.data + 2 * at, root, workspace + rows * leading, leading);
+      rows += 2;
     }
-    if (count == 2 * kTilePixels || pixel + 1 == geometry.pixel_count) {
-      add_products(x, count, leading, channels + 1, out);
-      count = 0;
-    }
-  }
-  T* matrix = task.matrix + image * channels * channels;
-  for (int c = 0; c < channels; ++c) {
-    for (int d = c; d < channels; ++d) matrix[c * channels + d] = matrix[d * channels + c] = out[c * leading + d];
-    task.vector[image * channels + c] = out[c * leading + channels];
+    const int64_t image = item.image - first_image;
+    add_products(workspace, rows, leading, channels + 1, products + image * gram_products(channels));
   }
 }
 
@@ -117,6 +111,8 @@ inline __attribute__((always_inline)) void add_voxel(
   row.add_outer(task.vector + voxel * row.floats, first, Complex<T>{share[1], share[2]});
 }
 
+constexpr int kMatrixPrefetchDistance = 3;  // voxels; rows are long
+
 template <typename T, int C, int L>
 void normal_item(const NormalTask<T>& task, const Item& item, Scratch<T>& scratch) {
   using V = Vector<T, 4>;
@@ -139,7 +135,8 @@ void normal_item(const NormalTask<T>& task, const Item& item, Scratch<T>& scratc
     return;
   }
   Tile<T> tile;
-  open_tile(task.geometry, item, tile, scratch.marks);
+  Touched touched;
+  open_tile(task.geometry, item, scratch.marks, tile, touched);
   for (int n = 0; n < tile.count; ++n) {
     T weight[8];
     corner_weights(tile.fx[n], tile.fy[n], tile.fz[n], weight);
@@ -149,7 +146,11 @@ void normal_item(const NormalTask<T>& task, const Item& item, Scratch<T>& scratc
       store(cell, load<V>(cell) + weight[e] * share);
     }
   }
-  for_touched(task.geometry, tile, scratch.marks, true, [&](int slot, int64_t voxel) {
+  const auto prefetch = [&](int64_t voxel) {
+    prefetch_row(task.matrix + voxel * packed, packed);
+    prefetch_row(task.vector + voxel * row.floats, row.floats);
+  };
+  for_touched(touched, kMatrixPrefetchDistance, prefetch, [&](int slot, int64_t voxel) {
     T* cell = scratch.box + 4 * slot;
     const V share = load<V>(cell);
     store(cell, V{});

@@ -52,6 +52,14 @@ Geometry<T> geometry_of(const Tables& tables, const Tensor& rotation) {
 
 int tile_count(const Tables& tables) { return static_cast<int>(tables.tile_starts.size(0)) - 1; }
 
+template <typename T>
+Plan plan_batch(Geometry<T>& geometry, int64_t images, const Tables& tables) {
+  const double stretch = largest_stretch(geometry.rotation, images);
+  Plan plan = make_plan(geometry, 0, images, tile_count(tables), stretch);
+  geometry.combine = plan.combine;
+  return plan;
+}
+
 // One Scratch per thread, all zero.
 template <typename T>
 std::unique_ptr<Scratch<T>[]> make_scratch() {
@@ -104,8 +112,7 @@ Tensor project_as(const Tensor& volumes, const Tensor& coefficients, const Tenso
   Tensor slices = torch::stable::new_empty(volumes, {images, tables.pixels.size(0), 2});
   ProjectTask<T> task;
   task.geometry = geometry_of<T>(tables, rotation);
-  const Plan plan = make_plan(task.geometry, images, tile_count(tables));
-  task.geometry.combine = plan.combine;
+  const Plan plan = plan_batch(task.geometry, images, tables);
   task.channels = channels;
   task.volumes = volumes.const_data_ptr<T>();
   task.coefficient_stride = vectors_for(channels) * lanes_for(channels);
@@ -141,8 +148,7 @@ std::tuple<Tensor, Tensor, Tensor> backward_as(
   const int64_t images = coefficients.size(0);
   BackwardTask<T> task;
   task.geometry = geometry_of<T>(tables, rotation);
-  const Plan plan = make_plan(task.geometry, images, tile_count(tables));
-  task.geometry.combine = plan.combine;
+  const Plan plan = plan_batch(task.geometry, images, tables);
   task.channels = channels;
   task.volumes = volumes.const_data_ptr<T>();
   task.coefficient_stride = vectors_for(channels) * lanes_for(channels);
@@ -172,24 +178,45 @@ std::tuple<Tensor, Tensor, Tensor> backward_as(
   return {volumes_gradient, coefficients_gradient, rotation_gradient};
 }
 
+// Copy one image's products to G and h; the kernels fill the upper triangle.
+template <typename T>
+void unpack_products(const T* products, int channels, T* matrix, T* vector) {
+  const int64_t leading = gram_leading(channels);
+  for (int c = 0; c < channels; ++c) {
+    for (int d = c; d < channels; ++d) matrix[c * channels + d] = matrix[d * channels + c] = products[c * leading + d];
+    vector[c] = products[c * leading + channels];
+  }
+}
+
 template <typename T>
 std::tuple<Tensor, Tensor> gram_as(
     const Tensor& volumes, const Tensor& data, const Tensor& transfer, const Tensor& rotation, const Tables& tables) {
-  const int64_t images = data.size(0), channels = volumes.size(1);
+  const int64_t images = data.size(0);
+  const int channels = static_cast<int>(volumes.size(1));
   Tensor matrix = torch::stable::new_empty(volumes, {images, channels, channels});
   Tensor vector = torch::stable::new_empty(volumes, {images, channels});
   GramTask<T> task;
   task.geometry = geometry_of<T>(tables, rotation);
-  task.channels = static_cast<int>(channels);
+  task.channels = channels;
   task.volumes = volumes.const_data_ptr<T>();
   task.data = data.const_data_ptr<T>();
   task.transfer = transfer.const_data_ptr<T>();
-  task.matrix = matrix.mutable_data_ptr<T>();
-  task.vector = vector.mutable_data_ptr<T>();
-  const int64_t floats = gram_workspace(task.channels);
-  std::vector<T> workspace(worker_count() * floats);
-  for_each_parallel(images, [&](int64_t image, int worker) {
-    kernels<T>().gram(task, image, workspace.data() + worker * floats);
+  T* const matrices = matrix.mutable_data_ptr<T>();
+  T* const vectors = vector.mutable_data_ptr<T>();
+  const double stretch = largest_stretch(task.geometry.rotation, images);
+  // Each thread owns a block of images, so that its tiles can go in brick order and no sums are shared.
+  const int64_t block = std::max<int64_t>(1, (images + worker_count() - 1) / worker_count());
+  for_each_parallel((images + block - 1) / block, [&](int64_t index, int) {
+    const int64_t first = index * block, count = std::min(block, images - first);
+    const Plan plan = make_plan(task.geometry, first, count, tile_count(tables), stretch);
+    std::vector<T> workspace(gram_workspace(channels), T(0)), products(count * gram_products(channels), T(0));
+    kernels<T>().gram(
+        task, plan.items.data(), static_cast<int64_t>(plan.items.size()), first, workspace.data(), products.data());
+    for (int64_t k = 0; k < count; ++k) {
+      unpack_products(
+          products.data() + k * gram_products(channels), channels, matrices + (first + k) * channels * channels,
+          vectors + (first + k) * channels);
+    }
   });
   return {matrix, vector};
 }
@@ -213,8 +240,7 @@ void normal_equations_as(
     const Tables& tables, const Tensor& matrix, const Tensor& vector) {
   NormalTask<T> task;
   task.geometry = geometry_of<T>(tables, rotation);
-  const Plan plan = make_plan(task.geometry, data.size(0), tile_count(tables));
-  task.geometry.combine = plan.combine;
+  const Plan plan = plan_batch(task.geometry, data.size(0), tables);
   task.channels = static_cast<int>(first.size(1));
   task.data = data.const_data_ptr<T>();
   task.transfer = transfer.const_data_ptr<T>();

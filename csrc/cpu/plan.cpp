@@ -12,7 +12,7 @@ namespace {
 
 // Longest image vector of x A[0] + y A[1] for unit (x, y): largest singular value of the two rows.
 template <typename T>
-double stretch(const T* rotation) {
+double stretch_of(const T* rotation) {
   double xx = 0, xy = 0, yy = 0;
   for (int axis = 0; axis < 3; ++axis) {
     xx += double(rotation[axis]) * rotation[axis];
@@ -28,7 +28,7 @@ struct Bricks {
   int side;
   int count;  // along each axis
 
-  Bricks(int radius, double half_diagonal) : half_width(radius + 0.5) {
+  Bricks(int reach, double half_diagonal) : half_width(reach + 0.5) {
     // Columns of one colour are a column apart: voxels of a tile reach half_diagonal + 1 beyond its centre.
     side = std::max(12, static_cast<int>(std::ceil(2 * half_diagonal + 2)));
     count = static_cast<int>(std::ceil(2 * half_width / side));
@@ -51,12 +51,13 @@ constexpr int kAbsent = -1;
 // Bin of every (image, tile, sign), kAbsent where no pixel of the tile can have the sign.
 template <typename T>
 std::vector<int32_t> item_bins(
-    const Geometry<T>& geometry, int64_t images, int tiles, const Bricks& bricks, double half_diagonal) {
+    const Geometry<T>& geometry, const T* rotation, int64_t images, int tiles, const Bricks& bricks,
+    double half_diagonal) {
   std::vector<int32_t> bins(2 * images * tiles);
   torch::stable::parallel_for(0, images, 16, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin * tiles; k < end * tiles; ++k) {
       const float* centre = geometry.tile_centres + 2 * (k % tiles);
-      const Point<T> p = slice_point<T>(geometry.rotation + 9 * (k / tiles), centre[0], centre[1]);
+      const Point<T> p = slice_point<T>(rotation + 9 * (k / tiles), centre[0], centre[1]);
       for (int negated = 0; negated < 2; ++negated) {
         const Point<T> q = negated_if(negated != 0, p);
         bins[2 * k + negated] = q.x >= -half_diagonal ? bricks.bin(q) : kAbsent;
@@ -69,15 +70,21 @@ std::vector<int32_t> item_bins(
 }  // namespace
 
 template <typename T>
-Plan make_plan(const Geometry<T>& geometry, int64_t images, int tiles) {
-  double longest = 1;
-  for (int64_t image = 0; image < images; ++image) longest = std::max(longest, stretch(geometry.rotation + 9 * image));
-  const double half_diagonal = kTileHalfDiagonal * longest + 1e-3;
+double largest_stretch(const T* rotation, int64_t images) {
+  double largest = 1;
+  for (int64_t image = 0; image < images; ++image) largest = std::max(largest, stretch_of(rotation + 9 * image));
+  return largest;
+}
+
+template <typename T>
+Plan make_plan(const Geometry<T>& geometry, int64_t first, int64_t images, int tiles, double stretch) {
+  const double half_diagonal = kTileHalfDiagonal * stretch + 1e-3;
   const Bricks bricks(geometry.rows.offset, half_diagonal);
-  const std::vector<int32_t> bins = item_bins(geometry, images, tiles, bricks, half_diagonal);
+  const std::vector<int32_t> bins =
+      item_bins(geometry, geometry.rotation + 9 * first, images, tiles, bricks, half_diagonal);
 
   Plan plan;
-  plan.combine = longest <= kCombineLimit;
+  plan.combine = stretch <= kCombineLimit;
   std::vector<int64_t> starts(bricks.bins() + 1, 0);
   for (const int32_t bin : bins)
     if (bin != kAbsent) ++starts[bin + 1];
@@ -100,15 +107,18 @@ Plan make_plan(const Geometry<T>& geometry, int64_t images, int tiles) {
   for (int64_t k = 0; k < static_cast<int64_t>(bins.size()); ++k) {
     if (bins[k] != kAbsent) {
       plan.items[starts[bins[k]]++] = {
-          static_cast<int32_t>(k / (2 * tiles)), static_cast<int32_t>(k / 2 % tiles), static_cast<int32_t>(k % 2), order++};
+          static_cast<int32_t>(first + k / (2 * tiles)), static_cast<int32_t>(k / 2 % tiles), static_cast<int32_t>(k % 2),
+          order++};
     }
     if ((k + 1) % (2 * tiles) == 0) plan.image_starts.push_back(order);
   }
   return plan;
 }
 
-template Plan make_plan(const Geometry<float>&, int64_t, int);
-template Plan make_plan(const Geometry<double>&, int64_t, int);
+template double largest_stretch(const float*, int64_t);
+template double largest_stretch(const double*, int64_t);
+template Plan make_plan(const Geometry<float>&, int64_t, int64_t, int, double);
+template Plan make_plan(const Geometry<double>&, int64_t, int64_t, int, double);
 
 int worker_count() { return static_cast<int>(torch::stable::get_num_threads()); }
 

@@ -22,8 +22,13 @@ struct Plan {
   bool combine;                           // every rotation fits the local box
 };
 
+// Largest factor by which a rotation of the batch stretches image coordinates, at least 1.
 template <typename T>
-Plan make_plan(const Geometry<T>& geometry, int64_t images, int tiles);
+double largest_stretch(const T* rotation, int64_t images);
+
+// Plan images first .. first + images - 1 of a batch whose largest stretch is given.
+template <typename T>
+Plan make_plan(const Geometry<T>& geometry, int64_t first, int64_t images, int tiles, double stretch);
 
 // Run work(index, worker) for index = 0 .. count - 1 on torch's threads, each taking the next free index; `worker` is
 // below worker_count() and belongs to one thread at a time.

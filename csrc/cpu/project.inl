@@ -18,17 +18,28 @@ inline __attribute__((always_inline)) Complex<T> interpolate(const T* box, int s
   return {sum[0] + sum[2], sum[1] + sum[3]};
 }
 
+constexpr int kPrefetchDistance = 16;  // voxels; measured on Zen 3, flat between 8 and 32
+
+// U = sum_c s_c V_c of the touched voxels, into the box.
+template <typename T, int C, int L>
+inline void mix_touched(
+    const Row<T, C, L>& row, const T* volumes, const T* coefficients, const Touched& touched, T* box) {
+  const auto prefetch = [&](int64_t voxel) { prefetch_row(volumes + voxel * row.floats, row.floats); };
+  for_touched(touched, kPrefetchDistance, prefetch, [&](int slot, int64_t voxel) {
+    const Complex<T> mixed = row.mix(coefficients, volumes + voxel * row.floats);
+    box[2 * slot] = mixed.re;
+    box[2 * slot + 1] = mixed.im;
+  });
+}
+
 template <typename T, int C, int L>
 void project_tile(const ProjectTask<T>& task, const Item& item, Scratch<T>& scratch) {
   const Row<T, C, L> row(task.channels);
   const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
   Tile<T> tile;
-  open_tile(task.geometry, item, tile, scratch.marks);
-  for_touched(task.geometry, tile, scratch.marks, true, [&](int slot, int64_t voxel) {
-    const Complex<T> mixed = row.mix(coefficients, task.volumes + voxel * row.floats);
-    scratch.mixed[2 * slot] = mixed.re;
-    scratch.mixed[2 * slot + 1] = mixed.im;
-  });
+  Touched touched;
+  open_tile(task.geometry, item, scratch.marks, tile, touched);
+  mix_touched(row, task.volumes, coefficients, touched, scratch.mixed);
   for (int n = 0; n < tile.count; ++n) {
     T weight[8];
     corner_weights(tile.fx[n], tile.fy[n], tile.fz[n], weight);
@@ -126,13 +137,10 @@ void backward_tile(const BackwardTask<T>& task, const Item& item, Scratch<T>& sc
   const Row<T, C, L> row(task.channels);
   const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
   Tile<T> tile;
-  open_tile(task.geometry, item, tile, scratch.marks);
+  Touched touched;
+  open_tile(task.geometry, item, scratch.marks, tile, touched);
   if (task.rotation_gradient != nullptr) {
-    for_touched(task.geometry, tile, scratch.marks, false, [&](int slot, int64_t voxel) {
-      const Complex<T> mixed = row.mix(coefficients, task.volumes + voxel * row.floats);
-      scratch.mixed[2 * slot] = mixed.re;
-      scratch.mixed[2 * slot + 1] = mixed.im;
-    });
+    mix_touched(row, task.volumes, coefficients, touched, scratch.mixed);
     rotation_of_tile(task, item, tile, scratch.mixed);
   }
   for (int n = 0; n < tile.count; ++n) {
@@ -142,7 +150,11 @@ void backward_tile(const BackwardTask<T>& task, const Item& item, Scratch<T>& sc
   }
   typename Row<T, C, L>::V sum[Row<T, C, L>::capacity];
   row.clear(sum);
-  for_touched(task.geometry, tile, scratch.marks, true, [&](int slot, int64_t voxel) {
+  const auto prefetch = [&](int64_t voxel) {
+    prefetch_row(task.volumes + voxel * row.floats, row.floats);
+    if (task.volumes_gradient != nullptr) prefetch_row(task.volumes_gradient + voxel * row.floats, row.floats);
+  };
+  for_touched(touched, kPrefetchDistance, prefetch, [&](int slot, int64_t voxel) {
     T* cell = scratch.box + 2 * slot;
     const Complex<T> g{cell[0], cell[1]};
     cell[0] = cell[1] = 0;

@@ -69,8 +69,6 @@ struct GramTask {
   const T* volumes;
   const T* data;      // (B, P, 2)
   const T* transfer;  // (B, P)
-  T* matrix;          // (B, C, C)
-  T* vector;          // (B, C)
 };
 
 template <typename T>
@@ -91,18 +89,18 @@ struct NormalTask {
 inline int lanes_for(int channels) { return 2 * channels < kLanes ? 2 : kLanes; }
 inline int vectors_for(int channels) { return (2 * channels + lanes_for(channels) - 1) / lanes_for(channels); }
 
-// Floats of working memory that gram needs per thread.
+// Gram products are those of C + 1 columns, the channels and the data, in rows padded to whole vectors.
 inline int64_t gram_leading(int channels) { return (channels + 1 + kLanes - 1) / kLanes * kLanes; }
-inline int64_t gram_workspace(int channels) {
-  return gram_leading(channels) * (2 * kTilePixels + gram_leading(channels) + kLanes);
-}
+inline int64_t gram_workspace(int channels) { return gram_leading(channels) * 2 * kTilePixels; }         // a thread
+inline int64_t gram_products(int channels) { return gram_leading(channels) * gram_leading(channels); }  // an image
 
 template <typename T>
 struct Kernels {
   void (*project)(const ProjectTask<T>&, const Item*, int64_t count, Scratch<T>&);
   void (*backward)(const BackwardTask<T>&, const Item*, int64_t count, Scratch<T>&);
   void (*normal)(const NormalTask<T>&, const Item*, int64_t count, Scratch<T>&);
-  void (*gram)(const GramTask<T>&, int64_t image, T* workspace);
+  void (*gram)(
+      const GramTask<T>&, const Item*, int64_t count, int64_t first_image, T* workspace, T* products);
 };
 
 namespace portable {

@@ -76,34 +76,62 @@ inline void mark_voxels(const Tile<T>& tile, uint16_t* marks) {
   }
 }
 
-// Call visit(slot, voxel) for every touched voxel in memory order; `clear` takes the marks away on the way.
-template <typename T, typename Visit>
-inline __attribute__((always_inline)) void for_touched(
-    const Geometry<T>& geometry, const Tile<T>& tile, uint16_t* marks, bool clear, Visit&& visit) {
+// Voxels that a tile touches, in memory order: at most eight per pixel.
+struct Touched {
+  int count;
+  int slot[8 * kTilePixels];
+  int voxel[8 * kTilePixels];
+};
+
+// List the marked voxels and clear the marks.
+template <typename T>
+inline void collect_touched(const Geometry<T>& geometry, const Tile<T>& tile, uint16_t* marks, Touched& touched) {
+  int count = 0;
   for (int quad = 0; quad < kBoxRows; quad += 4) {
     uint64_t four;
     __builtin_memcpy(&four, marks + quad, sizeof(four));
     if (four == 0) continue;
-    for (int row = quad; row < quad + 4; ++row) {
-      unsigned mask = marks[row];
+    __builtin_memset(marks + quad, 0, sizeof(four));
+    for (int row = quad; four != 0; ++row, four >>= 16) {
+      unsigned mask = four & 0xffff;
       if (mask == 0) continue;
-      const int64_t start = geometry.rows.start(tile.y + row % kBoxSide, tile.z + row / kBoxSide) + tile.x;
-      do {
+      const int start = geometry.rows.start(tile.y + row % kBoxSide, tile.z + row / kBoxSide) + tile.x;
+      for (; mask != 0; mask &= mask - 1) {
         const int x = __builtin_ctz(mask);
-        mask &= mask - 1;
-        visit(row * kBoxSide + x, start + x);
-      } while (mask != 0);
+        touched.slot[count] = row * kBoxSide + x;
+        touched.voxel[count++] = start + x;
+      }
     }
-    if (clear) __builtin_memset(marks + quad, 0, sizeof(four));
+  }
+  touched.count = count;
+}
+
+// Call visit(slot, voxel) for every touched voxel; prefetch(voxel) runs a few voxels ahead, since rows of the volume
+// follow each other too irregularly for the processor to guess.
+template <typename Prefetch, typename Visit>
+inline __attribute__((always_inline)) void for_touched(
+    const Touched& touched, int distance, Prefetch&& prefetch, Visit&& visit) {
+  for (int i = 0; i < touched.count && i < distance; ++i) prefetch(touched.voxel[i]);
+  for (int i = 0; i < touched.count; ++i) {
+    if (i + distance < touched.count) prefetch(touched.voxel[i + distance]);
+    visit(touched.slot[i], int64_t{touched.voxel[i]});
   }
 }
 
-// Place, locate and mark in one go.
+// Place, locate and list in one go.
 template <typename T>
-inline void open_tile(const Geometry<T>& geometry, const Item& item, Tile<T>& tile, uint16_t* marks) {
+inline void open_tile(
+    const Geometry<T>& geometry, const Item& item, uint16_t* marks, Tile<T>& tile, Touched& touched) {
   place_box(geometry, item, tile);
   locate_pixels(geometry, item, tile);
   mark_voxels(tile, marks);
+  collect_touched(geometry, tile, marks, touched);
+}
+
+template <typename T>
+inline __attribute__((always_inline)) void prefetch_row(const T* row, int numbers) {
+  constexpr int kLine = 64 / sizeof(T);
+  for (int k = 0; k < numbers + kLine - 1; k += kLine) __builtin_prefetch(row + (k < numbers ? k : numbers - 1));
 }
 
 // One pixel of the direct path: its corners in the volume instead of the box.

@@ -74,7 +74,7 @@ def _instruction_set_flags() -> dict[str, tuple[str, ...]]:
     units: dict[str, tuple[str, ...]] = {"operation.cpp": (), "plan.cpp": (), "kernels_portable.cpp": ()}
     if platform.machine().lower() in ("x86_64", "amd64"):
         # One cluster home serves unlike nodes, so the choice can't be made while compiling.
-        units = {name: ("-DSBACKPROP_WITH_AVX2",) for name in units}
+        units = dict.fromkeys(units, ("-DSBACKPROP_WITH_AVX2",))
         units["kernels_avx2.cpp"] = ("-DSBACKPROP_WITH_AVX2", "-mavx2", "-mfma")
     return units
 
@@ -160,7 +160,7 @@ def _find_library() -> Path:
 def _load() -> Extension:
     try:
         path = _find_library()
-        torch.ops.load_library(str(path))
+        torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
     except (CompileError, OSError) as error:
         return Extension(None, str(error))
     return Extension(path, "")

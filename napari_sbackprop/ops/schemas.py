@@ -11,7 +11,8 @@ from torch import Tensor
 NAMESPACE = "napari_sbackprop"
 _TABLES = "Tensor pixels, Tensor tile_starts, Tensor tile_centres, Tensor row, int radius"
 
-library = torch.library.Library(NAMESPACE, "DEF")
+_torch_library: Any = torch.library  # its functions carry no annotations
+library = _torch_library.Library(NAMESPACE, "DEF")
 library.define(
     f"project(Tensor volumes, Tensor coefficients, Tensor rotation, {_TABLES}) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag,),
@@ -32,12 +33,10 @@ library.define(
 )
 
 
-@torch.library.register_fake(f"{NAMESPACE}::project", lib=library)
 def _fake_project(volumes: Tensor, coefficients: Tensor, rotation: Tensor, pixels: Tensor, *_: Any) -> Tensor:
     return volumes.new_empty(coefficients.shape[0], pixels.shape[0], 2)
 
 
-@torch.library.register_fake(f"{NAMESPACE}::project_backward", lib=library)
 def _fake_project_backward(
     gradient: Tensor,
     volumes: Tensor,
@@ -59,13 +58,11 @@ def _fake_project_backward(
     )
 
 
-@torch.library.register_fake(f"{NAMESPACE}::gram", lib=library)
 def _fake_gram(volumes: Tensor, data: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     batch, channels = data.shape[0], volumes.shape[1]
     return volumes.new_empty(batch, channels, channels), volumes.new_empty(batch, channels)
 
 
-@torch.library.register_fake(f"{NAMESPACE}::normal_equations", lib=library)
 def _fake_normal_equations(*_: Any) -> None:
     return None
 
@@ -89,6 +86,13 @@ def _differentiate_project(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, .
     )
 
 
-torch.library.register_autograd(
+for _name, _fake in {
+    "project": _fake_project,
+    "project_backward": _fake_project_backward,
+    "gram": _fake_gram,
+    "normal_equations": _fake_normal_equations,
+}.items():
+    _torch_library.register_fake(f"{NAMESPACE}::{_name}", _fake, lib=library)
+_torch_library.register_autograd(
     f"{NAMESPACE}::project", _differentiate_project, setup_context=_save_for_project, lib=library
 )

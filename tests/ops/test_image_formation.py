@@ -1,0 +1,195 @@
+import math
+
+import pytest
+import torch
+from problem import DEVICES, Problem, make_problem, relative_error
+from torch import Tensor
+
+from napari_sbackprop import ops
+from napari_sbackprop.ops import reference
+
+CHANNELS = [1, 2, 5, 17, 33]
+TOLERANCE = 3e-6  # float32 kernels against the float64 reference
+
+
+def axis_rotations() -> Tensor:
+    """All 24 rotations that map the axes onto each other: every pixel is a lattice point."""
+    found = []
+    identity = torch.eye(3)
+    for order in ((0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 2, 1), (2, 1, 0), (1, 0, 2)):
+        for signs in range(8):
+            flip = torch.tensor([1.0 - 2.0 * (signs >> axis & 1) for axis in range(3)])
+            candidate = identity[list(order)] * flip
+            if torch.linalg.det(candidate) > 0:
+                found.append(candidate)
+    return torch.stack(found)
+
+
+def stretched_rotations(factor: float) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    shear = torch.eye(3) * factor
+    shear[0, 1] = 0.02
+    rotation = torch.linalg.qr(torch.randn(5, 3, 3, generator=generator)).Q
+    return shear @ rotation
+
+
+POSES = {
+    "random": lambda: None,
+    "axes": axis_rotations,
+    "sheared": lambda: stretched_rotations(1.0),
+    "padded": lambda: stretched_rotations(0.5),
+    "stretched": lambda: stretched_rotations(2.0),
+}
+
+
+@pytest.fixture(params=POSES.values(), ids=POSES.keys())
+def rotation(request: pytest.FixtureRequest) -> Tensor | None:
+    return request.param()
+
+
+def project_with_gradients(
+    problem: Problem, project: object, gradient: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    inputs = [t.clone().requires_grad_() for t in (problem.volumes, problem.coefficients, problem.rotation)]
+    slices = project(*inputs, problem.disc, problem.sphere)  # type: ignore[operator]
+    loss = (slices * gradient.to(slices.dtype).conj()).real.sum()
+    return slices, *torch.autograd.grad(loss, inputs)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_project_and_its_gradients_agree_with_the_float64_reference(
+    channels: int, rotation: Tensor | None, device: str
+) -> None:
+    problem = make_problem(channels=channels, rotation=rotation, device=device)
+    if rotation is not None:  # keep points off the lattice, where the slope in the rotation is one-sided
+        problem.rotation.add_(1e-3 * torch.randn(problem.rotation.shape).to(device))
+    results = project_with_gradients(problem, ops.project, problem.data)
+    truths = project_with_gradients(problem.double(), reference.project, problem.data)
+    for name, result, truth in zip(("slices", "dV", "ds", "dA"), results, truths, strict=True):
+        assert relative_error(result, truth) < 10 * TOLERANCE, name
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_lattice_points_are_read_exactly(device: str) -> None:
+    problem = make_problem(rotation=axis_rotations(), device=device)
+    slices = ops.project(
+        problem.volumes, problem.coefficients, problem.rotation, problem.disc, problem.sphere
+    )
+    wide = problem.double()
+    truth = reference.project(wide.volumes, wide.coefficients, wide.rotation, wide.disc, wide.sphere)
+    assert relative_error(slices, truth) < TOLERANCE
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_gram_agrees_with_the_float64_reference(channels: int, rotation: Tensor | None, device: str) -> None:
+    problem = make_problem(channels=channels, rotation=rotation, device=device)
+    wide = problem.double()
+    results = ops.gram(
+        problem.volumes, problem.data, problem.transfer, problem.rotation, problem.disc, problem.sphere
+    )
+    truths = reference.gram(wide.volumes, wide.data, wide.transfer, wide.rotation, wide.disc, wide.sphere)
+    for result, truth in zip(results, truths, strict=True):
+        assert relative_error(result, truth) < TOLERANCE
+
+
+def add_normal_equations(problem: Problem, add: object) -> tuple[Tensor, Tensor]:
+    channels = problem.volumes.shape[1]
+    start = torch.ones_like(problem.volumes)
+    matrix, vector = start.new_ones(len(start), channels * (channels + 1) // 2), start
+    numbers = (problem.data, problem.transfer, problem.coefficients, problem.second, problem.rotation)
+    add(*numbers, problem.disc, problem.sphere, matrix, vector)  # type: ignore[operator]
+    return matrix, vector
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_normal_equations_add_what_the_float64_reference_adds(
+    channels: int, rotation: Tensor | None, device: str
+) -> None:
+    problem = make_problem(channels=channels, rotation=rotation, device=device)
+    results = add_normal_equations(problem, ops.normal_equations)
+    truths = add_normal_equations(problem.double(), reference.normal_equations)
+    for result, truth in zip(results, truths, strict=True):
+        assert relative_error(result, truth) < TOLERANCE
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_gram_is_the_inner_product_of_projections(device: str) -> None:
+    problem = make_problem(channels=4, device=device)
+    ones = torch.ones_like(problem.transfer)
+    matrix, _ = ops.gram(problem.volumes, problem.data, ones, problem.rotation, problem.disc, problem.sphere)
+    slices = ops.project(
+        problem.volumes, problem.coefficients, problem.rotation, problem.disc, problem.sphere
+    )
+    energy = 2 * (problem.disc.weight.to(device) * slices.abs().square()).sum(-1)
+    quadratic = torch.einsum("bc,bcd,bd->b", problem.coefficients, matrix, problem.coefficients)
+    torch.testing.assert_close(quadratic, energy, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_turning_an_image_by_half_a_turn_conjugates_it(device: str) -> None:
+    problem = make_problem(device=device)
+    turned = problem.rotation.clone()
+    turned[:, :2] *= -1  # the slice at -p
+    arguments = (problem.disc, problem.sphere)
+    slices = ops.project(problem.volumes, problem.coefficients, problem.rotation, *arguments)
+    opposite = ops.project(problem.volumes, problem.coefficients, turned, *arguments)
+    # At p = 0 both read the same voxel, whose imaginary part nothing has tied to zero here.
+    elsewhere = problem.disc.shell > 0
+    torch.testing.assert_close(opposite[:, elsewhere], slices[:, elsewhere].conj(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_points_beyond_the_sphere_are_zero_and_get_no_gradient(device: str) -> None:
+    problem = make_problem(rotation=stretched_rotations(2.0), device=device)
+    slices, volumes, _, _ = project_with_gradients(problem, ops.project, problem.data)
+    pixels = problem.disc.coordinates.to(problem.rotation)
+    beyond = (pixels @ problem.rotation[:, :2]).norm(dim=-1) > problem.sphere.radius + 0.5
+    assert beyond.any()
+    assert not slices[beyond].any()
+    assert torch.isfinite(volumes).all()
+
+
+def test_the_outermost_shell_reads_inside_the_sphere() -> None:
+    # A row of the table beyond the stored voxels would read another row's numbers: with a volume that is 1 everywhere
+    # the eight weights of every pixel must add up to 1.
+    problem = make_problem(radius=16, batch=64, channels=1)
+    volumes = torch.zeros_like(problem.volumes)
+    volumes[..., 0] = 1
+    ones = torch.ones_like(problem.coefficients)
+    slices = ops.project(volumes, ones, problem.rotation, problem.disc, problem.sphere)
+    torch.testing.assert_close(slices, torch.ones_like(slices), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_an_empty_batch_is_allowed(device: str) -> None:
+    problem = make_problem(rotation=torch.zeros(0, 3, 3), device=device)
+    slices = ops.project(
+        problem.volumes, problem.coefficients, problem.rotation, problem.disc, problem.sphere
+    )
+    assert slices.shape == (0, problem.disc.size)
+
+
+def test_shapes_that_do_not_fit_are_named() -> None:
+    problem = make_problem()
+    with pytest.raises(ValueError, match=r"rotation has the shape \(5, 3, 3\), expected \(6, 3, 3\)"):
+        ops.project(problem.volumes, problem.coefficients, problem.rotation[:5], problem.disc, problem.sphere)
+
+
+def test_rotation_by_a_degree_moves_the_slice_as_its_gradient_says() -> None:
+    problem = make_problem(batch=2, channels=3).double()
+    angle = math.radians(1e-4)
+    turn = torch.tensor(
+        [[math.cos(angle), math.sin(angle), 0], [-math.sin(angle), math.cos(angle), 0], [0, 0, 1]],
+        dtype=torch.float64,
+    )
+    rotation = problem.rotation.clone().requires_grad_()
+    arguments = (problem.disc, problem.sphere)
+    before = ops.project(problem.volumes, problem.coefficients, rotation, *arguments).abs().square().sum()
+    after = ops.project(problem.volumes, problem.coefficients, turn @ problem.rotation, *arguments)
+    (slope,) = torch.autograd.grad(before, rotation)
+    predicted = (slope * ((turn - torch.eye(3, dtype=torch.float64)) @ problem.rotation)).sum()
+    actual = after.abs().square().sum() - before
+    torch.testing.assert_close(predicted, actual.detach(), rtol=1e-3, atol=1e-6)
