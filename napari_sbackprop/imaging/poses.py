@@ -30,7 +30,7 @@ def matrix_to_euler(matrix: Tensor) -> Tensor:
     regular = torch.hypot(matrix[:, 2, 0], matrix[:, 2, 1]) > 1e-6
     rot = torch.where(regular, torch.atan2(matrix[:, 2, 1], matrix[:, 2, 0]), torch.zeros_like(tilt))
     psi = torch.atan2(matrix[:, 1, 2], -matrix[:, 0, 2])
-    at_pole = torch.atan2(-matrix[:, 1, 0], matrix[:, 1, 1])
+    at_pole = torch.atan2(-matrix[:, 1, 0] * matrix[:, 2, 2].sign(), matrix[:, 1, 1])
     return torch.rad2deg(torch.stack([rot, tilt, torch.where(regular, psi, at_pole)], dim=-1))
 
 
