@@ -67,7 +67,7 @@ def test_a_failing_compiler_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("CXX", str(compiler))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(
-        ops.CompileError, match="could not build the native operation: a.cpp:1: error: no such thing"
+        ops.CompileError, match=r"could not build the native operation: a\.cpp:1: error: no such thing"
     ):
         ops.compile_extension()
 
