@@ -1,0 +1,174 @@
+"""A form for `Config`: one control per option, made from its type, default and help text."""
+
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sbackprop.config import DEVICES, RECIPES, Config
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.gui.controls import tool_button
+
+CHOICES = {"recipe": RECIPES, "device": DEVICES}
+FIRST = ("recipe", "latent_size", "epochs", "mask_diameter")
+"""Options that are always in sight; the rest waits behind a button."""
+UNITS = {"resolution": "Å", "mask_diameter": "Å"}
+MOST = 1_000_000
+
+
+class PathEdit(QWidget):
+    """A line for a path, with a button that opens a file dialog."""
+
+    def __init__(
+        self, title: str, patterns: str = "", folder: bool = False, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._title, self._patterns, self._folder = title, patterns, folder
+        self.line = QLineEdit()
+        self.browse = tool_button("…", title)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.line, 1)
+        layout.addWidget(self.browse)
+        self.browse.clicked.connect(self._on_browse_clicked)
+
+    @property
+    def path(self) -> Path | None:
+        """What is written in the line, None if nothing."""
+        text = self.line.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def set_path(self, path: Path | None) -> None:
+        self.line.setText("" if path is None else str(path))
+        self.line.setCursorPosition(len(self.line.text()))
+
+    def _on_browse_clicked(self) -> None:
+        start = str(self.path or "")
+        if self._folder:
+            chosen, _ = QFileDialog.getSaveFileName(self, self._title, start)
+        else:
+            chosen, _ = QFileDialog.getOpenFileName(self, self._title, start, self._patterns)
+        if chosen:
+            self.set_path(Path(chosen))
+
+
+class ConfigForm(QWidget):
+    """Shows the options of a run and reads them back."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.controls: dict[str, QWidget] = {}
+        self._more = QWidget()
+        self.more_button = QToolButton()
+        self.more_button.setText("More options ▸")
+        self.more_button.setCheckable(True)
+        self.more_button.setAutoRaise(True)
+        self.more_button.setToolTip("Options that seldom need a change.")
+        self.more_button.toggled.connect(self._on_more_toggled)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(self._rows([item for item in fields(Config) if item.name in FIRST]))
+        layout.addWidget(self.more_button)
+        self._more.setLayout(self._rows([item for item in fields(Config) if item.name not in FIRST]))
+        self._more.hide()
+        layout.addWidget(self._more)
+
+    def _rows(self, options: list["Field[Any]"]) -> QFormLayout:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(4)
+        for option in options:
+            control = _control(option)
+            tip = f"{option.metadata['help']} (--{option.name.replace('_', '-')})"
+            tip = tip[0].upper() + tip[1:]
+            for widget in (control, *control.findChildren(QLineEdit)):
+                widget.setToolTip(tip)
+            self.controls[option.name] = control
+            unit = f" ({UNITS[option.name]})" if option.name in UNITS else ""
+            form.addRow(option.name.replace("_", " ").capitalize() + unit, control)
+        return form
+
+    def config(self) -> Config:
+        """The options as they stand.
+
+        Raises
+        ------
+        InputError
+            An option is out of range; the sentence names it.
+        """
+        return Config(
+            **{option.name: _value(option, self.controls[option.name]) for option in fields(Config)}
+        )
+
+    def set_config(self, config: Config) -> None:
+        """Show the options of an existing run."""
+        for option in fields(Config):
+            _show(self.controls[option.name], getattr(config, option.name))
+
+    def _on_more_toggled(self, shown: bool) -> None:
+        self._more.setVisible(shown)
+        self.more_button.setText("Fewer options ▾" if shown else "More options ▸")
+
+
+def _control(option: "Field[Any]") -> QWidget:
+    if option.name in CHOICES:
+        box = QComboBox()
+        box.addItems(list(CHOICES[option.name]))
+        control: QWidget = box
+    elif Path in get_args(option.type):
+        control = PathEdit("Choose a mask", "MRC maps (*.mrc *.map)")
+        control.line.setPlaceholderText("automatic")
+    elif type(None) in get_args(option.type):
+        control = QLineEdit()
+        control.setPlaceholderText("automatic")
+    elif option.type is int:
+        control = QSpinBox()
+        control.setRange(0, MOST)
+    else:
+        control = QDoubleSpinBox()
+        control.setRange(0.0, MOST)
+        control.setDecimals(3)
+        control.setSingleStep(0.05)
+    _show(control, option.default)
+    return control
+
+
+def _show(control: QWidget, value: Any) -> None:
+    if isinstance(control, QComboBox):
+        control.setCurrentText(value)
+    elif isinstance(control, PathEdit):
+        control.set_path(value)
+    elif isinstance(control, QLineEdit):
+        control.setText("" if value is None else f"{value:g}")
+    elif isinstance(control, (QSpinBox, QDoubleSpinBox)):
+        control.setValue(value)
+
+
+def _value(option: "Field[Any]", control: QWidget) -> Any:
+    if isinstance(control, QComboBox):
+        return control.currentText()
+    if isinstance(control, PathEdit):
+        return control.path
+    if isinstance(control, QLineEdit):
+        text = control.text().strip()
+        try:
+            return float(text) if text else None
+        except ValueError:
+            name = option.name.replace("_", " ")
+            raise InputError(f"The {name} is {text!r}: give a number, or nothing for the default.") from None
+    assert isinstance(control, (QSpinBox, QDoubleSpinBox))
+    return control.value()

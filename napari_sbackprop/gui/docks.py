@@ -1,0 +1,37 @@
+"""The plugin's docks in a viewer."""
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+PLUGIN = "napari-sbackprop"
+TRAIN, EXPLORE = "Train", "Explore"
+
+
+def open_train(viewer: Any) -> Any:
+    """The Train dock of a viewer, opened if need be and brought to the front: a `TrainWidget`."""
+    return _open(viewer, TRAIN)
+
+
+def open_explore(viewer: Any) -> Any:
+    """The Explore dock of a viewer, opened if need be and brought to the front: an `ExploreWidget`."""
+    return _open(viewer, EXPLORE)
+
+
+def _open(viewer: Any, name: str) -> Any:
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    dock.show()
+    dock.raise_()
+    widen(widget)
+    return widget
+
+
+def widen(widget: QWidget) -> None:
+    """Give a docked widget the width that it asks for; napari's docks start as narrow as they can."""
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    window = widget.window()
+    if parent is not None and isinstance(window, QMainWindow):
+        window.resizeDocks([parent], [widget.sizeHint().width()], Qt.Orientation.Horizontal)

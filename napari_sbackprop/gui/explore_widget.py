@@ -1,0 +1,278 @@
+"""The Explore dock: scatter, map, selections of one run."""
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer
+from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button, tool_button
+from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.explorer_model import DENSITY, PCA, UMAP, ExplorerModel
+from napari_sbackprop.gui.legend import Legend
+from napari_sbackprop.gui.map_panel import MapPanel
+from napari_sbackprop.gui.map_view import MapView
+from napari_sbackprop.gui.point_colours import column_colours, density_colours
+from napari_sbackprop.gui.scatter import EXPLORE, LASSO, PAN, Scatter
+from napari_sbackprop.gui.selection_panel import SelectionPanel
+from napari_sbackprop.gui.tasks import MainThread
+
+POLL_MILLISECONDS = 700
+PREFERRED_SIZE = QSize(560, 620)
+EMPTY_TEXT = (
+    "<h3>No run is open</h3>"
+    "Drop the folder of a run on napari, or open it here.<br>"
+    "To make one, train on a STAR file of particles,<br>"
+    "or try <i>File ▸ Open Sample ▸ napari-sbackprop</i>."
+)
+METHOD_NAMES = {PCA: "PCA", UMAP: "UMAP"}
+MODES = (
+    (EXPLORE, "Explore", "Click or drag to show the map at the cursor. Hold Shift to draw a lasso."),
+    (LASSO, "Lasso", "Draw around particles to select them (Shift does the same in every mode)."),
+    (PAN, "Move", "Drag to move the view (the right button does the same in every mode); the wheel zooms."),
+)
+
+
+class ExploreWidget(QWidget):
+    """Dock that explores a run; maps appear as layers of the viewer.
+
+    Parameters
+    ----------
+    napari_viewer : the viewer that shows the maps.
+    """
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer", parent: QWidget | None = None) -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(parent)
+        self.model = ExplorerModel()
+        self._main_thread = MainThread(self)
+        self.explorer = Explorer(self.model, self._main_thread.deliver)
+        self.scatter = Scatter()
+        self.map_view = MapView(napari_viewer, self.model)
+        self.map_panel = MapPanel(self.explorer)
+        self.selection_panel = SelectionPanel(self.explorer)
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MILLISECONDS)
+        self._timer.timeout.connect(self.explorer.refresh)
+        self._build()
+        self._connect()
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for the scatter; napari gives a dock no more than it asks for."""
+        return PREFERRED_SIZE
+
+    def open_run(self, path: Path) -> None:
+        """Show a run."""
+        self.explorer.open(path)
+        self._timer.start()
+
+    def show_training(self, fraction: float | None, text: str = "") -> None:
+        """Show how far a training is that writes the run on screen; None when there is none."""
+        self.training.setVisible(fraction is not None)
+        if fraction is not None:
+            self.training.setValue(round(1000 * fraction))
+            self.training.setFormat(text)
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.header = QLabel()
+        self.header.setToolTip("The run, its newest epoch and its particles.")
+        self.header.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.open_button = push_button(
+            "Open run…", "Open the folder that a training wrote.", self._on_open_clicked
+        )
+        self.training = QProgressBar()
+        self.training.setRange(0, 1000)
+        self.training.setToolTip("The training that writes this run; stop it in the Train dock.")
+        self.training.hide()
+        self.legend = Legend()
+        self.status = StatusLine()
+
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._empty_page())
+        self._pages.addWidget(self._scatter_page())
+        header = QHBoxLayout()
+        header.addWidget(self.header, 1)
+        header.addWidget(self.open_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setSpacing(6)
+        layout.addLayout(header)
+        layout.addWidget(self.training)
+        layout.addWidget(self._pages, 1)
+        layout.addWidget(self.map_panel)
+        layout.addWidget(self.selection_panel)
+        layout.addWidget(self.status)
+
+    def _empty_page(self) -> QWidget:
+        page = QLabel(EMPTY_TEXT)
+        page.setToolTip("A run is the folder that Train, or napari-sbackprop train, has written.")
+        page.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        page.setStyleSheet(QUIET_STYLE)
+        page.setWordWrap(True)
+        return page
+
+    def _scatter_page(self) -> QWidget:
+        self.method = QComboBox()
+        self.method.setToolTip(
+            "Plane in which the particles are shown. UMAP is computed once per epoch, beside napari."
+        )
+        for method, name in METHOD_NAMES.items():
+            self.method.addItem(name, method)
+        self.colour = QComboBox()
+        self.colour.setToolTip("Colour the particles by density, or by a column of the STAR file.")
+        self.colour.addItem(DENSITY, DENSITY)
+        self.colour.setMinimumContentsLength(16)
+        self.colour.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        tools = QHBoxLayout()
+        tools.setSpacing(4)
+        tools.addWidget(self.method)
+        tools.addWidget(QLabel("coloured by"))
+        tools.addWidget(self.colour, 1)
+        self.modes = QButtonGroup(self)
+        for number, (_, name, tip) in enumerate(MODES):
+            button = tool_button(name, tip, checkable=True)
+            button.setChecked(number == 0)
+            self.modes.addButton(button, number)
+            tools.addWidget(button)
+        self.fit = tool_button(
+            "Fit", "Show all particles (a double click with the right button does the same)."
+        )
+        tools.addWidget(self.fit)
+
+        canvas = self.scatter.native
+        canvas.setMinimumSize(240, 200)
+        canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        canvas.setCursor(Qt.CursorShape.CrossCursor)
+        canvas.setToolTip("")  # it would cover the points
+        page = QWidget()
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(tools)
+        layout.addWidget(canvas, 1)
+        layout.addWidget(self.legend)
+        return page
+
+    def _connect(self) -> None:
+        self.scatter.picked.connect(self.explorer.pick)
+        self.scatter.lassoed.connect(self.explorer.select_polygon)
+        self.method.activated.connect(self._on_method_activated)
+        self.colour.currentIndexChanged.connect(self._on_colour_chosen)
+        self.modes.idClicked.connect(self._on_mode_clicked)
+        self.fit.clicked.connect(lambda: self.scatter.fit())
+        events = self.model.events
+        events.scene.connect(self._on_scene_changed)
+        events.method.connect(self._on_method_changed)
+        events.colour.connect(self._draw_points)
+        events.columns.connect(self._on_columns_changed)
+        events.point.connect(self.scatter.set_crosshair)
+        events.selections.connect(self._draw_marked)
+        events.active.connect(self._draw_marked)
+        for signal in (events.busy, events.message, events.error, events.umap_running, events.frame):
+            signal.connect(self._on_status_changed)
+        self.destroyed.connect(self.explorer.close)
+        self._on_scene_changed(None)
+
+    # -- from the model ----------------------------------------------------------------------------------------------
+
+    def _on_scene_changed(self, scene: Any, previous: Any = None) -> None:
+        self._pages.setCurrentIndex(0 if scene is None else 1)
+        self.map_panel.setVisible(scene is not None)
+        self.selection_panel.setVisible(scene is not None)
+        if scene is None:
+            self.header.setText("")
+            return
+        name = scene.run.path.resolve()
+        self.header.setText(f"<b>{name.name}</b> &nbsp; epoch {scene.epoch}, {scene.count:,} particles")
+        self.header.setToolTip(str(name))
+        self._draw_points()
+        if previous is None:
+            self.scatter.fit()
+
+    def _on_method_changed(self) -> None:
+        with QSignalBlocker(self.method):
+            self.method.setCurrentIndex(list(METHOD_NAMES).index(self.model.method))
+        self.scatter.set_outline([])
+        self._draw_points()
+        self.scatter.fit()
+
+    def _draw_points(self) -> None:
+        projection, column = self.model.projection, self.model.columns.values.get(self.model.colour)
+        if projection is None:
+            return
+        coordinates = projection.coordinates
+        name = self.model.colour
+        colours = density_colours(coordinates) if column is None else column_colours(name, column)
+        self.scatter.set_points(coordinates, colours.rgba)
+        self.legend.show_colours(colours)
+        self._draw_marked()
+
+    def _draw_marked(self) -> None:
+        selection = self.model.selection
+        self.scatter.set_marked(() if selection is None else selection.indices)
+        polygon = {} if selection is None else selection.provenance
+        same_plane = polygon.get("method") == self.model.method
+        same_epoch = self.model.scene is not None and polygon.get("epoch") == self.model.scene.epoch
+        self.scatter.set_outline(polygon["polygon"] if same_plane and same_epoch else [])
+
+    def _on_columns_changed(self) -> None:
+        with QSignalBlocker(self.colour):
+            self.colour.clear()
+            for name in (DENSITY, *self.model.columns.values):
+                self.colour.addItem(name, name)
+            self.colour.setCurrentIndex(max(self.colour.findData(self.model.colour), 0))
+
+    def _on_status_changed(self) -> None:
+        model = self.model
+        if model.error:
+            self.status.complain(model.error)
+            return
+        parts = [model.busy or model.message, model.frame.title if model.frame is not None else ""]
+        if model.umap_running:
+            parts.append("UMAP is being computed …")
+        self.status.say(" · ".join(part for part in parts if part))
+
+    # -- from the user -----------------------------------------------------------------------------------------------
+
+    def _on_open_clicked(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open a run")
+        if path:
+            self.open_run(Path(path))
+
+    def _on_method_activated(self, index: int) -> None:
+        self.explorer.set_method(self.method.itemData(index))
+        with QSignalBlocker(self.method):  # UMAP appears only when it is ready
+            self.method.setCurrentIndex(list(METHOD_NAMES).index(self.model.method))
+
+    def _on_colour_chosen(self, index: int) -> None:
+        self.model.colour = self.colour.itemData(index)
+
+    def _on_mode_clicked(self, number: int) -> None:
+        self.scatter.mode = MODES[number][0]
+
+    # -- life of the dock --------------------------------------------------------------------------------------------
+    # A docked widget never gets a close event: hiding and destruction are all there is.
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Follow the run again."""
+        super().showEvent(event)
+        if self.model.scene is not None or self.model.busy:
+            self._timer.start()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Stop looking at the run while nobody looks at the dock."""
+        self._timer.stop()
+        super().hideEvent(event)

@@ -1,0 +1,346 @@
+"""The explorer's controller: what happens on a click, a drag, a lasso, a new epoch. Knows no Qt.
+
+It writes the model on the thread that `deliver` serves, and only there. Maps are made by a `LatestWorker`; files are
+read and written one after the other on a second thread; UMAP has a process of its own.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sbackprop.analysis.selection import ParticleSelection, export_selection, inside_polygon
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.gui import umap_process
+from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, ExplorerModel, Scene
+from napari_sbackprop.gui.latest import Deliver, LatestWorker
+from napari_sbackprop.gui.loading import load_columns, load_scene
+from napari_sbackprop.gui.projection import Projection
+from napari_sbackprop.gui.surface import MapFrame, low_pass, make_frame
+from napari_sbackprop.run_directory import RunDirectory
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+Volume = npt.NDArray[np.float32]
+
+
+class Explorer:
+    """Connects one model with the run directory, the decoder and the workers.
+
+    Parameters
+    ----------
+    model : to write.
+    deliver : runs a function on the thread that owns the model.
+    """
+
+    def __init__(self, model: ExplorerModel, deliver: Deliver) -> None:
+        self.model = model
+        self._deliver = deliver
+        self._maps = LatestWorker(deliver, "sbackprop-maps")
+        self._files = ThreadPoolExecutor(1, thread_name_prefix="sbackprop-files")
+        self._run: RunDirectory | None = None
+        self._loading = False
+        self._umap: umap_process.UmapProcess | None = None
+        self._show: Callable[[Scene], tuple[Volume, str]] = _consensus
+        self._closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether files are being read or a map is being made."""
+        return self._loading or self._maps.busy
+
+    # -- runs and epochs ---------------------------------------------------------------------------------------------
+
+    def open(self, path: Path) -> None:
+        """Show a run; its newest epoch appears when it is loaded, and later ones as they are published."""
+        try:
+            run = RunDirectory(path)
+        except InputError as error:
+            self.model.error = str(error)
+            return
+        self._stop_umap()
+        self._maps.invalidate()
+        self._run = run
+        self._show = _consensus
+        model = self.model
+        model.scene = model.anchor = model.point = model.frame = model.pinned = None
+        model.selections, model.active, model.columns, model.method = (), -1, Columns(), PCA
+        model.message = model.error = ""
+        model.busy = f"Opening {run.path.name} …"
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look for a newer epoch and for the end of a UMAP; call it about once a second."""
+        self._poll_umap()
+        if self._run is not None and not self._loading and not self._closed:
+            self._loading = True
+            self._in_background(partial(_newer_scene, self._run, self.model.scene), self._on_scene_loaded)
+
+    def _on_scene_loaded(self, scene: Scene | None) -> None:
+        self._loading = False
+        model, previous = self.model, self.model.scene
+        if scene is None:
+            if previous is None:
+                model.busy = "Waiting for the first epoch …"
+            return
+        if self._run is None or scene.run.path != self._run.path:
+            self.refresh()
+            return
+        if previous is not None:
+            scene = replace(scene, sigma=previous.sigma)  # one unit in all epochs: maps stay comparable
+        else:
+            model.contour = scene.contour
+            self._in_background(partial(load_columns, scene.run, scene.count), self._on_columns_loaded)
+        self._stop_umap()
+        model.busy = model.error = ""
+        if model.method not in scene.projections:
+            model.method = PCA
+        model.scene = scene
+        self._place_crosshair()
+        self._decode(coarse=False)
+
+    def _on_columns_loaded(self, columns: Columns) -> None:
+        self.model.columns = columns
+
+    # -- places and maps ---------------------------------------------------------------------------------------------
+
+    def pick(self, x: float, y: float, final: bool = True) -> None:
+        """Show the map at a point of the projection; with `final` false (dragging) a coarse one, at once."""
+        projection = self.model.projection
+        if projection is None:
+            return
+        anchor = projection.anchor((x, y))
+        self.model.point, self.model.anchor = (x, y), anchor
+        self._show = lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), "Map at the cursor")
+        self._decode(coarse=not final)
+
+    def show_consensus(self) -> None:
+        """Show the map of all particles."""
+        self.model.point = self.model.anchor = None
+        self._show = _consensus
+        self._decode(coarse=False)
+
+    def show_selection(self) -> None:
+        """Show the map of the marked selection, from its particles' pooled information."""
+        if (selection := self.model.selection) is None:
+            return
+        self.model.point = self.model.anchor = None
+        self._show = lambda scene: (
+            scene.decoder.volume(scene.decoder.pooled(selection.indices)),
+            f"Map of {selection.name}",
+        )
+        self._decode(coarse=False)
+
+    def set_contour(self, contour: float, final: bool = True) -> None:
+        """Contour all maps at `contour` sigma."""
+        self.model.contour = contour
+        if (frame := self.model.frame) is not None:
+            self._remake(frame, coarse=not final)
+
+    def set_smoothing(self, voxels: float) -> None:
+        """Low-pass the displayed maps by a Gaussian with a width of `voxels`."""
+        self.model.smoothing = voxels
+        self._decode(coarse=False)
+
+    def pin(self) -> None:
+        """Keep the present map on screen beside those to come; without a map, nothing happens."""
+        self.model.pinned = self.model.frame
+
+    def unpin(self) -> None:
+        self.model.pinned = None
+
+    def save_map(self, path: Path) -> None:
+        """Write the present map, not low-passed, as MRC."""
+        from napari_sbackprop.data.mrc import write_volume
+
+        scene, frame = self.model.scene, self.model.frame
+        if scene is not None and frame is not None:
+            work = partial(write_volume, path, frame.volume, scene.decoder.pixel_size, overwrite=True)
+            self._in_background(work, lambda _: self._said(f"Saved {path}."))
+
+    def _decode(self, coarse: bool) -> None:
+        """Ask for the map that `_show` describes, in the present scene."""
+        if (scene := self.model.scene) is None:
+            return
+        show, smoothing, threshold = self._show, self.model.smoothing, self.model.contour * scene.sigma
+
+        def work() -> MapFrame:
+            volume, title = show(scene)
+            return make_frame(volume, low_pass(volume, smoothing), threshold, coarse=coarse, title=title)
+
+        self._maps.submit(work, self._on_frame_made, self._on_error)
+
+    def _remake(self, frame: MapFrame, coarse: bool) -> None:
+        """Contour the volume on screen anew."""
+        if (scene := self.model.scene) is None:
+            return
+        threshold = self.model.contour * scene.sigma
+        work = partial(make_frame, frame.volume, frame.smooth, threshold, coarse=coarse, title=frame.title)
+        self._maps.submit(work, self._on_frame_made, self._on_error)
+
+    def _on_frame_made(self, frame: MapFrame) -> None:
+        self.model.frame = frame
+
+    def _place_crosshair(self) -> None:
+        """Move the crosshair to where its particles lie in the present projection."""
+        projection, anchor = self.model.projection, self.model.anchor
+        if projection is None or anchor is None:
+            return
+        x, y = anchor.mean(projection.coordinates)
+        self.model.point = (float(x), float(y))
+
+    # -- projections -------------------------------------------------------------------------------------------------
+
+    def set_method(self, method: str) -> None:
+        """Show "pca", or "umap", which is computed first where it is not there yet."""
+        scene = self.model.scene
+        if scene is None:
+            return
+        if method in scene.projections:
+            self.model.method = method
+            self._place_crosshair()
+        elif method == UMAP:
+            self.start_umap()
+
+    def start_umap(self) -> None:
+        """Compute the UMAP of the present epoch in another process; it is shown when ready."""
+        scene = self.model.scene
+        if scene is None or UMAP in scene.projections or self._umap is not None:
+            return
+        try:
+            self._umap = umap_process.UmapProcess(scene.run, scene.epoch)
+        except OSError as error:
+            self.model.error = f"UMAP could not be started: {error}."
+            return
+        self.model.umap_running = True
+
+    def _poll_umap(self) -> None:
+        if self._umap is None:
+            return
+        scene, epoch = self.model.scene, self._umap.epoch
+        try:
+            coordinates = self._umap.poll()
+        except ChildProcessError as error:
+            self._stop_umap()
+            self.model.error = f"UMAP failed: {error}."
+            return
+        if coordinates is None:
+            return
+        self._stop_umap()
+        if scene is None or scene.epoch != epoch:
+            return
+        umap_process.keep(scene.run, epoch, coordinates)
+        projections = {**scene.projections, UMAP: Projection.build(UMAP, coordinates)}
+        self.model.scene = replace(scene, projections=projections)
+        self.set_method(UMAP)
+
+    def _stop_umap(self) -> None:
+        if self._umap is not None:
+            self._umap.close()
+            self._umap = None
+        self.model.umap_running = False
+
+    # -- selections --------------------------------------------------------------------------------------------------
+
+    def select_polygon(self, vertices: npt.NDArray[np.float64]) -> None:
+        """Mark the particles inside a polygon (V, 2) of the present projection as a new selection."""
+        scene, projection = self.model.scene, self.model.projection
+        if scene is None or projection is None or len(vertices) < 3:
+            return
+        indices = inside_polygon(projection.coordinates, vertices)
+        if len(indices) == 0:
+            self.model.message = "No particle lies inside this outline."
+            return
+        provenance = {
+            "polygon": np.round(vertices, 5).tolist(),
+            "method": projection.method,
+            "epoch": scene.epoch,
+        }
+        taken = {selection.name for selection in self.model.selections}
+        number = next(i for i in range(1, len(taken) + 2) if f"selection_{i}" not in taken)
+        selection = ParticleSelection(f"selection_{number}", indices, provenance)
+        self.model.selections = (*self.model.selections, selection)
+        self.model.active = len(self.model.selections) - 1
+        self._said(f"{len(indices):,} of {scene.count:,} particles selected.")
+
+    def activate(self, row: int) -> None:
+        """Mark another selection; -1 for none."""
+        self.model.active = row
+
+    def rename(self, row: int, name: str) -> None:
+        """Give a selection another name; it is also its file name."""
+        selections = list(self.model.selections)
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name.strip())
+        if name and all(name != other.name for i, other in enumerate(selections) if i != row):
+            selections[row] = replace(selections[row], name=name)
+        else:
+            self.model.error = "A selection needs a name that no other selection has."
+        self.model.selections = tuple(selections)
+
+    def remove(self, row: int) -> None:
+        selections = self.model.selections
+        self.model.active = -1
+        self.model.selections = selections[:row] + selections[row + 1 :]
+
+    def export(self, output: Path, original: Path | None = None) -> None:
+        """Write the marked selection as a STAR file: the original rows, byte for byte."""
+        scene, selection = self.model.scene, self.model.selection
+        if scene is None or selection is None:
+            return
+        output.parent.mkdir(parents=True, exist_ok=True)
+        self._in_background(
+            partial(export_selection, scene.run, selection, output, original),
+            lambda count: self._said(f"Wrote {count:,} particles to {output}."),
+        )
+
+    # -- plumbing ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop all work; the explorer is of no use afterwards."""
+        self._closed = True
+        self._maps.close()
+        self._stop_umap()
+        self._files.shutdown(wait=False, cancel_futures=True)
+
+    def _in_background(self, work: Callable[[], T], on_done: Callable[[T], None]) -> None:
+        if self._closed:
+            return
+
+        def run() -> None:
+            try:
+                result = work()
+            except Exception as error:
+                self._deliver(partial(self._on_error, error))
+            else:
+                self._deliver(partial(on_done, result))
+
+        self._files.submit(run)
+
+    def _said(self, message: str) -> None:
+        self.model.error = ""
+        self.model.message = message
+
+    def _on_error(self, error: Exception) -> None:
+        self._loading = False
+        self.model.busy = ""
+        self.model.error = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        if not isinstance(error, (InputError, OSError)):
+            logger.error("the explorer failed", exc_info=error)
+
+
+def _consensus(scene: Scene) -> tuple[Volume, str]:
+    return scene.decoder.consensus(), "Consensus of all particles"
+
+
+def _newer_scene(run: RunDirectory, present: Scene | None) -> Scene | None:
+    """Load the newest epoch, or return None if it is the one on screen or there is none yet."""
+    epochs = run.epochs()
+    if not epochs or (present is not None and present.epoch >= epochs[-1]):
+        return None
+    return load_scene(run, epochs[-1], present)

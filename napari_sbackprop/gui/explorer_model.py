@@ -1,0 +1,129 @@
+"""What the explorer shows, as an evented model without Qt.
+
+The controller (`explorer.Explorer`) writes it, widgets read it and connect to `events`. Arrays live inside frozen
+objects that compare by identity, so that setting a field never compares megabytes.
+"""
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import SignalGroupDescriptor
+
+from napari_sbackprop.analysis.selection import ParticleSelection
+from napari_sbackprop.gui.projection import Anchor, Projection
+from napari_sbackprop.gui.surface import MapFrame
+from napari_sbackprop.run_directory import RunDirectory
+
+DENSITY = "density"
+PCA = "pca"
+UMAP = "umap"
+
+
+class Decoder(Protocol):
+    """Makes maps from latents (`analysis.reconstruction.Decoder`)."""
+
+    @property
+    def pixel_size(self) -> float: ...
+
+    def volume(self, latent: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+
+    def consensus(self) -> npt.NDArray[np.float32]: ...
+
+    def pooled(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One epoch of a run, loaded: latents, projections and decoder always belong together.
+
+    Attributes
+    ----------
+    latents : (N, Z) float32, posterior means.
+    projections : by method; "pca" is always there.
+    sigma : standard deviation of the consensus map, the unit of the contour in every state of every epoch.
+    contour : first contour in sigma.
+    contour_limit : largest useful contour in sigma.
+    """
+
+    run: RunDirectory
+    epoch: int
+    latents: npt.NDArray[np.float32]
+    projections: Mapping[str, Projection]
+    decoder: Decoder
+    sigma: float
+    contour: float
+    contour_limit: float
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.latents)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Columns of the particles' STAR file that can colour the scatter, by name; each (N,), numbers or strings."""
+
+    values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass
+class ExplorerModel:
+    """State of one explorer.
+
+    Attributes
+    ----------
+    scene : the loaded epoch, None before a run is open.
+    method : projection on screen, "pca" or "umap".
+    point : place of the crosshair in that projection, None while the map shows no single place.
+    anchor : the same place as particles, to find it again in the next epoch.
+    frame : the map on screen.
+    pinned : a frame kept for comparison.
+    contour : in sigma.
+    smoothing : low-pass of the displayed map in voxels.
+    colour : DENSITY or the name of a column.
+    selections, active : named sets of particles and which of them is marked.
+    umap_running : whether a UMAP is being computed.
+    busy : one line about what is going on, empty when nothing is.
+    message : the last thing done.
+    error : the last thing that went wrong, in a sentence; empty after the next success.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
+        equality_operators={"selections": operator.is_, "point": operator.is_}
+    )
+
+    scene: Scene | None = None
+    method: str = PCA
+    point: tuple[float, float] | None = None
+    anchor: Anchor | None = None
+    frame: MapFrame | None = None
+    pinned: MapFrame | None = None
+    contour: float = 3.0
+    smoothing: float = 0.8
+    colour: str = DENSITY
+    columns: Columns = field(default_factory=Columns)
+    selections: tuple[ParticleSelection, ...] = ()
+    active: int = -1
+    umap_running: bool = False
+    busy: str = ""
+    message: str = ""
+    error: str = ""
+
+    @property
+    def projection(self) -> Projection | None:
+        """The projection on screen."""
+        return (
+            None
+            if self.scene is None
+            else self.scene.projections.get(self.method, self.scene.projections[PCA])
+        )
+
+    @property
+    def selection(self) -> ParticleSelection | None:
+        """The marked selection."""
+        return self.selections[self.active] if 0 <= self.active < len(self.selections) else None

@@ -1,0 +1,52 @@
+"""Reading an epoch of a run for the explorer; runs off the main thread."""
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, Scene
+from napari_sbackprop.gui.projection import Projection, aligned
+from napari_sbackprop.gui.surface import default_contour, low_pass
+from napari_sbackprop.run_directory import RunDirectory
+
+
+def load_scene(run: RunDirectory, epoch: int, previous: Scene | None) -> Scene:
+    """Load one epoch. With the `previous` scene of the same run, orientation of the plot and contour unit carry over."""
+    from napari_sbackprop.analysis.embedding import pca
+    from napari_sbackprop.analysis.reconstruction import Decoder  # imports torch, hence here
+
+    latents = run.read_latents(epoch).mean
+    coordinates = pca(latents)
+    if previous is not None and previous.count == len(latents):
+        coordinates = aligned(coordinates, previous.projections[PCA].coordinates)
+    projections = {PCA: Projection.build(PCA, coordinates)}
+    if (stored := run.read_embedding(epoch, UMAP)) is not None:
+        projections[UMAP] = Projection.build(UMAP, stored.coordinates)
+    decoder = Decoder.open(run, epoch)
+    smooth = low_pass(decoder.consensus())
+    sigma = float(smooth.std()) or 1.0
+    return Scene(
+        run=run,
+        epoch=epoch,
+        latents=latents,
+        projections=projections,
+        decoder=decoder,
+        sigma=sigma,
+        contour=default_contour(smooth, sigma),
+        contour_limit=max(float(smooth.max()) / sigma, 2.0),
+    )
+
+
+def load_columns(run: RunDirectory, count: int) -> Columns:
+    """Columns of the run's STAR file that say something: neither constant, nor different text in every row."""
+    from napari_sbackprop.data.star import read_columns
+
+    values = {name: column for name, column in read_columns(run.star_path).items() if _tells(column, count)}
+    return Columns(dict(sorted(values.items())))
+
+
+def _tells(column: npt.NDArray[np.generic], count: int) -> bool:
+    if len(column) != count:
+        return False
+    if column.dtype.kind in "iufb":
+        return bool((column != column[0]).any())
+    return 1 < len(np.unique(column)) <= max(50, count // 20)

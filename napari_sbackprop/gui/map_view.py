@@ -1,0 +1,175 @@
+"""The map as napari layers: a surface, or on a GPU a volume with a live threshold."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sbackprop.gui.explorer_model import ExplorerModel, Scene
+from napari_sbackprop.gui.surface import MapFrame
+
+MAP_LAYER = "Map"
+PINNED_LAYER = "Pinned map"
+METADATA_KEY = "napari_sbackprop"
+SURFACE, VOLUME = "surface", "volume"
+DIFFERENCE_LIMIT = 3.0  # sigma, ends of the colour scale beside a pinned map
+FIRST_ANGLES = (10.0, -35.0, 20.0)  # degrees; oblique light shows the shape
+
+_PLAIN = [[0.10, 0.16, 0.24, 1.0], [0.53, 0.72, 0.93, 1.0]]
+_LESS_TO_MORE = [[0.86, 0.36, 0.25, 1.0], [0.86, 0.86, 0.84, 1.0], [0.24, 0.47, 0.90, 1.0]]
+_GREY = [[0.2, 0.2, 0.2, 1.0], [0.75, 0.75, 0.75, 1.0]]
+
+
+class MapView:
+    """Keeps the layers of one viewer equal to the model's frame.
+
+    Beside a pinned map, the surface is coloured by what has more (blue) or less (red) density than the pinned one.
+
+    Parameters
+    ----------
+    viewer : napari viewer; only its public parts are used.
+    renderer : SURFACE or VOLUME.
+    """
+
+    def __init__(self, viewer: Any, model: ExplorerModel, renderer: str = SURFACE) -> None:
+        self._viewer = viewer
+        self._model = model
+        self.renderer = renderer
+        model.events.frame.connect(self.update)
+        model.events.pinned.connect(self._on_pinned_changed)
+        model.events.contour.connect(self._on_contour_changed)
+
+    def update(self) -> None:
+        """Show the model's frame."""
+        frame, scene = self._model.frame, self._model.scene
+        if frame is None or scene is None:
+            self._remove(MAP_LAYER)
+            return
+        first = self._layer(MAP_LAYER) is None
+        if self.renderer == VOLUME:
+            self._show_volume(frame, scene)
+        else:
+            self._show_surface(frame, scene)
+        if first:
+            self._viewer.dims.ndisplay = 3
+            self._viewer.camera.angles = FIRST_ANGLES
+            self._viewer.fit_to_view()
+            self._viewer.scale_bar.visible = True
+
+    def set_renderer(self, renderer: str) -> None:
+        """Change between SURFACE and VOLUME."""
+        if renderer != self.renderer:
+            self.renderer = renderer
+            self._remove(MAP_LAYER)
+            self.update()
+
+    def disconnect(self) -> None:
+        """Follow the model no longer."""
+        events = self._model.events
+        events.frame.disconnect(self.update)
+        events.pinned.disconnect(self._on_pinned_changed)
+        events.contour.disconnect(self._on_contour_changed)
+
+    def _show_surface(self, frame: MapFrame, scene: Scene) -> None:
+        pinned = self._model.pinned
+        if pinned is None:
+            values, limits, name = np.ones(len(frame.vertices), np.float32), (0.0, 1.0), "sbackprop map"
+        else:
+            values = _difference_at(frame, pinned) / scene.sigma
+            limits, name = (-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT), "sbackprop difference"
+        data = _surface_data(frame, values)
+        layer = self._layer(MAP_LAYER)
+        if layer is None:
+            self._add_surface(MAP_LAYER, data, scene, name, limits)
+            return
+        layer.data = data
+        layer.metadata[METADATA_KEY] = _metadata(frame, scene)
+        if layer.colormap.name != name:
+            layer.colormap, layer.contrast_limits = _colormap(name), limits
+
+    def _add_surface(
+        self, name: str, data: tuple[Any, ...], scene: Scene, colormap: str, limits: tuple[float, float]
+    ) -> Any:
+        return self._viewer.add_surface(
+            data,
+            name=name,
+            colormap=_colormap(colormap),
+            contrast_limits=limits,
+            shading="smooth",
+            scale=(scene.decoder.pixel_size,) * 3,
+            units=("angstrom",) * 3,
+        )
+
+    def _show_volume(self, frame: MapFrame, scene: Scene) -> None:
+        # In sigma units: the shader refines all samples above threshold - 0.2, an absolute number.
+        data, contour = frame.smooth / scene.sigma, self._model.contour
+        layer = self._layer(MAP_LAYER)
+        if layer is not None:
+            layer.data, layer.iso_threshold = data, contour
+            return
+        self._viewer.add_image(
+            data,
+            name=MAP_LAYER,
+            rendering="iso",
+            iso_threshold=contour,
+            contrast_limits=(0.0, 1.75 * contour),
+            colormap=_colormap("sbackprop map"),
+            scale=(scene.decoder.pixel_size,) * 3,
+            units=("angstrom",) * 3,
+        )
+
+    def _on_contour_changed(self, contour: float) -> None:
+        layer = self._layer(MAP_LAYER)
+        if self.renderer == VOLUME and layer is not None:
+            layer.iso_threshold, layer.contrast_limits = contour, (0.0, 1.75 * contour)
+
+    def _on_pinned_changed(self, pinned: MapFrame | None) -> None:
+        self._remove(PINNED_LAYER)
+        scene = self._model.scene
+        if pinned is not None and scene is not None:
+            values = np.ones(len(pinned.vertices), np.float32)
+            data = _surface_data(pinned, values)
+            layer = self._add_surface(PINNED_LAYER, data, scene, "sbackprop pinned", (0.0, 1.0))
+            layer.opacity = 0.3
+            layer.blending = "translucent_no_depth"
+        self.update()
+
+    def _layer(self, name: str) -> Any:
+        layers = self._viewer.layers
+        return layers[name] if name in layers else None  # noqa: SIM401
+
+    def _remove(self, name: str) -> None:
+        if name in self._viewer.layers:
+            self._viewer.layers.remove(name)
+
+
+def _surface_data(frame: MapFrame, values: npt.NDArray[np.float32]) -> tuple[Any, ...]:
+    if len(frame.faces):
+        return frame.vertices, frame.faces, values
+    # napari wants a vertex; where the contour meets nothing, a triangle of no size shows nothing
+    centre = np.full((3, 3), len(frame.volume) / 2, np.float32)
+    return centre, np.array([[0, 1, 2]]), np.ones(3, np.float32)
+
+
+def _difference_at(frame: MapFrame, pinned: MapFrame) -> npt.NDArray[np.float32]:
+    """How much more density than `pinned` the map has at the nearest voxel to each vertex, in map units."""
+    z, y, x = frame.vertices.round().astype(np.int64).T
+    return np.asarray(frame.smooth[z, y, x] - pinned.smooth[z, y, x], dtype=np.float32)
+
+
+def _metadata(frame: MapFrame, scene: Scene) -> dict[str, Any]:
+    return {
+        "run": str(scene.run.path),
+        "epoch": scene.epoch,
+        "title": frame.title,
+        "threshold": frame.threshold,
+    }
+
+
+def _colormap(name: str) -> Any:
+    from napari.utils import Colormap
+
+    colours = {"sbackprop map": _PLAIN, "sbackprop difference": _LESS_TO_MORE, "sbackprop pinned": _GREY}[
+        name
+    ]
+    return Colormap(colours, name=name, interpolation="linear")

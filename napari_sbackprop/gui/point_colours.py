@@ -1,0 +1,126 @@
+"""Colours of the particles in the scatter, and the density raster that stands for very many of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter, map_coordinates
+from vispy.color import get_colormap
+
+RGBA = npt.NDArray[np.float32]
+
+NUMBER_MAP = "viridis"
+MISSING = (0.45, 0.45, 0.45, 1.0)
+PALETTE = (
+    "#4e9ddd", "#f28e2b", "#59c36a", "#e15759", "#b07aa1", "#edc948",
+    "#76d7d0", "#ff9da7", "#b98a62", "#c9c3bf", "#8cd17d", "#d37295",
+)  # fmt: skip
+MOST_CLASSES = len(PALETTE)
+DENSITY_BINS = 160
+
+
+@dataclass(frozen=True, eq=False)
+class PointColours:
+    """Colours of N particles with what a legend needs.
+
+    Attributes
+    ----------
+    rgba : (N, 4) float32, 0 ... 1.
+    label : what is shown.
+    low, high : ends of the colour map as text, for numbers; empty for classes.
+    classes : (name, colour) of each class; empty for numbers.
+    """
+
+    rgba: RGBA
+    label: str
+    low: str = ""
+    high: str = ""
+    classes: Sequence[tuple[str, str]] = ()
+
+
+def density_colours(coordinates: npt.NDArray[np.float32]) -> PointColours:
+    """Colour points (N, 2) by the logarithm of how crowded their place is."""
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    scale = (DENSITY_BINS - 1) / np.maximum(high - low, 1e-9)
+    position = (coordinates - low) * scale
+    cell = position.round().astype(np.int64)
+    histogram = np.bincount(cell[:, 1] * DENSITY_BINS + cell[:, 0], minlength=DENSITY_BINS**2)
+    smooth = gaussian_filter(histogram.reshape(DENSITY_BINS, DENSITY_BINS).astype(np.float32), 2.0)
+    density = np.log1p(map_coordinates(smooth, [position[:, 1], position[:, 0]], order=1) * 10)
+    return PointColours(_mapped(density), "density", "sparse", "crowded")
+
+
+def column_colours(name: str, column: npt.NDArray[Any]) -> PointColours:
+    """Colour by a column (N,): few different values, or text, as classes; other numbers on a colour map."""
+    known, code = np.unique(column, return_inverse=True)
+    is_number = column.dtype.kind in "iuf"
+    if not is_number or (column.dtype.kind in "iu" and len(known) <= MOST_CLASSES):
+        wheel = np.array([_rgb(colour) for colour in PALETTE], dtype=np.float32)
+        rgba = np.ones((len(column), 4), np.float32)
+        rgba[:, :3] = wheel[code % MOST_CLASSES]
+        classes = [(str(value), PALETTE[i % MOST_CLASSES]) for i, value in enumerate(known[:MOST_CLASSES])]
+        if len(known) > MOST_CLASSES:
+            classes.append((f"and {len(known) - MOST_CLASSES} more", "#888888"))
+        return PointColours(rgba, name, classes=classes)
+    values = column.astype(np.float64)
+    finite = np.isfinite(values)
+    low, high = np.percentile(values[finite], [1, 99]) if finite.any() else (0.0, 1.0)
+    rgba = _mapped(np.clip(np.where(finite, values, low), low, high))
+    rgba[~finite] = MISSING
+    return PointColours(rgba, name, f"{low:,.5g}", f"{high:,.5g}")
+
+
+def raster(
+    coordinates: npt.NDArray[np.float32],
+    rgba: RGBA,
+    rectangle: tuple[float, float, float, float],
+    shape: tuple[int, int],
+) -> npt.NDArray[np.uint8]:
+    """Paint points as an image: mean colour per cell, more opaque where there are more points.
+
+    Parameters
+    ----------
+    coordinates : (N, 2).
+    rgba : (N, 4).
+    rectangle : left, bottom, width, height of the view in the units of `coordinates`.
+    shape : rows (upwards) and columns of the image.
+
+    Returns
+    -------
+    (rows, columns, 4) uint8; row 0 is the bottom.
+    """
+    left, bottom, width, height = rectangle
+    rows, columns = shape
+    column = np.floor((coordinates[:, 0] - left) * (columns / width)).astype(np.int64)
+    row = np.floor((coordinates[:, 1] - bottom) * (rows / height)).astype(np.int64)
+    seen = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
+    cell, colours = (row * columns + column)[seen], rgba[seen]
+    count = np.bincount(cell, minlength=rows * columns)
+    image = np.zeros((rows * columns, 4), np.float64)
+    for channel in range(3):
+        image[:, channel] = np.bincount(cell, weights=colours[:, channel], minlength=rows * columns)
+    image[:, :3] /= np.maximum(count, 1)[:, None]
+    filled = count[count > 0]
+    full = max(float(np.percentile(filled, 95)) if len(filled) else 1.0, 1.0)
+    image[:, 3] = np.where(count > 0, 0.45 + 0.55 * np.minimum(np.log1p(count) / np.log1p(full), 1.0), 0.0)
+    return (image.reshape(rows, columns, 4) * 255).round().astype(np.uint8)
+
+
+def colour_map_steps(count: int) -> list[str]:
+    """`count` hexadecimal colours along the map for numbers, for a legend."""
+    return [str(colour) for colour in get_colormap(NUMBER_MAP)[np.linspace(0, 1, count)].hex]
+
+
+def _mapped(values: npt.NDArray[Any]) -> RGBA:
+    span = float(np.ptp(values)) if len(values) else 0.0
+    share = (values - values.min()) / span if span > 0 else np.full(len(values), 0.5)
+    # the darkest end of the map would vanish on the dark canvas
+    table = get_colormap(NUMBER_MAP)[np.linspace(0.12, 1.0, 256)].rgba.astype(np.float32)
+    return np.asarray(table[(share * 255).round().astype(np.int64)])
+
+
+def _rgb(colour: str) -> tuple[float, float, float]:
+    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue

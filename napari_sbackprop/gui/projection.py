@@ -1,0 +1,78 @@
+"""Two-dimensional views on the latents, and places in them."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import KDTree
+
+NEIGHBOURS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """A place in latent space as a weighted mean of particles.
+
+    Latents of different epochs don't compare, particles do: an anchor outlives epochs and projections.
+
+    Attributes
+    ----------
+    indices : (k,) int64, particles.
+    weights : (k,) float64, positive, sum 1.
+    """
+
+    indices: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
+
+    def mean(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Weighted mean of the particles' rows of `values` (N, D): shape (D,), float32."""
+        return (self.weights @ values[self.indices]).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Coordinates of every particle in a plane.
+
+    Attributes
+    ----------
+    method : "pca" or "umap".
+    coordinates : (N, 2) float32.
+    tree : the same points, for neighbour searches.
+    """
+
+    method: str
+    coordinates: npt.NDArray[np.float32]
+    tree: KDTree
+
+    @classmethod
+    def build(cls, method: str, coordinates: npt.NDArray[np.float32]) -> Self:
+        return cls(method, coordinates, KDTree(coordinates))
+
+    def anchor(self, point: tuple[float, float], neighbours: int = NEIGHBOURS) -> Anchor:
+        """The place at any point of the plane, interpolated from the nearest particles.
+
+        The weights (1 - d^2/h^2)^2 fall to zero at the distance h of the last neighbour, so the place moves
+        smoothly where one neighbour replaces another: no jumps under a dragged cursor.
+
+        Parameters
+        ----------
+        point : in the units of `coordinates`.
+        neighbours : number of particles to draw from; the last one has no weight.
+        """
+        count = min(neighbours, len(self.coordinates))
+        distance, index = self.tree.query(point, k=count)
+        distance, index = np.atleast_1d(distance).astype(np.float64), np.atleast_1d(index).astype(np.int64)
+        weight = (1.0 - (distance / max(distance[-1], 1e-30)) ** 2) ** 2
+        if weight.sum() <= 1e-12:  # one particle only, or all equally far
+            weight = np.ones(count)
+        return Anchor(index, weight / weight.sum())
+
+
+def aligned(
+    coordinates: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Rotate or mirror `coordinates` (N, 2) towards `reference` (N, 2), so that the plot doesn't flip between epochs."""
+    centre = coordinates.mean(axis=0)
+    left, _, right = np.linalg.svd((coordinates - centre).T @ (reference - reference.mean(axis=0)))
+    return np.asarray((coordinates - centre) @ (left @ right) + centre, dtype=np.float32)

@@ -1,0 +1,238 @@
+"""The scatter of particles: a vispy canvas with crosshair and lasso."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import qtpy
+from psygnal import Signal
+from vispy import app, scene
+from vispy.util import keys
+from vispy.visuals.transforms import STTransform
+
+from napari_sbackprop.gui.opengl import is_software, renderer_name
+from napari_sbackprop.gui.point_colours import raster
+
+Point = tuple[float, float]
+
+BACKGROUND = "#1c1f24"
+MARKED = "#ffd54a"
+MOST_MARKERS_IN_SOFTWARE = 20_000  # beyond, an image of the density draws faster than the points
+RASTER_PIXEL = 2  # screen pixels per cell
+ZOOM_PER_STEP = 1.15
+MARGIN = 0.06
+EXPLORE, LASSO, PAN = "explore", "lasso", "pan"
+LEFT, RIGHT, MIDDLE = 1, 2, 3
+
+
+class Scatter:
+    """Draws particles in a plane and tells what the mouse does there.
+
+    The left button shows the map at a point (click and drag) or draws a lasso, depending on `mode`; with Shift it always
+    draws a lasso. The right or the middle button moves the view,
+    the wheel zooms, a double click with the right button fits the view.
+
+    Signals
+    -------
+    picked : x, y, and whether the button is up again.
+    lassoed : (V, 2) float64, vertices of the outline.
+    """
+
+    picked = Signal(float, float, bool)
+    lassoed = Signal(object)
+
+    def __init__(self, software: bool | None = None) -> None:
+        app.use_app(qtpy.API_NAME.lower())
+        self.mode = EXPLORE
+        self.canvas = scene.SceneCanvas(keys=None, show=False, bgcolor=BACKGROUND)
+        self._software = software
+        self._view = self.canvas.central_widget.add_view()
+        self._camera = scene.PanZoomCamera(rect=(-1, -1, 2, 2), interactive=False)
+        self._view.camera = self._camera
+        self._coordinates = np.zeros((0, 2), np.float32)
+        self._rgba = np.zeros((0, 4), np.float32)
+        self._trail: list[Point] = []
+        self._drag: str | None = None
+        self._last: npt.NDArray[np.float64] = np.zeros(2)
+        self._add_visuals()
+        events = self.canvas.events
+        events.mouse_press.connect(self._on_mouse_press)
+        events.mouse_move.connect(self._on_mouse_move)
+        events.mouse_release.connect(self._on_mouse_release)
+        events.mouse_wheel.connect(self._on_mouse_wheel)
+        events.mouse_double_click.connect(self._on_mouse_double_click)
+        events.resize.connect(self._on_resize)
+
+    def _add_visuals(self) -> None:
+        parent = self._view.scene
+        self._image = scene.visuals.Image(
+            np.zeros((2, 2, 4), np.uint8), parent=parent, interpolation="nearest"
+        )
+        self._points = scene.visuals.Markers(parent=parent, antialias=0)
+        self._marked = scene.visuals.Markers(parent=parent, antialias=0)
+        self._outline = scene.visuals.Line(parent=parent, color=MARKED, width=2, method="gl")
+        self._crosshair = scene.visuals.Markers(parent=parent, antialias=1)
+        layers = (self._image, self._points, self._marked, self._outline, self._crosshair)
+        for order, visual in enumerate(layers):
+            visual.order = order
+            visual.visible = False
+            visual.set_gl_state("translucent", depth_test=False)
+
+    # -- what is shown -----------------------------------------------------------------------------------------------
+
+    @property
+    def native(self) -> Any:
+        """The Qt widget of the canvas."""
+        return self.canvas.native
+
+    @property
+    def software(self) -> bool:
+        """Whether the processor draws; then very many points become an image."""
+        if self._software is None:
+            self.canvas.set_current()
+            self._software = is_software(renderer_name())
+        return self._software
+
+    def set_points(self, coordinates: npt.NDArray[np.float32], rgba: npt.NDArray[np.float32]) -> None:
+        """Show particles at (N, 2) in colours (N, 4)."""
+        self._coordinates, self._rgba = coordinates, rgba
+        self._draw_points()
+
+    def set_marked(self, indices: npt.NDArray[np.int64] | Sequence[int]) -> None:
+        """Show some of the particles as selected."""
+        self._marked.visible = bool(len(indices))
+        if len(indices):
+            size = self._marker_size() + 1
+            self._marked.set_data(
+                self._coordinates[np.asarray(indices)], face_color=MARKED, edge_width=0, size=size
+            )
+
+    def set_crosshair(self, point: Point | None) -> None:
+        """Show where the map belongs."""
+        self._crosshair.visible = point is not None
+        if point is not None:
+            position = np.array([point, point])
+            self._crosshair.set_data(
+                position,
+                face_color=[(0, 0, 0, 0), (1, 1, 1, 1)],
+                edge_color=[(1, 1, 1, 1), (0, 0, 0, 1)],
+                edge_width=[2.0, 1.0],
+                size=[20, 7],
+                symbol="disc",
+            )
+
+    def set_outline(self, vertices: Sequence[Point] | npt.NDArray[np.float64]) -> None:
+        """Show a lasso, closed; an empty one hides it."""
+        self._outline.visible = len(vertices) > 1
+        if len(vertices) > 1:
+            self._outline.set_data(np.asarray([*vertices, vertices[0]], dtype=np.float32))
+
+    def fit(self) -> None:
+        """Show all particles."""
+        if not len(self._coordinates):
+            return
+        low, high = self._coordinates.min(axis=0), self._coordinates.max(axis=0)
+        span = np.maximum(high - low, 1e-6)
+        left, bottom = low - MARGIN * span
+        width, height = span * (1 + 2 * MARGIN)
+        self._camera.rect = (float(left), float(bottom), float(width), float(height))
+        self._draw_raster()
+
+    @property
+    def draws_raster(self) -> bool:
+        """Whether the points are drawn as an image."""
+        return len(self._coordinates) > MOST_MARKERS_IN_SOFTWARE and self.software
+
+    def _draw_points(self) -> None:
+        as_image = self.draws_raster
+        self._points.visible = bool(len(self._coordinates)) and not as_image
+        self._image.visible = as_image
+        if as_image:
+            self._draw_raster()
+        elif len(self._coordinates):
+            self._points.set_data(
+                self._coordinates,
+                face_color=self._rgba,
+                edge_width=0,
+                size=self._marker_size(),
+                symbol="disc",
+            )
+
+    def _draw_raster(self) -> None:
+        if not self.draws_raster:
+            return
+        rectangle = self._camera.rect
+        bounds = (rectangle.left, rectangle.bottom, rectangle.width, rectangle.height)
+        columns, rows = (max(side // RASTER_PIXEL, 2) for side in self.canvas.size)
+        self._image.set_data(raster(self._coordinates, self._rgba, bounds, (rows, columns)))
+        self._image.transform = STTransform(
+            scale=(rectangle.width / columns, rectangle.height / rows),
+            translate=(rectangle.left, rectangle.bottom),
+        )
+
+    def _marker_size(self) -> int:
+        count = len(self._coordinates)
+        return 6 if count < 5_000 else 4 if count < 50_000 else 3
+
+    # -- the mouse ---------------------------------------------------------------------------------------------------
+
+    def position(self, pixel: npt.ArrayLike) -> Point:
+        """Point of the plane under a pixel of the canvas."""
+        x, y = self._view.scene.transform.imap(np.asarray(pixel))[:2]
+        return float(x), float(y)
+
+    def pixel(self, point: Point) -> Point:
+        """Pixel of the canvas that shows a point of the plane."""
+        x, y = self._view.scene.transform.map(np.asarray(point))[:2]
+        return float(x), float(y)
+
+    def _on_mouse_press(self, event: Any) -> None:
+        if self._drag is not None or not len(self._coordinates):
+            return
+        self._last = np.asarray(event.pos[:2], dtype=np.float64)
+        if event.button in (RIGHT, MIDDLE):
+            self._drag = PAN
+        elif event.button == LEFT:
+            self._drag = LASSO if keys.SHIFT in event.modifiers else self.mode
+        if self._drag == LASSO:
+            self._trail = [self.position(event.pos)]
+        elif self._drag == EXPLORE:
+            self.picked.emit(*self.position(event.pos), False)
+
+    def _on_mouse_move(self, event: Any) -> None:
+        if self._drag == LASSO:
+            self._trail.append(self.position(event.pos))
+            self.set_outline(self._trail)
+        elif self._drag == EXPLORE:
+            self.picked.emit(*self.position(event.pos), False)
+        elif self._drag == PAN:
+            before, now = self.position(self._last), self.position(event.pos)
+            self._last = np.asarray(event.pos[:2], dtype=np.float64)
+            self._camera.pan((before[0] - now[0], before[1] - now[1]))
+            self._draw_raster()
+
+    def _on_mouse_release(self, event: Any) -> None:
+        drag, self._drag = self._drag, None
+        if drag == LASSO and len(self._trail) > 2:
+            self.lassoed.emit(np.asarray(self._trail))
+        elif drag == LASSO:
+            self.set_outline([])
+        elif drag == EXPLORE:
+            self.picked.emit(*self.position(event.pos), True)
+
+    def _on_mouse_wheel(self, event: Any) -> None:
+        if len(self._coordinates):
+            self._camera.zoom(ZOOM_PER_STEP ** -event.delta[1], self.position(event.pos))
+            self._draw_raster()
+
+    def _on_mouse_double_click(self, event: Any) -> None:
+        if event.button in (RIGHT, MIDDLE):
+            self.fit()
+
+    def _on_resize(self, _event: Any) -> None:
+        self._draw_raster()
+
+    def close(self) -> None:
+        """Free the OpenGL resources."""
+        self.canvas.close()

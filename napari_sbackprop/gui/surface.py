@@ -1,0 +1,99 @@
+"""Surfaces of maps: light low-pass, contour, marching cubes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
+from skimage.measure import marching_cubes
+
+SMOOTHING = 0.8  # voxels; noise makes a surface rough long before it changes its shape
+COARSE_ABOVE = 56  # boxes beyond this are contoured on every second voxel while the cursor moves
+OTSU_SHARE = 0.65  # of Otsu's threshold, see default_contour
+
+
+@dataclass(frozen=True, eq=False)
+class MapFrame:
+    """A decoded map with its surface, ready to show.
+
+    Attributes
+    ----------
+    volume : (M, M, M) float32 [z, y, x], as decoded.
+    smooth : the same, low-passed for display.
+    vertices : (V, 3) float32 [z, y, x] in voxels.
+    faces : (F, 3) int64, rows of `vertices`; both empty where the contour lies outside the map's range.
+    threshold : contour in map units.
+    coarse : whether the surface was made on every second voxel.
+    title : what the map shows, for people.
+    """
+
+    volume: npt.NDArray[np.float32]
+    smooth: npt.NDArray[np.float32]
+    vertices: npt.NDArray[np.float32]
+    faces: npt.NDArray[np.int64]
+    threshold: float
+    coarse: bool
+    title: str
+
+
+def low_pass(volume: npt.NDArray[np.float32], sigma: float = SMOOTHING) -> npt.NDArray[np.float32]:
+    """Gaussian filter with a width of `sigma` voxels; 0 returns the map itself."""
+    if sigma <= 0:
+        return volume
+    inside = _filled_box(volume, margin=int(np.ceil(2.5 * sigma)))
+    result = np.zeros_like(volume)
+    gaussian_filter(volume[inside], sigma, output=result[inside], mode="constant", truncate=2.5)
+    return result
+
+
+def make_frame(
+    volume: npt.NDArray[np.float32],
+    smooth: npt.NDArray[np.float32],
+    threshold: float,
+    *,
+    coarse: bool,
+    title: str,
+) -> MapFrame:
+    """Contour a map at `threshold` (map units)."""
+    coarse = coarse and len(volume) > COARSE_ABOVE
+    vertices, faces = contour_surface(smooth, threshold, 2 if coarse else 1)
+    return MapFrame(volume, smooth, vertices, faces, threshold, coarse, title)
+
+
+def contour_surface(
+    volume: npt.NDArray[np.float32], threshold: float, step: int = 1
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Surface of `volume` (M, M, M) at `threshold`: vertices (V, 3) in voxels [z, y, x] and faces (F, 3)."""
+    inside = _filled_box(volume, margin=step)
+    try:
+        vertices, faces, _, _ = marching_cubes(volume[inside], threshold, step_size=step)
+    except (ValueError, RuntimeError):  # the level is outside the range of the map, or crosses no cell
+        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int64)
+    vertices += np.array([axis.start for axis in inside], np.float32)
+    return vertices.astype(np.float32, copy=False), faces.astype(np.int64, copy=False)
+
+
+def _filled_box(volume: npt.NDArray[np.float32], margin: int) -> tuple[slice, slice, slice]:
+    """The part of a map that is not zero, and `margin` voxels around it: masked maps are mostly empty."""
+    filled = volume != 0
+    plane = filled.any(axis=0)
+    slices = []
+    for profile in (filled.any(axis=2).any(axis=1), plane.any(axis=1), plane.any(axis=0)):
+        places = np.flatnonzero(profile)
+        first, last = (places[0], places[-1]) if len(places) else (0, len(profile) - 1)
+        slices.append(slice(max(int(first) - margin, 0), int(last) + 1 + margin))
+    return slices[0], slices[1], slices[2]
+
+
+def default_contour(consensus: npt.NDArray[np.float32], sigma: float) -> float:
+    """A first contour, in sigma.
+
+    Otsu's threshold of what is above one sigma parts the rigid core from the rest; the surface that holds the moving
+    parts as well lies lower.
+    """
+    from skimage.filters import threshold_otsu
+
+    bright = consensus[consensus > sigma]
+    if bright.size < 2 or not sigma > 0:
+        return 3.0
+    return float(np.clip(OTSU_SHARE * threshold_otsu(bright) / sigma, 1.0, 10.0))

@@ -1,0 +1,350 @@
+"""The Train dock: particles in, a run out."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sbackprop.config import Config
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.gui.config_form import ConfigForm, PathEdit
+from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button
+from napari_sbackprop.gui.docks import open_explore
+from napari_sbackprop.gui.loss_curve import LossCurve
+from napari_sbackprop.gui.tasks import Failure, Task
+from napari_sbackprop.training.progress import Progress
+
+SECONDS_BETWEEN_UPDATES = 0.25  # redrawing the window more often would slow the training
+TYPING_MILLISECONDS = 400
+NO_FILE = "Choose the STAR file of a 3D refinement, or drop one on napari."
+PREFERRED_SIZE = QSize(560, 620)
+INFORMATION = "information_"
+
+
+class TrainWidget(QWidget):
+    """Dock that checks particles, trains on them, and opens the explorer at the first epoch.
+
+    Parameters
+    ----------
+    napari_viewer : the viewer in which the explorer opens.
+    """
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer", parent: QWidget | None = None) -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(parent)
+        self._viewer: Any = napari_viewer
+        self._task: Task | None = None
+        self._check: Task | None = None
+        self._run: Path | None = None
+        self._explore: Any = None
+        self._shown_at = 0.0
+        self._suggested: Path | None = None
+        self._typing = QTimer(self)
+        self._typing.setSingleShot(True)
+        self._typing.setInterval(TYPING_MILLISECONDS)
+        self._build()
+        self._connect()
+
+    def sizeHint(self) -> QSize:
+        """As wide as the Explore dock, which shares its place."""
+        return PREFERRED_SIZE
+
+    @property
+    def training(self) -> bool:
+        """Whether a training runs."""
+        return self._task is not None
+
+    def set_star(self, path: Path) -> None:
+        """Fill in the particles, as a dropped file does."""
+        self.star.set_path(path)
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.star = PathEdit("Choose particles", "STAR files (*.star);;All files (*)")
+        self.star.line.setPlaceholderText("particles.star")
+        self.star.line.setToolTip("STAR file of particles with poses and CTF, from a 3D refinement.")
+        self.run = PathEdit("Choose a new folder for the run", folder=True)
+        self.run.line.setPlaceholderText("folder for the run")
+        self.run.line.setToolTip("New folder that the training writes; an existing run is continued.")
+        self.report = QLabel(NO_FILE)
+        self.report.setToolTip("What was understood of the particles.")
+        self.report.setWordWrap(True)
+        self.report.setTextFormat(Qt.TextFormat.RichText)
+        self.report.setFrameShape(QFrame.Shape.StyledPanel)
+        self.report.setMargin(8)
+        self.report.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.report.setStyleSheet(QUIET_STYLE)
+        self.form = ConfigForm()
+
+        files = QFormLayout()
+        files.setContentsMargins(0, 0, 0, 0)
+        files.addRow("Particles", self.star)
+        files.addRow("Run folder", self.run)
+        inner = QWidget()
+        upper = QVBoxLayout(inner)
+        upper.setContentsMargins(0, 0, 6, 0)
+        upper.addLayout(files)
+        upper.addWidget(self.report)
+        upper.addWidget(self.form)
+        upper.addStretch()
+        scroll = QScrollArea()
+        scroll.setWidget(inner)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setSpacing(6)
+        layout.addWidget(scroll, 1)
+        layout.addLayout(self._running_part())
+
+    def _running_part(self) -> QVBoxLayout:
+        self.start_button = push_button("Start training", "Train on these particles.", self.start)
+        self.stop_button = push_button(
+            "Stop", "Stop after the present step; finished epochs stay.", self.stop
+        )
+        self.stop_button.setEnabled(False)
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 1000)
+        self.progress.setToolTip("How much of the whole training is done.")
+        self.curve = LossCurve()
+        self.curve.setToolTip(
+            "Figures of the training. Evidence: how much better the states explain a particle than the consensus does; "
+            "where it falls on held-out particles, the model begins to fit noise."
+        )
+        self.figure = QComboBox()
+        self.figure.setToolTip("Which figure the curve shows.")
+        self.information = QLabel()
+        self.information.setToolTip(
+            "Mean information that an image gives about each latent dimension: those far below 1 hold no signal."
+        )
+        self.information.setStyleSheet(QUIET_STYLE)
+        self.information.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.status = StatusLine()
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.start_button, 2)
+        buttons.addWidget(self.stop_button, 1)
+        beneath = QHBoxLayout()
+        beneath.addWidget(self.figure)
+        beneath.addWidget(self.information, 1)
+        part = QVBoxLayout()
+        part.setSpacing(6)
+        part.addLayout(buttons)
+        part.addWidget(self.progress)
+        part.addWidget(self.status)
+        part.addWidget(self.curve)
+        part.addLayout(beneath)
+        return part
+
+    def _connect(self) -> None:
+        self.star.line.textChanged.connect(lambda _: self._typing.start())
+        self.run.line.textChanged.connect(lambda _: self._on_run_changed())
+        self._typing.timeout.connect(self._on_star_changed)
+        self.figure.currentTextChanged.connect(self.curve.show_figure)
+        self.destroyed.connect(_Stopper(self).stop)
+
+    # -- the particles -----------------------------------------------------------------------------------------------
+
+    def _on_star_changed(self) -> None:
+        path = self.star.path
+        if path is None:
+            self.report.setText(NO_FILE)
+            return
+        if self.run.path in (None, self._suggested):
+            self._suggested = new_run_folder(path)
+            self.run.set_path(self._suggested)
+        self.report.setText(f"Reading {escape(path.name)} …")
+        self._check = Task(lambda _: _checked(path), self._on_checked, self._on_check_ended)
+        self._check.start()
+
+    def _on_checked(self, report: Any) -> None:
+        if report.path == self.star.path:
+            self.report.setText(_report_text(report))
+
+    def _on_check_ended(self, failure: Failure | None) -> None:
+        if failure is not None:
+            self.report.setText(_problem(failure.sentence))
+
+    def _on_run_changed(self) -> None:
+        self.start_button.setText("Continue training" if self._existing_run() else "Start training")
+
+    def _existing_run(self) -> bool:
+        path = self.run.path
+        return path is not None and (path / "config.json").is_file()
+
+    # -- the training ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Train with the options of the form; what is missing is said in the status line."""
+        star, run = self.star.path, self.run.path
+        try:
+            config = self.form.config()
+            if star is None:
+                raise InputError("There are no particles yet: choose a STAR file above.")
+            if run is None:
+                raise InputError("There is no place for the run yet: choose a folder above.")
+        except InputError as error:
+            self.status.complain(str(error))
+            return
+        self._start(lambda: star, run, config, "Starting …")
+
+    def start_after(self, make_star: Callable[[], Path], run: Path, config: Config, text: str) -> None:
+        """Train on particles that have to be made first, on the same worker thread; `text` says what happens."""
+        self.form.set_config(config)
+        self.run.set_path(run)
+        self._start(make_star, run, config, text)
+
+    def _start(self, make_star: Callable[[], Path], run: Path, config: Config, text: str) -> None:
+        if self.training:
+            self.status.complain("A training runs already: stop it before you start another one.")
+            return
+        resume = self._existing_run()
+
+        def records(stop: threading.Event) -> Iterator[Progress | Path]:
+            from napari_sbackprop.training.trainer import train  # imports torch: not before it is needed
+
+            star = make_star()
+            yield star
+            yield from train(star, run, config, stop, resume)
+
+        self._run, self._explore = run, None
+        self.curve.clear()
+        self.figure.clear()
+        self.information.clear()
+        self.progress.setValue(0)
+        self.status.say(text)
+        self.start_button.setEnabled(False)
+        self.stop_button.setEnabled(True)
+        self._task = Task(records, self._on_record, self._on_ended)
+        self._task.start()
+
+    def stop(self) -> None:
+        """Stop after the present step."""
+        if self._task is not None:
+            self._task.stop()
+            self.stop_button.setEnabled(False)
+            self.status.say("Stopping after this step …")
+
+    def _on_record(self, record: Progress | Path) -> None:
+        if isinstance(record, Progress):
+            self._on_progress(record)
+        elif record != self.star.path:
+            self.star.set_path(record)
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.metrics:
+            self.curve.add(progress.fraction, progress.metrics)
+        now = time.monotonic()
+        if progress.epoch is not None or now - self._shown_at >= SECONDS_BETWEEN_UPDATES:
+            self._shown_at = now
+            self._show(progress)
+        if progress.epoch is not None and self._run is not None:
+            if self._explore is None:
+                self._explore = open_explore(self._viewer)
+                self._explore.open_run(self._run)
+            else:
+                self._explore.explorer.refresh()
+
+    def _show(self, progress: Progress) -> None:
+        self.progress.setValue(round(1000 * progress.fraction))
+        text = progress.stage
+        if progress.particles_per_second > 0:
+            text += f" · {progress.particles_per_second:,.0f} particles/s"
+        if progress.seconds_left > 0:
+            text += f" · {_duration(progress.seconds_left)} left"
+        if self._task is not None and not self._task.stop_event.is_set():
+            self.status.say(text)
+        for name in self.curve.figures:
+            if not name.startswith(INFORMATION) and self.figure.findText(name) < 0:
+                self.figure.addItem(name)
+        information = [value for name, value in progress.metrics.items() if name.startswith(INFORMATION)]
+        if information:
+            self.information.setText(
+                "information  " + "  ".join(f"{value:.2g}" for value in information[:12])
+            )
+        if self._explore is not None:
+            self._explore.show_training(progress.fraction, text)
+
+    def _on_ended(self, failure: Failure | None) -> None:
+        stopped = self._task is not None and self._task.stop_event.is_set()
+        self._task = None
+        self.start_button.setEnabled(True)
+        self.stop_button.setEnabled(False)
+        self._on_run_changed()
+        if self._explore is not None:
+            self._explore.show_training(None)
+            self._explore.explorer.refresh()
+        if failure is not None:
+            self.status.complain(failure.sentence)
+        elif stopped:
+            self.status.say("Stopped. Finished epochs stay, and the training can be continued.")
+        else:
+            self.progress.setValue(1000)
+            self.status.say(f"Finished. The run is in {self._run}.")
+
+
+class _Stopper:
+    """Ends a training when its dock is destroyed; a method of the dock itself would keep the dock alive."""
+
+    def __init__(self, widget: TrainWidget) -> None:
+        self._state = vars(widget)
+
+    def stop(self) -> None:
+        task = self._state.get("_task")
+        if task is not None:
+            task.stop()
+
+
+def _checked(path: Path) -> Iterator[Any]:
+    from napari_sbackprop.data.check import check
+
+    yield check(path)
+
+
+def _report_text(report: Any) -> str:
+    rows = [line.strip() for line in report.lines[1:] if not line.strip().startswith(("warning:", "error:"))]
+    parts = [f"<b>{escape(report.kind)}</b>"]
+    cells = [row.partition("  ") for row in rows]
+    table = "".join(
+        f"<tr><td style='padding-right:12px'>{escape(name)}</td><td>{escape(value.strip())}</td></tr>"
+        for name, _, value in cells
+    )
+    parts.append(f"<table>{table}</table>")
+    parts += [f"<span style='color:#ffca6e'>{escape(sentence)}</span>" for sentence in report.warnings]
+    parts += [_problem(sentence) for sentence in report.errors]
+    return "<br>".join(parts).replace("</b><br>", "</b>").replace("</table><br>", "</table>")
+
+
+def _problem(sentence: str) -> str:
+    return f"<span style='color:#ff8a80'>{escape(sentence)}</span>"
+
+
+def new_run_folder(star: Path) -> Path:
+    """A folder beside the STAR file that doesn't exist yet."""
+    base = star.parent / f"{star.stem}_states"
+    candidates = (base, *(base.with_name(f"{base.name}_{number}") for number in range(2, 1000)))
+    return next(path for path in candidates if not path.exists())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
