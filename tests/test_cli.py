@@ -324,7 +324,7 @@ def test_demo_leaves_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("napari_sbackprop.cli.demo.take_screenshot", lambda run, picture: None)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    options = ["--headless", "--output", tmp_path / "demo", "--particles", 200, "--box", 40]
+    options = ["--headless", "--output", tmp_path / "demo", "--particles", 200, "--box", 48]
     values = succeed("demo", *options)
     assert values["explorer"] is None
     assert len(list((tmp_path / "demo" / "maps").glob("*.mrc"))) == 10

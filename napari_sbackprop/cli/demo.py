@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,10 @@ from napari_sbackprop.cli.console import examples, follow, fraction_bar, show
 from napari_sbackprop.cli.options import Json
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 commands = typer.Typer()
 
@@ -29,7 +33,7 @@ SCREENSHOT_SECONDS = 300
 @commands.command(
     epilog=examples(
         "napari-sbackprop demo",
-        "napari-sbackprop demo --headless --output /tmp/demo --particles 500 --box 40",
+        "napari-sbackprop demo --headless --output /tmp/demo --particles 500 --box 48",
     )
 )
 def demo(
@@ -47,11 +51,14 @@ def demo(
     file of one cluster, a picture of the latents and one of the explorer in the output folder, and prints how well
     the states were found. Opens the explorer where there is a screen.
     """
+    import numpy as np
+
     start = perf_counter()
     _make_room(output)
     star, run = output / "particles" / "particles.star", output / "run"
+    truth = star.parent / "truth"
     _simulate_and_train(star, run, particles, box)
-    values = {**_scores(run, star.parent / "truth"), **_export(run, output)}
+    values = {**_scores(run, truth), **_export(run, output, np.load(truth / "labels.npy"))}
     values["explorer"] = take_screenshot(run, output / "explorer.png")
     values["seconds"] = perf_counter() - start
     (output / RECORD).write_text(
@@ -100,8 +107,8 @@ def _scores(run: Path, truth: Path) -> dict[str, Any]:
     return vars(evaluate(run, truth))
 
 
-def _export(run: Path, output: Path) -> dict[str, Any]:
-    """Embed the latents, draw them, decode the clusters, and write the largest as a STAR file."""
+def _export(run: Path, output: Path, states: "npt.NDArray[np.integer]") -> dict[str, Any]:
+    """Embed and draw the latents, coloured by true state; decode the clusters, and write the largest as STAR."""
     import numpy as np
 
     from napari_sbackprop.analysis.embedding import embed
@@ -114,7 +121,7 @@ def _export(run: Path, output: Path) -> dict[str, Any]:
     directory = RunDirectory(run)
     decoder = Decoder.open(directory)
     labels, _ = kmeans(decoder.latents.mean, CLUSTERS)
-    plot_latents(output / "latents.png", embed(run).coordinates, labels)
+    plot_latents(output / "latents.png", embed(run).coordinates, states)
     (output / "maps").mkdir()
     for cluster in range(CLUSTERS):
         latent = decoder.pooled(np.flatnonzero(labels == cluster))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_sbackprop.cli.console import examples, follow, show, stop_on_signal
-from napari_sbackprop.cli.options import Json, Run, Star, chosen, with_config_flags
+from napari_sbackprop.cli.options import Epoch, Json, Run, Star, chosen, with_config_flags
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
 
@@ -74,7 +74,7 @@ def _resumed(stored: Config, given: dict[str, Any]) -> Config:
 @commands.command(
     epilog=examples(
         "napari-sbackprop encode run new_particles.star -o latents.npz",
-        "napari-sbackprop encode run new_particles.star -o latents.npz --exact",
+        "napari-sbackprop encode run new_particles.star -o latents.npz --amortised",
     )
 )
 def encode(
@@ -82,8 +82,9 @@ def encode(
     star: Star,
     output: Annotated[Path, typer.Option("-o", "--output", help="new .npz file")],
     exact: Annotated[
-        bool, typer.Option("--exact", help="exact posterior of the linear model instead of the encoder")
-    ] = False,
+        bool, typer.Option("--exact/--amortised", help="refine the encoder's answer to the exact posterior")
+    ] = True,
+    epoch: Epoch = None,
     as_json: Json = False,
 ) -> None:
     """Find the latents of particles not trained on.
@@ -96,7 +97,7 @@ def encode(
     from napari_sbackprop.training.encoding import encode as encode_particles
 
     with new_file(output) as temporary:
-        latents = encode_particles(run, star, exact)
+        latents = encode_particles(run, star, exact, epoch)
         with temporary.open("wb") as file:
             np.savez(file, mean=latents.mean, log_variance=latents.log_variance)
     count, size = latents.mean.shape

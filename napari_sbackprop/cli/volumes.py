@@ -1,5 +1,6 @@
 """The command volumes: latents in, maps out."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,6 +80,7 @@ def volumes(
 
     decoder = Decoder.open(RunDirectory(run), epoch)
     tables: dict[str, Any] = {}
+    maps: list[Callable[[], npt.NDArray[np.float32]]]
     if basis:
         maps = [
             decoder.consensus,
