@@ -1,0 +1,178 @@
+"""Whole trainings on a small simulated set: progress, epochs, stopping, resuming, encoding."""
+
+import csv
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_sbackprop.analysis.reconstruction import Decoder
+from napari_sbackprop.analysis.validation import knn_state_accuracy
+from napari_sbackprop.config import Config
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.run_directory import RunDirectory
+from napari_sbackprop.training.encoding import encode
+from napari_sbackprop.training.progress import TrainingError
+from napari_sbackprop.training.trainer import train
+
+SMALL = {"latent_size": 3, "basis_size": 4, "batch_size": 64, "threads": 2, "device": "cpu"}
+RECIPES = {
+    "default": Config(epochs=2, **SMALL),
+    "paper": Config(recipe="paper", epochs=2, resolution=30.0, **SMALL),
+}
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def trained(request, small_set: Path, tmp_path_factory) -> tuple[str, Path, list]:
+    """Recipe, run directory and progress records of a finished training."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    records = list(train(small_set / "particles.star", run, RECIPES[request.param]))
+    return request.param, run, records
+
+
+def latents_and_volumes(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    directory = RunDirectory(run)
+    epoch = directory.latest_epoch()
+    return directory.read_latents(epoch).mean, directory.read_model(epoch)["basis.volumes"].numpy()
+
+
+def test_progress_grows_to_the_end_and_names_every_epoch(trained):
+    _, run, records = trained
+    fractions = [record.fraction for record in records]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert [record.epoch for record in records if record.epoch] == RunDirectory(run).epochs()
+    assert all(record.particles_per_second > 0 for record in records if record.epoch)
+
+
+def test_run_directory_holds_what_it_promises(trained, small_set):
+    recipe, run, _ = trained
+    directory = RunDirectory(run)
+    assert directory.star_path.read_bytes() == (small_set / "particles.star").read_bytes()
+    assert directory.config == RECIPES[recipe]
+    assert json.loads(directory.config_path.read_text())["versions"]["torch"]
+    with directory.metrics_path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == directory.epochs()
+    assert not [path for path in run.rglob("*") if path.name.startswith(".")]
+    assert "epoch" in directory.log_path.read_text()
+    latents = directory.read_latents(directory.latest_epoch())
+    assert latents.mean.shape == latents.log_variance.shape == (400, 3)
+    assert latents.information.shape == (400, 3, 3)
+
+
+def test_the_default_recipe_tells_states_apart(small_set, trained):
+    recipe, run, _ = trained
+    if recipe == "paper":
+        pytest.skip("two epochs of the paper's recipe learn nothing about states")
+    labels = np.load(small_set / "truth" / "labels.npy")
+    latents, _ = latents_and_volumes(run)
+    accuracy = knn_state_accuracy(latents, labels)
+    assert accuracy.within_one > 0.85
+    shuffled = knn_state_accuracy(np.random.default_rng(0).permutation(latents), labels)
+    assert shuffled.within_one < 0.75
+
+
+def test_maps_are_linear_in_the_coefficients(trained):
+    _, run, _ = trained
+    decoder = Decoder.open(RunDirectory(run))
+    latent = decoder.latents.mean[7]
+    coefficients = decoder.coefficients(latent[None])[0]
+    assert coefficients[0] == 1
+    parts = [decoder.consensus()] + [decoder.basis_volume(k) for k in range(1, len(coefficients))]
+    expected = np.tensordot(coefficients, np.stack(parts), axes=1)
+    assert np.allclose(decoder.volume(latent), expected, atol=1e-4 * np.abs(expected).max())
+    assert decoder.volume(latent).shape == (36, 36, 36)
+
+
+def test_pooling_one_particle_is_its_own_latent(trained):
+    _, run, _ = trained
+    decoder = Decoder.open(RunDirectory(run))
+    assert np.allclose(decoder.pooled(np.array([5])), decoder.latents.mean[5], atol=1e-4)
+
+
+def test_encoding_the_training_particles_gives_their_latents(trained, small_set):
+    _, run, _ = trained
+    stored = RunDirectory(run).read_latents(RunDirectory(run).latest_epoch())
+    again = encode(run, small_set / "particles.star")
+    assert np.allclose(again.mean, stored.mean, atol=2e-3)
+    assert np.allclose(again.log_variance, stored.log_variance, atol=2e-3)
+
+
+def test_amortised_encoding_is_close_to_the_exact_one(trained, small_set):
+    recipe, run, _ = trained
+    if recipe == "paper":
+        pytest.skip("the paper's encoder has no exact answer to compare with")
+    exact = encode(run, small_set / "particles.star").mean
+    amortised = encode(run, small_set / "particles.star", exact=False).mean
+    assert not np.array_equal(exact, amortised)
+    for dimension in range(exact.shape[1]):
+        assert np.corrcoef(exact[:, dimension], amortised[:, dimension])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_resumed_run_equals_an_uninterrupted_one(recipe, stop_after, small_set, tmp_path, trained):
+    finished, run, records = trained
+    if finished != recipe:
+        pytest.skip("compared with the other finished run")
+    if stop_after >= sum(record.epoch is not None for record in records):
+        pytest.skip("the run is over by then")
+    stop, part = threading.Event(), tmp_path / "part"
+    for record in train(small_set / "particles.star", part, RECIPES[recipe], stop):
+        if record.epoch == stop_after:
+            stop.set()
+    assert RunDirectory(part).latest_epoch() == stop_after
+    for _ in train(small_set / "particles.star", part, RECIPES[recipe], resume=True):
+        pass
+    for ours, theirs in zip(latents_and_volumes(part), latents_and_volumes(run), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_stopping_keeps_the_finished_epochs(small_set, tmp_path):
+    stop, run = threading.Event(), tmp_path / "run"
+    for record in train(small_set / "particles.star", run, RECIPES["default"], stop):
+        if record.epoch == 2:
+            stop.set()
+    assert RunDirectory(run).epochs() == [1, 2]
+
+
+def test_an_existing_run_is_not_overwritten(trained, small_set):
+    _, run, _ = trained
+    before = (run / "config.json").read_bytes()
+    with pytest.raises(InputError, match="exists and is not empty"):
+        next(iter(train(small_set / "particles.star", run, Config())))
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_a_changed_star_cannot_be_resumed(small_set, tmp_path):
+    folder = shutil.copytree(small_set, tmp_path / "set")
+    stop, run = threading.Event(), tmp_path / "run"
+    for record in train(folder / "particles.star", run, RECIPES["default"], stop):
+        if record.epoch == 1:
+            stop.set()
+    star = folder / "particles.star"
+    star.write_text(star.read_text() + "\n")
+    with pytest.raises(InputError, match="has changed since"):
+        next(iter(train(star, run, RECIPES["default"], resume=True)))
+
+
+def test_a_diverging_loss_stops_with_a_sentence(small_set, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_sbackprop.training.paper._LEARNING_RATE", 1e30)
+    with pytest.raises(TrainingError, match="the last finished epoch is kept"):
+        list(train(small_set / "particles.star", tmp_path / "run", RECIPES["paper"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resolution": 500.0}, "--resolution is 500"),
+        ({"mask_diameter": 5000.0}, "--mask-diameter is 5000"),
+    ],
+)
+def test_options_that_do_not_fit_the_data_are_refused_early(options, message, small_set, tmp_path):
+    with pytest.raises(InputError, match=message):
+        list(train(small_set / "particles.star", tmp_path / "run", Config(**options)))
