@@ -14,6 +14,8 @@ SOURCES := $(shell find csrc -type f)
 
 setup: system $(VENV)/compiled
 
+# PyQt6 is the binding that napari will keep; make demo QT_API=pyqt5 chooses the other.
+demo: export QT_API ?= pyqt6
 demo: setup
 	@$(BIN)/napari-sbackprop demo --output demo
 
