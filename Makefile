@@ -19,15 +19,18 @@ demo: export QT_API ?= pyqt6
 demo: setup
 	@$(BIN)/napari-sbackprop demo --output demo
 
-# PyQt5 has the last word, so that the closing line is that of the whole suite.
-test: setup lint
-	@QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(BIN)/python -m pytest -q -m gui
-	@QT_API=pyqt5 PYTEST_QT_API=pyqt5 $(BIN)/python -m pytest -q
+# One failure hides no other; the closing line is that of the whole suite, on PyQt5.
+test: setup
+	@status=0; $(MAKE) --no-print-directory lint || status=1; \
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(BIN)/python -m pytest -q -m gui || status=1; \
+	QT_API=pyqt5 PYTEST_QT_API=pyqt5 $(BIN)/python -m pytest -q || status=1; \
+	exit $$status
 
 lint: $(VENV)/installed
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@status=0; $(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check --quiet . || { status=1; echo "some files are not formatted: run ruff format"; }; \
+	$(BIN)/mypy || status=1; \
+	exit $$status
 
 bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
