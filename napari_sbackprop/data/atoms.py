@@ -26,6 +26,8 @@ MIN_ATOMS = 30
 """Fewer common atoms than this are taken for models of different things."""
 CORE_SHARE = 0.5
 """Share of the residues, those that move least, on which the models are superposed."""
+STARTS = 12
+"""Stretches of residues from which the superposition starts."""
 MOVED = 4.0
 """Displacement in angstrom beyond which a residue may belong to the moving domain."""
 WINDOW = 7
@@ -150,17 +152,30 @@ def rigid_fit(source: FloatArray, target: FloatArray) -> tuple[FloatArray, Float
 
 
 def superpose_core(source: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Rigid fit on the half of the residues that agrees best, found by fitting again on what the last fit left nearest."""
+    """Rigid fit on the half of the residues that agrees best.
+
+    A fit is repeated on what the last one left nearest. That settles at different cores from different starts, so each
+    of several stretches of the chain is a start, and the core that agrees best wins.
+    """
     count = max(3, round(CORE_SHARE * len(source)))
-    core = np.arange(len(source))
+    starts = [part for part in np.array_split(np.arange(len(source)), STARTS) if len(part) >= 3]
+    fits = [_settle(source, target, start, count) for start in starts]
+    _, rotation, translation = min(fits, key=lambda fit: fit[0])
+    return rotation, translation
+
+
+def _settle(
+    source: FloatArray, target: FloatArray, core: npt.NDArray[np.int64], count: int
+) -> tuple[float, FloatArray, FloatArray]:
+    """Fit on `core`, then on the nearest `count` residues in turn; also the mean square distance of those."""
     for _ in range(ROUNDS):
         rotation, translation = rigid_fit(source[core], target[core])
-        distance = np.linalg.norm(source @ rotation.T + translation - target, axis=1)
-        nearest = np.sort(np.argsort(distance, kind="stable")[:count])
+        square = ((source @ rotation.T + translation - target) ** 2).sum(axis=1)
+        nearest = np.sort(np.argsort(square, kind="stable")[:count])
         if np.array_equal(nearest, core):
             break
         core = nearest
-    return rotation, translation
+    return float(square[nearest].mean()), rotation, translation
 
 
 def find_moving_domain(
@@ -243,7 +258,7 @@ def _read_atoms(path: Path) -> dict[AtomKey, tuple[FloatArray, str]]:
         raise InputError(f"{path} does not exist: give a PDB or mmCIF file.")
     try:
         structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, IndexError, OSError) as error:  # whatever gemmi meets
         raise InputError(
             f"{path} is not a PDB or mmCIF file that can be read ({error}): check the file."
         ) from error

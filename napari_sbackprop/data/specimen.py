@@ -109,10 +109,11 @@ class Screw:
         return replace(self, point=self.point + offset)
 
     def facts(self) -> dict[str, object]:
-        """The screw as plain numbers, for a JSON record."""
+        """The screw as plain numbers for a JSON record; its point is the one nearest to the origin."""
+        nearest = self.point - (self.point @ self.axis) * self.axis
         return {
             "axis": [round(float(v), 6) for v in self.axis],
-            "point_angstrom": [round(float(v), 4) for v in self.point],
+            "point_angstrom": [round(float(v), 4) for v in nearest],
             "angle_degrees": round(self.angle, 4),
             "advance_angstrom": round(self.advance, 4),
         }

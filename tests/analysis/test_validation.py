@@ -1,0 +1,101 @@
+"""Scores on cases whose answer is known."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from napari_sbackprop.analysis import validation
+from napari_sbackprop.analysis.validation import (
+    adjusted_rand_index,
+    knn_state_accuracy,
+    mean_to_nyquist,
+    most_likely_states,
+    neighbour_states,
+    state_accuracy,
+    state_fsc,
+)
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_equal_maps_agree_and_others_do_not() -> None:
+    maps, mask = noise(2, 16, 16, 16), np.ones((16, 16, 16), np.float32)
+    assert np.allclose(state_fsc(maps, maps, mask), 1)
+    assert np.allclose(state_fsc(maps, -3 * maps, mask), -1)
+    assert np.abs(mean_to_nyquist(state_fsc(maps, noise(2, 16, 16, 16, seed=1), mask))).max() < 0.2
+
+
+def test_mask_decides_what_is_compared() -> None:
+    truth, mask = noise(1, 16, 16, 16), np.zeros((16, 16, 16), np.float32)
+    mask[4:12, 4:12, 4:12] = 1
+    spoiled = np.where(mask > 0, truth, 5.0).astype(np.float32)
+    assert np.allclose(state_fsc(spoiled, truth, mask), 1)
+    assert mean_to_nyquist(state_fsc(spoiled, truth, np.ones_like(mask)))[0] < 0.9
+
+
+def test_mean_leaves_out_the_zero_frequency() -> None:
+    assert mean_to_nyquist(np.array([100.0, 0.2, 0.4])) == pytest.approx(0.3)
+
+
+def test_maps_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        state_fsc(noise(1, 8, 8, 8), noise(2, 8, 8, 8), noise(8, 8, 8))
+
+
+def test_accuracy_counts_exact_adjacent_and_ends() -> None:
+    labels = np.array([0, 0, 5, 9, 9, 4])
+    accuracy = state_accuracy(np.array([0, 1, 3, 9, 2, 4]), labels, 10)
+    assert accuracy.exact == pytest.approx(3 / 6)
+    assert accuracy.within_one == pytest.approx(4 / 6)
+    assert accuracy.ends == pytest.approx(3 / 4)  # states 0-2 and 7-9 alone
+
+
+def test_separate_clusters_are_told_apart() -> None:
+    labels = np.repeat(np.arange(4), 50)
+    latents = noise(200, 3) * 0.1 + labels[:, None]
+    accuracy = knn_state_accuracy(latents, labels)
+    assert (accuracy.exact, accuracy.within_one, accuracy.ends) == (1, 1, 1)
+
+
+def test_latents_without_information_score_by_chance() -> None:
+    labels = np.random.default_rng(1).permutation(np.arange(2000) % 10)
+    assert knn_state_accuracy(noise(2000, 4), labels).exact == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_particle_has_no_vote_for_itself() -> None:
+    labels = np.array([0, 1, 1, 1])
+    voted, queries = neighbour_states(np.array([[0.0], [0.1], [0.2], [0.3]]), labels, neighbours=1)
+    assert dict(zip(queries.tolist(), voted.tolist(), strict=True))[0] == 1
+
+
+def test_large_sets_are_sampled_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "MAX_QUERIES", 30)
+    monkeypatch.setattr(validation, "_BLOCK", 500)
+    labels = np.repeat([0, 1], 50)
+    voted, queries = neighbour_states(noise(100, 2) * 0.1 + labels[:, None], labels)
+    assert len(queries) == 30
+    assert np.array_equal(voted, labels[queries])
+
+
+def test_rand_index_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    first = random.integers(0, 5, 300)
+    second = np.where(random.uniform(size=300) < 0.6, first, random.integers(0, 3, 300))
+    assert adjusted_rand_index(first, second) == pytest.approx(adjusted_rand_score(first, second))
+    assert adjusted_rand_index(first, first) == 1
+    assert adjusted_rand_index(np.zeros(4, int), np.zeros(4, int)) == 1
+
+
+def test_bayes_rule_sums_over_hypotheses_of_one_state() -> None:
+    image = np.zeros((1, 2, 2))
+    near, nearest = np.full((1, 2, 2), 0.30), np.full((1, 2, 2), 0.29)
+    candidates, states = np.stack([nearest, near, near]), np.array([0, 1, 1])
+    assert most_likely_states(image, candidates, states, noise_sd=1.0).tolist() == [1]
+    assert most_likely_states(image, candidates, states, noise_sd=0.01).tolist() == [0]
+
+
+def test_bayes_rule_survives_unlikely_images() -> None:
+    candidates = np.stack([np.zeros((1, 8, 8)), np.ones((1, 8, 8))])
+    assert most_likely_states(np.full((1, 8, 8), 1e3), candidates, np.array([0, 1]), 0.1).tolist() == [1]
