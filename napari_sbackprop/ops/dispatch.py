@@ -45,6 +45,15 @@ def _backend_of_type(device_type: str) -> Backend:
         if extension.path is not None:
             return Backend("native", f"Compiled kernels from {extension.path}.")
         reason = extension.reason
+    elif device_type == "cuda":
+        # Imported here: where there is no GPU nothing of it is needed.
+        from napari_sbackprop.ops.cuda import self_check
+
+        reason = self_check(torch.device("cuda"))
+        if not reason:
+            return Backend(
+                "native", "CUDA kernels, compiled by torch's NVRTC and checked against plain PyTorch."
+            )
     else:
         reason = f"There are no native kernels for {device_type} devices."
     _log.warning("Falling back to plain PyTorch, which is several times slower. %s", reason)

@@ -160,7 +160,7 @@ def _find_library() -> Path:
 def _load() -> Extension:
     try:
         path = _find_library()
-        torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
+        torch.ops.load_library(str(path))
     except (CompileError, OSError) as error:
         return Extension(None, str(error))
     return Extension(path, "")

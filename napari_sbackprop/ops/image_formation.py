@@ -14,6 +14,8 @@ from napari_sbackprop.ops.dispatch import backend
 from napari_sbackprop.ops.tables import tables
 
 _native = torch.ops.napari_sbackprop
+_CPU_CHANNELS = 256  # kMaxChannels in csrc/cpu/tasks.h
+_CUDA_CHANNELS = 129  # gram keeps a run of pixels of all channels in shared memory
 
 
 def _check(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
@@ -21,8 +23,13 @@ def _check(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, expected {shape}.")
 
 
-def _is_native(tensor: Tensor) -> bool:
-    return tensor.dtype in (torch.float32, torch.float64) and backend(tensor.device).name == "native"
+def _is_native(volumes: Tensor) -> bool:
+    """Whether the kernels of the tensor's device take its precision and number of channels; (W, C, 2)."""
+    if volumes.is_cuda:
+        served = volumes.dtype == torch.float32 and volumes.shape[1] <= _CUDA_CHANNELS
+    else:
+        served = volumes.dtype in (torch.float32, torch.float64) and volumes.shape[1] <= _CPU_CHANNELS
+    return served and backend(volumes.device).name == "native"
 
 
 def _real_view(values: Tensor) -> Tensor:

@@ -1,0 +1,187 @@
+"""The operations on NVIDIA GPUs: arguments of the kernels in csrc/cuda, registered for torch's CUDA key."""
+
+import ctypes
+import math
+
+import torch
+from torch import Tensor
+
+from napari_sbackprop.imaging.grids import half_disc, half_sphere
+from napari_sbackprop.ops import cuda_runtime, reference
+from napari_sbackprop.ops.cuda_runtime import CudaError
+from napari_sbackprop.ops.extension import CompileError
+from napari_sbackprop.ops.schemas import library
+from napari_sbackprop.ops.tables import Tables, tables
+
+_HALF_DIAGONAL = 7 / math.sqrt(2)  # of a tile of 8 x 8 pixels
+_BRICK = 12  # voxels; items that read the same brick run together, so that L2 serves them
+_GRAM_PARTS = 4  # blocks per image
+
+
+class _Geometry(ctypes.Structure):
+    _fields_ = (
+        ("pixels", ctypes.c_void_p),
+        ("tile_starts", ctypes.c_void_p),
+        ("tile_centres", ctypes.c_void_p),
+        ("row", ctypes.c_void_p),
+        ("rotation", ctypes.c_void_p),
+        ("side", ctypes.c_int),
+        ("pixel_count", ctypes.c_int),
+        ("limit", ctypes.c_float),
+    )
+
+
+def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+def _geometry(rotation: Tensor, lookup: Tables) -> _Geometry:
+    pointers = (tensor.data_ptr() for tensor in (*lookup[:4], rotation))
+    return _Geometry(*pointers, len(lookup.row), len(lookup.pixels), (lookup.radius + 0.5) ** 2)
+
+
+def sorted_items(rotation: Tensor, lookup: Tables) -> Tensor:
+    """Every (image, tile, sign of p_x) that can have pixels, sorted by the brick of the volume that it reads.
+
+    Returns
+    -------
+    (2 B T,) int32, (image * T + tile) * 2 + negated; those that cannot have pixels are -1, at the end. Their number
+    stays on the device: nothing here waits for it.
+    """
+    centre = lookup.tile_centres @ rotation[:, :2]  # (B, T, 3)
+    signed = torch.stack([centre, -centre], dim=2)  # (B, T, 2, 3)
+    products = rotation[:, :2] @ rotation[:, :2].mT  # (B, 2, 2)
+    stretch = products.abs().sum(-1).amax(-1).sqrt()  # at least the largest singular value
+    present = signed[..., 0] >= -(_HALF_DIAGONAL * stretch + 1e-3)[:, None, None]
+
+    reach = lookup.radius + 3.5
+    count = math.ceil(2 * reach / _BRICK)
+    brick = ((signed + reach) / _BRICK).long().clamp(0, count - 1)
+    key = (brick[..., 2] * count + brick[..., 1]) * count + brick[..., 0]
+    key = torch.where(present, key, count**3).flatten()
+    order = torch.argsort(key, stable=True)
+    return torch.where(key[order] < count**3, order, -1).int()
+
+
+def _launch_over_items(
+    program: str, kernel: str, rotation: Tensor, lookup: Tables, channels: int, tensors: list[Tensor | None]
+) -> None:
+    items = sorted_items(rotation, lookup)
+    if len(items) == 0:
+        return
+    arguments = [_geometry(rotation, lookup), _pointer(items), ctypes.c_int(len(lookup.tile_centres))]
+    arguments += [_pointer(tensor) for tensor in tensors]
+    cuda_runtime.launch(program, kernel, channels, (len(items), 1), arguments, rotation.device)
+
+
+def project(volumes: Tensor, coefficients: Tensor, rotation: Tensor, *lookup: Tensor | int) -> Tensor:
+    """Kernel of napari_sbackprop::project."""
+    table = Tables(*lookup)  # type: ignore[arg-type]
+    slices = volumes.new_empty(len(coefficients), len(table.pixels), 2)
+    tensors: list[Tensor | None] = [volumes, coefficients, slices]
+    _launch_over_items("project", "project", rotation, table, volumes.shape[1], tensors)
+    return slices
+
+
+def project_backward(
+    gradient: Tensor, volumes: Tensor, coefficients: Tensor, rotation: Tensor, *rest: Tensor | int | bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Kernel of napari_sbackprop::project_backward."""
+    *lookup, need_volumes, need_rotation = rest
+    table = Tables(*lookup)  # type: ignore[arg-type]
+    of_volumes = torch.zeros_like(volumes) if need_volumes else volumes.new_empty(0, *volumes.shape[1:])
+    of_coefficients = torch.zeros_like(coefficients)
+    of_rotation = torch.zeros_like(rotation) if need_rotation else rotation.new_empty(0, 3, 3)
+    tensors = [
+        *(volumes, coefficients, gradient),
+        of_volumes if need_volumes else None,
+        of_coefficients,
+        of_rotation if need_rotation else None,
+    ]
+    _launch_over_items("project", "project_backward", rotation, table, volumes.shape[1], tensors)
+    return of_volumes, of_coefficients, of_rotation
+
+
+def gram(
+    volumes: Tensor, data: Tensor, transfer: Tensor, rotation: Tensor, *lookup: Tensor | int
+) -> tuple[Tensor, Tensor]:
+    """Kernel of napari_sbackprop::gram."""
+    table = Tables(*lookup)  # type: ignore[arg-type]
+    batch, channels = len(data), volumes.shape[1]
+    upper, vector = volumes.new_zeros(batch, channels, channels), volumes.new_zeros(batch, channels)
+    if batch > 0:
+        tensors = (volumes, data, transfer, upper, vector)
+        arguments = [_geometry(rotation, table), *(_pointer(tensor) for tensor in tensors)]
+        cuda_runtime.launch("moments", "gram", channels, (_GRAM_PARTS, batch), arguments, volumes.device)
+    return upper + upper.triu(1).mT, vector
+
+
+def normal_equations(
+    data: Tensor, transfer: Tensor, first: Tensor, second: Tensor, rotation: Tensor, *rest: Tensor | int
+) -> None:
+    """Kernel of napari_sbackprop::normal_equations."""
+    *lookup, matrix, vector = rest
+    assert isinstance(matrix, Tensor)
+    assert isinstance(vector, Tensor)
+    channels = first.shape[1]
+    upper = torch.triu_indices(channels, channels, device=second.device)
+    packed = second[:, upper[0], upper[1]].contiguous()  # (B, C (C + 1) / 2)
+    tensors: list[Tensor | None] = [data, transfer, first, packed, matrix, vector]
+    table = Tables(*lookup)  # type: ignore[arg-type]
+    _launch_over_items("moments", "normal_equations", rotation, table, channels, tensors)
+
+
+for _kernel in (project, project_backward, gram, normal_equations):
+    library.impl(_kernel.__name__, _kernel, "CUDA")
+
+
+def _largest_error(results: tuple[Tensor, ...], truths: tuple[Tensor, ...]) -> float:
+    errors = [(a - b).norm() / b.norm() for a, b in zip(results, truths, strict=True)]
+    return float(torch.stack(errors).max())
+
+
+def _check_against_reference(device: torch.device) -> float:
+    """Largest relative error of all four kernels on a small problem."""
+    generator = torch.Generator().manual_seed(0)
+    disc, sphere, batch, channels = half_disc(8), half_sphere(8), 4, 3
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(device)
+
+    rotation = torch.linalg.qr(torch.randn(batch, 3, 3, generator=generator)).Q.to(device)
+    lookup = tables(disc, sphere, device)
+    volumes, coefficients = normal(sphere.size, channels, 2), normal(batch, channels)
+    data, transfer = normal(batch, disc.size, 2), normal(batch, disc.size)
+    second = normal(batch, channels, channels)
+    second = second + second.mT
+    spectra = torch.view_as_complex(data)
+
+    inputs = [tensor.clone().requires_grad_() for tensor in (volumes, coefficients, rotation)]
+    slices = torch.view_as_real(reference.project(inputs[0], inputs[1], inputs[2], disc, sphere))
+    slopes = torch.autograd.grad(slices, inputs, data)
+    results = [project(volumes, coefficients, rotation, *lookup)]
+    results += project_backward(data, volumes, coefficients, rotation, *lookup, True, True)
+    results += gram(volumes, data, transfer, rotation, *lookup)
+    truths = [slices.detach(), *slopes]
+    truths += reference.gram(volumes, spectra, transfer, rotation, disc, sphere)
+
+    def empty() -> tuple[Tensor, Tensor]:
+        return volumes.new_zeros(sphere.size, channels * (channels + 1) // 2), torch.zeros_like(volumes)
+
+    sums, true_sums = empty(), empty()
+    normal_equations(data, transfer, coefficients, second, rotation, *lookup, *sums)
+    reference.normal_equations(spectra, transfer, coefficients, second, rotation, disc, sphere, *true_sums)
+    results += sums
+    truths += true_sums
+    return _largest_error(tuple(results), tuple(truths))
+
+
+def self_check(device: torch.device) -> str:
+    """Compile the kernels and compare them with plain PyTorch once; empty when they serve, else one sentence why not."""
+    try:
+        error = _check_against_reference(device)
+    except (CompileError, CudaError) as failure:
+        return str(failure)
+    if not error < 1e-4:
+        return f"The CUDA kernels differ from plain PyTorch by {error:.1e} on this GPU."
+    return ""

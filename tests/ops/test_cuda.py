@@ -1,0 +1,190 @@
+"""The CUDA kernels without a GPU: they compile, and their own source run on the host agrees with the reference."""
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from problem import Problem, make_problem, relative_error
+
+from napari_sbackprop.ops import cuda, cuda_runtime, reference
+from napari_sbackprop.ops.extension import source_directory
+from napari_sbackprop.ops.tables import tables
+
+ARCHITECTURES = (80, 86, 89, 90, 100, 120)
+CPU = torch.device("cpu")
+Launch = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Any]:
+    """Build the kernels for the host, per number of channels."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    folder = tmp_path_factory.mktemp("emulation")
+    built: dict[int, Any] = {}
+
+    def build(channels: int) -> Any:
+        if channels not in built:
+            library = folder / f"emulation{channels}.so"
+            source = Path(__file__).with_name("cuda_emulation.cpp")
+            include = f"-I{source_directory() / 'cuda'}"
+            flags = [
+                "-std=c++17",
+                "-O2",
+                "-fPIC",
+                "-shared",
+                "-w",
+                f"-DSBACKPROP_CHANNELS={channels}",
+                include,
+            ]
+            subprocess.run(["g++", *flags, str(source), "-o", str(library)], check=True)
+            built[channels] = ctypes.CDLL(str(library))
+        return built[channels]
+
+    return build
+
+
+@pytest.fixture(params=[1, 2], ids=["order 1", "order 2"])
+def on_the_host(
+    request: pytest.FixtureRequest, emulators: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let launches run the host build, in one of two random orders of threads."""
+
+    def launch(
+        program: str,
+        kernel: str,
+        channels: int,
+        grid: tuple[int, int],
+        arguments: Sequence[Any],
+        device: torch.device,
+    ) -> None:
+        pointers = (ctypes.c_void_p * len(arguments))(
+            *(ctypes.cast(ctypes.pointer(value), ctypes.c_void_p) for value in arguments)
+        )
+        assert emulators(channels).emulate(kernel.encode(), *grid, pointers, request.param) == 0
+
+    monkeypatch.setattr(cuda_runtime, "launch", launch)
+
+
+def stretched(problem: Problem, stretch: float) -> Problem:
+    problem.rotation.mul_(stretch)
+    return problem
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("stretch", [1.0, 1.6])
+@pytest.mark.parametrize("channels", [3, 17])
+def test_project_and_its_gradients(channels: int, stretch: float) -> None:
+    problem = stretched(make_problem(radius=6, batch=2, channels=channels), stretch)
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    wide = problem.double()
+    inputs = [t.requires_grad_() for t in (wide.volumes, wide.coefficients, wide.rotation)]
+    slices = reference.project(*inputs, problem.disc, problem.sphere)
+    truths = torch.autograd.grad((slices * wide.data.conj()).real.sum(), inputs)
+
+    arguments = (problem.volumes, problem.coefficients, problem.rotation, *lookup)
+    assert relative_error(torch.view_as_complex(cuda.project(*arguments)), slices) < 1e-5
+    gradient = torch.view_as_real(problem.data)
+    results = cuda.project_backward(gradient, *arguments, True, True)
+    for name, result, truth in zip(("dV", "ds", "dA"), results, truths, strict=True):
+        assert relative_error(result, truth) < 1e-5, name
+    of_volumes, of_coefficients, of_rotation = cuda.project_backward(gradient, *arguments, False, False)
+    assert len(of_volumes) == len(of_rotation) == 0
+    assert relative_error(of_coefficients, truths[1]) < 1e-5
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("stretch", [1.0, 1.6])
+@pytest.mark.parametrize("channels", [3, 17])
+def test_gram_and_normal_equations(channels: int, stretch: float) -> None:
+    problem = stretched(make_problem(radius=6, batch=2, channels=channels), stretch)
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    wide = problem.double()
+    data = torch.view_as_real(problem.data)
+    results = list(cuda.gram(problem.volumes, data, problem.transfer, problem.rotation, *lookup))
+    truths = list(
+        reference.gram(wide.volumes, wide.data, wide.transfer, wide.rotation, problem.disc, problem.sphere)
+    )
+    matrix = torch.ones(problem.sphere.size, channels * (channels + 1) // 2)
+    vector = torch.ones_like(problem.volumes)
+    results += [matrix, vector]
+    truths += [matrix.double(), vector.double()]
+    moments = (problem.transfer, problem.coefficients, problem.second, problem.rotation)
+    cuda.normal_equations(data, *moments, *lookup, matrix, vector)
+    wide_moments = (wide.transfer, wide.coefficients, wide.second, wide.rotation)
+    reference.normal_equations(wide.data, *wide_moments, problem.disc, problem.sphere, *truths[2:])
+    for name, result, truth in zip(("G", "h", "matrix", "vector"), results, truths, strict=True):
+        assert relative_error(result, truth) < 1e-5, name
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_fixed_point_sums_keep_their_precision_at_any_scale(scale: float) -> None:
+    problem = make_problem(radius=5, batch=2, channels=3)
+    arguments = (problem.volumes, problem.coefficients, problem.rotation)
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    gradient = torch.view_as_real(problem.data)
+    plain = cuda.project_backward(gradient, *arguments, *lookup, True, False)
+    scaled = cuda.project_backward(gradient * scale, *arguments, *lookup, True, False)
+    for a, b in zip(plain, scaled, strict=True):
+        torch.testing.assert_close(a, b / scale, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_does_not_vanish(bad: float) -> None:
+    problem = make_problem(radius=5, batch=2, channels=3)
+    gradient = torch.view_as_real(problem.data).clone()
+    gradient[0, 10, 1] = bad
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    arguments = (problem.volumes, problem.coefficients, problem.rotation)
+    of_volumes, of_coefficients, _ = cuda.project_backward(gradient, *arguments, *lookup, True, False)
+    assert not torch.isfinite(of_volumes).all()
+    assert not torch.isfinite(of_coefficients[0]).all()
+    assert torch.isfinite(of_coefficients[1]).all()
+
+
+def test_items_cover_every_pixel_once() -> None:
+    problem = make_problem(radius=12, batch=8)
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    items = cuda.sorted_items(problem.rotation, lookup)
+    items = items[items >= 0]
+    assert len(items.unique()) == len(items)
+    tiles = len(lookup.tile_centres)
+    listed = set(items.tolist())
+    point = lookup.pixels[:, :2] @ problem.rotation[:, :2]
+    tile = torch.bucketize(torch.arange(problem.disc.size), lookup.tile_starts, right=True) - 1
+    for image in range(8):
+        needed = (image * tiles + tile) * 2 + (point[image, :, 0] < 0)
+        assert set(needed.tolist()) <= listed
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+@pytest.mark.parametrize("program", ["project", "moments"])
+def test_kernels_compile_for_every_architecture(program: str, tmp_path: Path) -> None:
+    targets = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in ARCHITECTURES]
+    source = source_directory() / "cuda" / f"{program}.cu"
+    flags = ["-std=c++17", "-O3", "-fatbin", "--threads=2", "-Werror=all-warnings", "-DSBACKPROP_CHANNELS=17"]
+    command = ["nvcc", *flags, *targets, str(source), "-o", str(tmp_path / "kernels.fatbin")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_kernels_include_nothing_of_the_system() -> None:
+    for program in ("project", "moments"):
+        source, headers = cuda_runtime.program_source(program)
+        for text in (source, *headers.values()):
+            included = [line.split('"')[1] for line in text.splitlines() if line.startswith("#include")]
+            assert set(included) <= set(headers)
+
+
+@pytest.mark.cuda
+def test_the_kernels_serve_this_gpu() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    assert cuda.self_check(torch.device("cuda")) == ""
