@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -20,11 +20,12 @@ from qtpy.QtWidgets import (
 
 from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button, tool_button
 from napari_sbackprop.gui.explorer import Explorer
-from napari_sbackprop.gui.explorer_model import DENSITY, PCA, UMAP, ExplorerModel
+from napari_sbackprop.gui.explorer_model import DENSITY, PCA, SURFACE, UMAP, VOLUME, ExplorerModel
 from napari_sbackprop.gui.legend import Legend
 from napari_sbackprop.gui.map_panel import MapPanel
 from napari_sbackprop.gui.map_view import MapView
 from napari_sbackprop.gui.point_colours import column_colours, density_colours
+from napari_sbackprop.gui.sample_data import sample_folder, show_sample
 from napari_sbackprop.gui.scatter import EXPLORE, LASSO, PAN, Scatter
 from napari_sbackprop.gui.selection_panel import SelectionPanel
 from napari_sbackprop.gui.tasks import MainThread
@@ -34,9 +35,9 @@ PREFERRED_SIZE = QSize(560, 620)
 EMPTY_TEXT = (
     "<h3>No run is open</h3>"
     "Drop the folder of a run on napari, or open it here.<br>"
-    "To make one, train on a STAR file of particles,<br>"
-    "or try <i>File ▸ Open Sample ▸ napari-sbackprop</i>."
+    "To make one, drop a STAR file of particles and train."
 )
+OPEN_TIP = "Open the folder that a training wrote."
 METHOD_NAMES = {PCA: "PCA", UMAP: "UMAP"}
 MODES = (
     (EXPLORE, "Explore", "Click or drag to show the map at the cursor. Hold Shift to draw a lasso."),
@@ -55,6 +56,7 @@ class ExploreWidget(QWidget):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer", parent: QWidget | None = None) -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(parent)
+        self._viewer: Any = napari_viewer
         self.model = ExplorerModel()
         self._main_thread = MainThread(self)
         self.explorer = Explorer(self.model, self._main_thread.deliver)
@@ -65,6 +67,7 @@ class ExploreWidget(QWidget):
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MILLISECONDS)
         self._timer.timeout.connect(self.explorer.refresh)
+        self._closed = False
         self._build()
         self._connect()
 
@@ -77,9 +80,15 @@ class ExploreWidget(QWidget):
         self.explorer.open(path)
         self._timer.start()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the dock was closed; it shows nothing any more."""
+        return self._closed
+
     def show_training(self, fraction: float | None, text: str = "") -> None:
         """Show how far a training is that writes the run on screen; None when there is none."""
         self.training.setVisible(fraction is not None)
+        self.explorer.training = fraction is not None
         if fraction is not None:
             self.training.setValue(round(1000 * fraction))
             self.training.setFormat(text)
@@ -90,9 +99,7 @@ class ExploreWidget(QWidget):
         self.header = QLabel()
         self.header.setToolTip("The run, its newest epoch and its particles.")
         self.header.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.open_button = push_button(
-            "Open run…", "Open the folder that a training wrote.", self._on_open_clicked
-        )
+        self.open_button = push_button("Open run…", OPEN_TIP, self._on_open_clicked)
         self.training = QProgressBar()
         self.training.setRange(0, 1000)
         self.training.setToolTip("The training that writes this run; stop it in the Train dock.")
@@ -117,11 +124,23 @@ class ExploreWidget(QWidget):
         layout.addWidget(self.status)
 
     def _empty_page(self) -> QWidget:
-        page = QLabel(EMPTY_TEXT)
-        page.setToolTip("A run is the folder that Train, or napari-sbackprop train, has written.")
-        page.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        page.setStyleSheet(QUIET_STYLE)
-        page.setWordWrap(True)
+        text = QLabel(EMPTY_TEXT)
+        text.setToolTip("A run is the folder that Train, or napari-sbackprop train, has written.")
+        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        text.setStyleSheet(QUIET_STYLE)
+        buttons = QHBoxLayout()
+        buttons.addStretch()
+        buttons.addWidget(push_button("Open run…", OPEN_TIP, self._on_open_clicked))
+        buttons.addWidget(
+            push_button("Open the sample", "Simulate a complex and train on it.", self._on_sample_clicked)
+        )
+        buttons.addStretch()
+        page = QWidget()
+        layout = QVBoxLayout(page)
+        layout.addStretch()
+        layout.addWidget(text)
+        layout.addLayout(buttons)
+        layout.addStretch()
         return page
 
     def _scatter_page(self) -> QWidget:
@@ -190,6 +209,7 @@ class ExploreWidget(QWidget):
 
     def _on_scene_changed(self, scene: Any, previous: Any = None) -> None:
         self._pages.setCurrentIndex(0 if scene is None else 1)
+        self.open_button.setVisible(scene is not None)
         self.map_panel.setVisible(scene is not None)
         self.selection_panel.setVisible(scene is not None)
         if scene is None:
@@ -201,6 +221,7 @@ class ExploreWidget(QWidget):
         self._draw_points()
         if previous is None:
             self.scatter.fit()
+            self.model.renderer = SURFACE if self.scatter.software else VOLUME
 
     def _on_method_changed(self) -> None:
         with QSignalBlocker(self.method):
@@ -252,6 +273,9 @@ class ExploreWidget(QWidget):
         if path:
             self.open_run(Path(path))
 
+    def _on_sample_clicked(self) -> None:
+        show_sample(self._viewer, sample_folder())
+
     def _on_method_activated(self, index: int) -> None:
         self.explorer.set_method(self.method.itemData(index))
         with QSignalBlocker(self.method):  # UMAP appears only when it is ready
@@ -264,12 +288,27 @@ class ExploreWidget(QWidget):
         self.scatter.mode = MODES[number][0]
 
     # -- life of the dock --------------------------------------------------------------------------------------------
-    # A docked widget never gets a close event: hiding and destruction are all there is.
+    # A docked widget never gets a close event: hiding, losing its dock, and destruction are all there is.
+
+    def event(self, event: QEvent) -> bool:
+        """End all work when the dock is closed, which takes this widget out of it."""
+        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None and not self._closed:
+            self.shut_down()
+        return bool(super().event(event))
+
+    def shut_down(self) -> None:
+        """Stop all work and follow the model no longer."""
+        self._closed = True
+        self._timer.stop()
+        self.map_view.disconnect()
+        self.map_panel.disconnect_model()
+        self.selection_panel.disconnect_model()
+        self.explorer.close()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Follow the run again."""
         super().showEvent(event)
-        if self.model.scene is not None or self.model.busy:
+        if not self._closed and (self.model.scene is not None or self.model.busy):
             self._timer.start()
 
     def hideEvent(self, event: QHideEvent) -> None:

@@ -27,6 +27,8 @@ from napari_sbackprop.run_directory import RunDirectory
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+QUIET_REFRESHES = 6
+"""Refreshes without a new epoch after which a UMAP is worth its time."""
 Volume = npt.NDArray[np.float32]
 
 
@@ -49,6 +51,10 @@ class Explorer:
         self._umap: umap_process.UmapProcess | None = None
         self._show: Callable[[Scene], tuple[Volume, str]] = _consensus
         self._closed = False
+        self.training = False  # whether a training in this program writes the run on screen
+        self._quiet = 0
+        self._umap_wanted = False
+        self._no_umap_for: int | None = None
 
     @property
     def busy(self) -> bool:
@@ -68,6 +74,7 @@ class Explorer:
         self._maps.invalidate()
         self._run = run
         self._show = _consensus
+        self._umap_wanted, self._no_umap_for = False, None
         model = self.model
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
         model.selections, model.active, model.columns, model.method = (), -1, Columns(), PCA
@@ -78,6 +85,7 @@ class Explorer:
     def refresh(self) -> None:
         """Look for a newer epoch and for the end of a UMAP; call it about once a second."""
         self._poll_umap()
+        self._start_umap()
         if self._run is not None and not self._loading and not self._closed:
             self._loading = True
             self._in_background(partial(_newer_scene, self._run, self.model.scene), self._on_scene_loaded)
@@ -98,6 +106,7 @@ class Explorer:
             model.contour = scene.contour
             self._in_background(partial(load_columns, scene.run, scene.count), self._on_columns_loaded)
         self._stop_umap()
+        self._quiet = 0
         model.busy = model.error = ""
         if model.method not in scene.projections:
             model.method = PCA
@@ -147,6 +156,10 @@ class Explorer:
         """Low-pass the displayed maps by a Gaussian with a width of `voxels`."""
         self.model.smoothing = voxels
         self._decode(coarse=False)
+
+    def set_renderer(self, renderer: str) -> None:
+        """Draw maps as SURFACE or VOLUME."""
+        self.model.renderer = renderer
 
     def pin(self) -> None:
         """Keep the present map on screen beside those to come; without a map, nothing happens."""
@@ -206,16 +219,23 @@ class Explorer:
             self.model.method = method
             self._place_crosshair()
         elif method == UMAP:
-            self.start_umap()
+            self._umap_wanted, self._no_umap_for = True, None
+            self._start_umap()
+            if self.training:
+                self.model.message = "UMAP follows when the training has ended."
 
-    def start_umap(self) -> None:
-        """Compute the UMAP of the present epoch in another process; it is shown when ready."""
+    def _start_umap(self) -> None:
+        """Compute the UMAP of the present epoch once it is wanted, or once no newer epoch has come for a while."""
         scene = self.model.scene
-        if scene is None or UMAP in scene.projections or self._umap is not None:
+        self._quiet += 1
+        if scene is None or self.training or self._umap is not None or self._no_umap_for == scene.epoch:
+            return
+        if UMAP in scene.projections or not (self._umap_wanted or self._quiet > QUIET_REFRESHES):
             return
         try:
             self._umap = umap_process.UmapProcess(scene.run, scene.epoch)
         except OSError as error:
+            self._no_umap_for = scene.epoch
             self.model.error = f"UMAP could not be started: {error}."
             return
         self.model.umap_running = True
@@ -228,6 +248,7 @@ class Explorer:
             coordinates = self._umap.poll()
         except ChildProcessError as error:
             self._stop_umap()
+            self._no_umap_for = epoch
             self.model.error = f"UMAP failed: {error}."
             return
         if coordinates is None:
@@ -238,7 +259,10 @@ class Explorer:
         umap_process.keep(scene.run, epoch, coordinates)
         projections = {**scene.projections, UMAP: Projection.build(UMAP, coordinates)}
         self.model.scene = replace(scene, projections=projections)
-        self.set_method(UMAP)
+        untouched = self.model.anchor is None and not self.model.selections
+        if self._umap_wanted or untouched:  # don't take away the plane that somebody works in
+            self.set_method(UMAP)
+        self._said("UMAP is ready.")
 
     def _stop_umap(self) -> None:
         if self._umap is not None:

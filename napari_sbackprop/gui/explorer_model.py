@@ -21,6 +21,8 @@ from napari_sbackprop.run_directory import RunDirectory
 DENSITY = "density"
 PCA = "pca"
 UMAP = "umap"
+SURFACE = "surface"
+VOLUME = "volume"
 
 
 class Decoder(Protocol):
@@ -85,6 +87,7 @@ class ExplorerModel:
     pinned : a frame kept for comparison.
     contour : in sigma.
     smoothing : low-pass of the displayed map in voxels.
+    renderer : how the map is drawn, SURFACE or VOLUME.
     colour : DENSITY or the name of a column.
     selections, active : named sets of particles and which of them is marked.
     umap_running : whether a UMAP is being computed.
@@ -105,6 +108,7 @@ class ExplorerModel:
     pinned: MapFrame | None = None
     contour: float = 3.0
     smoothing: float = 0.8
+    renderer: str = SURFACE
     colour: str = DENSITY
     columns: Columns = field(default_factory=Columns)
     selections: tuple[ParticleSelection, ...] = ()

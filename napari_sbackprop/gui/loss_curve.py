@@ -113,4 +113,4 @@ def _draw_labels(painter: QPainter, area: QRectF, low: float, high: float) -> No
     painter.drawText(QRectF(0, area.top(), area.left() - 6, 16), side, f"{high:.4g}")
     painter.drawText(QRectF(0, area.bottom() - 16, area.left() - 6, 16), side, f"{low:.4g}")
     painter.drawText(QRectF(area.left(), area.bottom() + 2, 60, 16), Qt.AlignmentFlag.AlignLeft, "start")
-    painter.drawText(QRectF(area.right() - 60, area.bottom() + 2, 60, 16), side, "end of run")
+    painter.drawText(QRectF(area.right() - 120, area.bottom() + 2, 120, 16), side, "end of run")

@@ -6,6 +6,7 @@ from psygnal import SignalInstance
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QDoubleSpinBox,
     QFileDialog,
     QGridLayout,
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_sbackprop.gui.controls import push_button
 from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME
 
 STEPS_PER_SIGMA = 20
 LOWEST_CONTOUR = 0.5
@@ -43,6 +45,12 @@ class MapPanel(QWidget):
         self.smoothing.setDecimals(1)
         self.smoothing.setValue(explorer.model.smoothing)
         self.smoothing.setToolTip("Low-pass of the map on screen; saved maps are never filtered.")
+        self.renderer = QComboBox()
+        self.renderer.addItems([SURFACE, VOLUME])
+        self.renderer.setToolTip(
+            "How the map is drawn: as a surface, the faster way without a GPU, or as a volume with a live threshold. "
+            "Differences to a pinned map colour the surface only."
+        )
         self.consensus = push_button("Consensus", "Show the map of all particles.")
         self.pin = QCheckBox("Pin")
         self.pin.setToolTip(
@@ -64,6 +72,8 @@ class MapPanel(QWidget):
         row.setSpacing(8)
         row.addWidget(QLabel("Smooth (voxels)"))
         row.addWidget(self.smoothing)
+        row.addWidget(QLabel("Draw"))
+        row.addWidget(self.renderer)
         row.addStretch()
         for widget in (self.pin, self.consensus, self.save):
             row.addWidget(widget)
@@ -74,6 +84,7 @@ class MapPanel(QWidget):
         self.contour.valueChanged.connect(self._on_contour_moved)
         self.contour.sliderReleased.connect(self._on_contour_released)
         self.smoothing.valueChanged.connect(self._explorer.set_smoothing)
+        self.renderer.currentTextChanged.connect(self._explorer.set_renderer)
         self.consensus.clicked.connect(self._explorer.show_consensus)
         self.pin.toggled.connect(self._on_pin_toggled)
         self.save.clicked.connect(self._on_save_clicked)
@@ -88,7 +99,7 @@ class MapPanel(QWidget):
 
     def _signals(self) -> tuple[SignalInstance, ...]:
         events = self._explorer.model.events
-        return events.scene, events.contour, events.pinned, events.frame
+        return events.scene, events.contour, events.pinned, events.frame, events.renderer
 
     def _on_model_changed(self) -> None:
         model = self._explorer.model
@@ -99,6 +110,8 @@ class MapPanel(QWidget):
                 self.contour.setValue(round(model.contour * STEPS_PER_SIGMA))
         if model.scene is not None:
             self.contour_label.setText(f"{model.contour:.2f} σ = {model.contour * model.scene.sigma:.3g}")
+        with QSignalBlocker(self.renderer):
+            self.renderer.setCurrentText(model.renderer)
         with QSignalBlocker(self.pin):
             self.pin.setChecked(model.pinned is not None)
         self.pin.setEnabled(model.frame is not None)

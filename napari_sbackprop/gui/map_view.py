@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_sbackprop.gui.explorer_model import ExplorerModel, Scene
+from napari_sbackprop.gui.explorer_model import VOLUME, ExplorerModel, Scene
 from napari_sbackprop.gui.surface import MapFrame
 
 MAP_LAYER = "Map"
 PINNED_LAYER = "Pinned map"
 METADATA_KEY = "napari_sbackprop"
-SURFACE, VOLUME = "surface", "volume"
 DIFFERENCE_LIMIT = 3.0  # sigma, ends of the colour scale beside a pinned map
 FIRST_ANGLES = (10.0, -35.0, 20.0)  # degrees; oblique light shows the shape
 
@@ -28,16 +27,15 @@ class MapView:
     Parameters
     ----------
     viewer : napari viewer; only its public parts are used.
-    renderer : SURFACE or VOLUME.
     """
 
-    def __init__(self, viewer: Any, model: ExplorerModel, renderer: str = SURFACE) -> None:
+    def __init__(self, viewer: Any, model: ExplorerModel) -> None:
         self._viewer = viewer
         self._model = model
-        self.renderer = renderer
         model.events.frame.connect(self.update)
         model.events.pinned.connect(self._on_pinned_changed)
         model.events.contour.connect(self._on_contour_changed)
+        model.events.renderer.connect(self._on_renderer_changed)
 
     def update(self) -> None:
         """Show the model's frame."""
@@ -46,7 +44,7 @@ class MapView:
             self._remove(MAP_LAYER)
             return
         first = self._layer(MAP_LAYER) is None
-        if self.renderer == VOLUME:
+        if self._model.renderer == VOLUME:
             self._show_volume(frame, scene)
         else:
             self._show_surface(frame, scene)
@@ -56,19 +54,13 @@ class MapView:
             self._viewer.fit_to_view()
             self._viewer.scale_bar.visible = True
 
-    def set_renderer(self, renderer: str) -> None:
-        """Change between SURFACE and VOLUME."""
-        if renderer != self.renderer:
-            self.renderer = renderer
-            self._remove(MAP_LAYER)
-            self.update()
-
     def disconnect(self) -> None:
         """Follow the model no longer."""
         events = self._model.events
         events.frame.disconnect(self.update)
         events.pinned.disconnect(self._on_pinned_changed)
         events.contour.disconnect(self._on_contour_changed)
+        events.renderer.disconnect(self._on_renderer_changed)
 
     def _show_surface(self, frame: MapFrame, scene: Scene) -> None:
         pinned = self._model.pinned
@@ -118,9 +110,13 @@ class MapView:
             units=("angstrom",) * 3,
         )
 
+    def _on_renderer_changed(self) -> None:
+        self._remove(MAP_LAYER)
+        self.update()
+
     def _on_contour_changed(self, contour: float) -> None:
         layer = self._layer(MAP_LAYER)
-        if self.renderer == VOLUME and layer is not None:
+        if self._model.renderer == VOLUME and layer is not None:
             layer.iso_threshold, layer.contrast_limits = contour, (0.0, 1.75 * contour)
 
     def _on_pinned_changed(self, pinned: MapFrame | None) -> None:

@@ -77,9 +77,11 @@ class SelectionPanel(QWidget):
                 item.setToolTip(f"{len(known.indices):,} particles; double-click to rename.")
                 self.list.addItem(item)
             self.list.setCurrentRow(model.active)
+        self.list.setVisible(bool(model.selections))
         selection = model.selection
         for widget in (self.show_map, self.export, self.remove):
             widget.setEnabled(selection is not None)
+            widget.setVisible(bool(model.selections))
         if selection is None or model.scene is None:
             self.count.setText("Hold Shift and draw around particles to select them.")
         else:

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -130,6 +130,8 @@ class TrainWidget(QWidget):
         )
         self.figure = QComboBox()
         self.figure.setToolTip("Which figure the curve shows.")
+        self.figure.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.figure.hide()
         self.information = QLabel()
         self.information.setToolTip(
             "Mean information that an image gives about each latent dimension: those far below 1 hold no signal."
@@ -157,7 +159,6 @@ class TrainWidget(QWidget):
         self.run.line.textChanged.connect(lambda _: self._on_run_changed())
         self._typing.timeout.connect(self._on_star_changed)
         self.figure.currentTextChanged.connect(self.curve.show_figure)
-        self.destroyed.connect(_Stopper(self).stop)
 
     # -- the particles -----------------------------------------------------------------------------------------------
 
@@ -226,6 +227,7 @@ class TrainWidget(QWidget):
         self._run, self._explore = run, None
         self.curve.clear()
         self.figure.clear()
+        self.figure.hide()
         self.information.clear()
         self.progress.setValue(0)
         self.status.say(text)
@@ -255,11 +257,15 @@ class TrainWidget(QWidget):
             self._shown_at = now
             self._show(progress)
         if progress.epoch is not None and self._run is not None:
-            if self._explore is None:
-                self._explore = open_explore(self._viewer)
-                self._explore.open_run(self._run)
-            else:
-                self._explore.explorer.refresh()
+            self._show_epoch()
+
+    def _show_epoch(self) -> None:
+        """Open the explorer at the first epoch; whoever closes it later has seen enough."""
+        if self._explore is None:
+            self._explore = open_explore(self._viewer)
+            self._explore.open_run(self._run)
+        elif not self._explore.closed:
+            self._explore.explorer.refresh()
 
     def _show(self, progress: Progress) -> None:
         self.progress.setValue(round(1000 * progress.fraction))
@@ -273,12 +279,13 @@ class TrainWidget(QWidget):
         for name in self.curve.figures:
             if not name.startswith(INFORMATION) and self.figure.findText(name) < 0:
                 self.figure.addItem(name)
+                self.figure.show()
         information = [value for name, value in progress.metrics.items() if name.startswith(INFORMATION)]
         if information:
             self.information.setText(
                 "information  " + "  ".join(f"{value:.2g}" for value in information[:12])
             )
-        if self._explore is not None:
+        if self._explore is not None and not self._explore.closed:
             self._explore.show_training(progress.fraction, text)
 
     def _on_ended(self, failure: Failure | None) -> None:
@@ -287,7 +294,7 @@ class TrainWidget(QWidget):
         self.start_button.setEnabled(True)
         self.stop_button.setEnabled(False)
         self._on_run_changed()
-        if self._explore is not None:
+        if self._explore is not None and not self._explore.closed:
             self._explore.show_training(None)
             self._explore.explorer.refresh()
         if failure is not None:
@@ -298,17 +305,11 @@ class TrainWidget(QWidget):
             self.progress.setValue(1000)
             self.status.say(f"Finished. The run is in {self._run}.")
 
-
-class _Stopper:
-    """Ends a training when its dock is destroyed; a method of the dock itself would keep the dock alive."""
-
-    def __init__(self, widget: TrainWidget) -> None:
-        self._state = vars(widget)
-
-    def stop(self) -> None:
-        task = self._state.get("_task")
-        if task is not None:
-            task.stop()
+    def event(self, event: QEvent) -> bool:
+        """Stop the training when the dock is closed: it would go on with no way to stop it."""
+        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
+            self.stop()
+        return bool(super().event(event))
 
 
 def _checked(path: Path) -> Iterator[Any]:
@@ -319,7 +320,7 @@ def _checked(path: Path) -> Iterator[Any]:
 
 def _report_text(report: Any) -> str:
     rows = [line.strip() for line in report.lines[1:] if not line.strip().startswith(("warning:", "error:"))]
-    parts = [f"<b>{escape(report.kind)}</b>"]
+    parts = [f"<b>{escape(report.kind.capitalize())}</b>"]
     cells = [row.partition("  ") for row in rows]
     table = "".join(
         f"<tr><td style='padding-right:12px'>{escape(name)}</td><td>{escape(value.strip())}</td></tr>"

@@ -91,7 +91,7 @@ def main(run: Path, epoch: int, output: Path) -> None:
 
 def _end_with_parent() -> None:
     """Wait for the end of the parent, which holds the other end of our input, then end this process too."""
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)  # unbuffered: a lock held here would fail the interpreter's exit
     os._exit(1)
 
 

@@ -1,0 +1,46 @@
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_sbackprop.config import Config
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.gui.config_form import ConfigForm
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def form(qtbot: Any) -> ConfigForm:
+    form = ConfigForm()
+    qtbot.addWidget(form)
+    return form
+
+
+def test_every_option_has_a_control_with_its_help(form: ConfigForm) -> None:
+    assert set(form.controls) == {option.name for option in fields(Config)}
+    for option in fields(Config):
+        assert option.metadata["help"][1:] in form.controls[option.name].toolTip()
+
+
+def test_an_untouched_form_gives_the_defaults(form: ConfigForm) -> None:
+    assert form.config() == Config()
+
+
+def test_a_form_gives_back_what_it_shows(form: ConfigForm) -> None:
+    config = Config(
+        recipe="paper", latent_size=3, resolution=7.5, mask=Path("/data/mask.mrc"), held_out=0.1, seed=7
+    )
+    form.set_config(config)
+    assert form.config() == config
+
+
+def test_a_wrong_option_is_named(form: ConfigForm) -> None:
+    form.controls["resolution"].setText("fine")
+    with pytest.raises(InputError, match="resolution is 'fine'"):
+        form.config()
+    form.controls["resolution"].setText("")
+    form.controls["latent_size"].setValue(99)
+    with pytest.raises(InputError, match="basis-size"):
+        form.config()

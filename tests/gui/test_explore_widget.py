@@ -1,0 +1,190 @@
+"""The Explore dock in a viewer, on a run that the training made, under real mouse events."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Mouse, publish_again
+
+from napari_sbackprop.gui.docks import open_explore
+from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME
+from napari_sbackprop.gui.map_view import MAP_LAYER, PINNED_LAYER
+
+pytestmark = pytest.mark.gui
+
+TIMEOUT = 30_000
+
+
+def settle(explore: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not explore.explorer.busy, timeout=TIMEOUT)
+    qtbot.wait(20)
+
+
+def vertices(viewer: Any) -> np.ndarray:
+    return np.array(viewer.layers[MAP_LAYER].data[0])
+
+
+def test_an_open_run_shows_particles_and_a_map_in_angstrom(viewer: Any, explore: Any) -> None:
+    layer = viewer.layers[MAP_LAYER]
+    assert viewer.dims.ndisplay == 3
+    np.testing.assert_allclose(layer.scale, 10.0)
+    assert {str(unit) for unit in layer.units} == {"angstrom"}
+    assert "240 particles" in explore.header.text()
+    assert explore.model.renderer == SURFACE
+    assert explore.width() >= 500
+
+
+def test_a_click_shows_the_map_under_it(viewer: Any, explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    maps = []
+    for x in (-1.0, 1.0):
+        mouse.click(*explore.scatter.pixel((x, 0.0)))
+        settle(explore, qtbot)
+        maps.append(vertices(viewer))
+        np.testing.assert_allclose(explore.model.point, (x, 0.0), atol=0.05)
+    assert maps[0].shape != maps[1].shape or np.abs(maps[0] - maps[1]).max() > 0
+
+
+def test_a_drag_morphs_the_map_on_the_way(viewer: Any, explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    frames = []
+    explore.model.events.frame.connect(frames.append)
+    path = np.linspace(explore.scatter.pixel((-1.0, 0.0)), explore.scatter.pixel((1.0, 0.0)), 12)
+    mouse.press(*path[0])
+    for x, y in path[1:]:
+        mouse.move(x, y)
+        qtbot.wait(30)
+    on_the_way = len(frames)
+    mouse.release(*path[-1])
+    settle(explore, qtbot)
+    assert on_the_way >= 2
+    assert not frames[-1].coarse
+
+
+def test_shift_drag_selects_and_counts(
+    viewer: Any, explore: Any, mouse: Mouse, qtbot: Any, tmp_path: Path
+) -> None:
+    corners = [(0.0, -9.0), (9.0, -9.0), (9.0, 9.0), (0.0, 9.0)]
+    mouse.drag([explore.scatter.pixel(corner) for corner in corners], modifier="ShiftModifier")
+    inside = int((explore.model.projection.coordinates[:, 0] > 0).sum())
+    assert abs(len(explore.model.selection.indices) - inside) <= 2  # points on the line
+    assert f"<b>{len(explore.model.selection.indices)}</b> of 240" in explore.selection_panel.count.text()
+    assert explore.model.frame.title == "Consensus of all particles"  # a lasso is no click
+    explore.selection_panel.list.item(0).setText("closed")
+    assert explore.model.selection.name == "closed"
+    explore.explorer.export(tmp_path / "closed.star")
+    qtbot.waitUntil(lambda: "Wrote" in explore.status.text(), timeout=TIMEOUT)
+    assert (tmp_path / "closed.star").is_file()
+
+
+def test_buttons_of_the_selection_work(
+    viewer: Any, explore: Any, qtbot: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QFileDialog
+
+    panel, left = explore.selection_panel, Qt.MouseButton.LeftButton
+    assert not panel.export.isEnabled()
+    explore.explorer.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
+    qtbot.mouseClick(panel.show_map, left)
+    settle(explore, qtbot)
+    assert explore.model.frame.title == "Map of selection_1"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "all"), ""))
+    qtbot.mouseClick(panel.export, left)
+    qtbot.waitUntil(lambda: "Wrote 240 particles" in explore.status.text(), timeout=TIMEOUT)
+    assert (tmp_path / "all.star").is_file()
+    qtbot.mouseClick(panel.remove, left)
+    assert not explore.model.selections
+
+
+def test_particles_can_be_coloured_by_a_column(explore: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: explore.colour.findData("rlnDefocusU") > 0, timeout=TIMEOUT)
+    before = explore.scatter._rgba
+    explore.colour.setCurrentIndex(explore.colour.findData("rlnDefocusU"))
+    assert not np.allclose(explore.scatter._rgba, before)
+    low = explore.model.columns.values["rlnDefocusU"].min()
+    assert f"{low:,.2g}"[0] in explore.legend.text()
+    explore.colour.setCurrentIndex(explore.colour.findData("rlnRandomSubset"))
+    assert "&nbsp;1" in explore.legend.text()
+
+
+def test_the_contour_slider_is_in_sigma_and_stays(
+    viewer: Any, explore: Any, mouse: Mouse, qtbot: Any
+) -> None:
+    panel = explore.map_panel
+    panel.contour.setValue(60)
+    settle(explore, qtbot)
+    assert explore.model.contour == pytest.approx(3.0)
+    assert panel.contour_label.text().startswith("3.00 σ")
+    high = len(vertices(viewer))
+    panel.contour.setValue(30)
+    settle(explore, qtbot)
+    assert len(vertices(viewer)) > high
+    mouse.click(*explore.scatter.pixel((0.5, 0.0)))
+    settle(explore, qtbot)
+    assert explore.model.contour == pytest.approx(1.5)
+    panel.contour.setValue(panel.contour.maximum())
+    panel.contour.setMaximum(10_000)
+    panel.contour.setValue(10_000)  # above the map: nothing to see, nothing breaks
+    settle(explore, qtbot)
+    assert len(vertices(viewer)) == 3
+
+
+def test_a_pinned_map_stays_and_colours_the_difference(
+    viewer: Any, explore: Any, mouse: Mouse, qtbot: Any
+) -> None:
+    explore.map_panel.pin.setChecked(True)
+    pinned = np.array(viewer.layers[PINNED_LAYER].data[0])
+    mouse.click(*explore.scatter.pixel((1.2, 0.0)))
+    settle(explore, qtbot)
+    np.testing.assert_array_equal(viewer.layers[PINNED_LAYER].data[0], pinned)
+    assert np.ptp(viewer.layers[MAP_LAYER].data[2]) > 0
+    explore.map_panel.pin.setChecked(False)
+    assert PINNED_LAYER not in viewer.layers
+    assert np.ptp(viewer.layers[MAP_LAYER].data[2]) == 0
+
+
+def test_the_volume_renderer_shows_sigma_units(viewer: Any, explore: Any, qtbot: Any) -> None:
+    explore.map_panel.renderer.setCurrentText(VOLUME)
+    layer = viewer.layers[MAP_LAYER]
+    assert layer.iso_threshold == pytest.approx(explore.model.contour)
+    assert layer.data.max() == pytest.approx(explore.model.scene.contour_limit, rel=1e-4)
+    explore.map_panel.contour.setValue(40)
+    settle(explore, qtbot)
+    assert layer.iso_threshold == pytest.approx(2.0)
+
+
+def test_a_new_epoch_updates_particles_and_map(viewer: Any, explore: Any, run: Path, qtbot: Any) -> None:
+    frame, points = explore.model.frame, explore.scatter._coordinates
+    epoch = publish_again(run)
+    qtbot.waitUntil(lambda: explore.model.scene.epoch == epoch, timeout=TIMEOUT)  # its own timer looks
+    settle(explore, qtbot)
+    assert f"epoch {epoch}" in explore.header.text()
+    assert explore.model.frame is not frame
+    assert explore.scatter._coordinates is not points
+
+
+def test_deleting_the_layer_does_no_harm(viewer: Any, explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    viewer.layers.clear()
+    mouse.click(*explore.scatter.pixel((0.3, 0.0)))
+    settle(explore, qtbot)
+    assert MAP_LAYER in viewer.layers
+
+
+def test_an_empty_dock_says_what_to_do(viewer: Any, tmp_path: Path) -> None:
+    widget = open_explore(viewer)
+    assert "No run is open" in widget._pages.currentWidget().findChildren(type(widget.header))[0].text()
+    assert not widget.map_panel.isVisible()
+    widget.open_run(tmp_path)
+    assert "is not a run directory" in widget.status.text()
+    assert open_explore(viewer) is widget
+
+
+def test_closing_the_dock_ends_its_work(viewer: Any, explore: Any, qtbot: Any) -> None:
+    dock = explore.parentWidget()
+    while type(dock).__name__ != "QtViewerDockWidget":
+        dock = dock.parentWidget()
+    dock.destroyOnClose()
+    assert explore.closed
+    assert not explore._timer.isActive()
+    explore.explorer.pick(0.0, 0.0)
+    assert open_explore(viewer) is not explore

@@ -1,0 +1,210 @@
+"""The controller on a real run, without Qt."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Desk, publish_again
+
+from napari_sbackprop.gui import umap_process
+from napari_sbackprop.gui.explorer_model import PCA, UMAP
+from napari_sbackprop.run_directory import RunDirectory
+
+EVERYWHERE = np.array([[-99, -99], [99, -99], [99, 99], [-99, 99]], dtype=float)
+
+
+def test_opening_a_run_shows_its_consensus(open_desk: Desk, run: Path) -> None:
+    model = open_desk.model
+    assert model.scene.epoch == RunDirectory(run).latest_epoch()
+    assert model.frame.title == "Consensus of all particles"
+    assert len(model.frame.faces) > 0
+    assert model.contour == model.scene.contour
+    assert "rlnDefocusU" in model.columns.values
+    assert "rlnImageName" not in model.columns.values  # different in every row: no colour
+
+
+def test_a_folder_that_is_no_run_is_refused_in_words(desk: Desk, tmp_path: Path) -> None:
+    desk.explorer.open(tmp_path)
+    assert "is not a run directory" in desk.model.error
+
+
+def test_a_picked_point_shows_its_own_map(open_desk: Desk) -> None:
+    model, frames = open_desk.model, []
+    for x in (-1.0, 1.0):
+        before = model.frame
+        open_desk.explorer.pick(x, 0.0)
+        open_desk.until(lambda before=before: model.frame is not before)
+        frames.append(model.frame)
+    assert model.point == (1.0, 0.0)
+    assert np.abs(frames[0].volume - frames[1].volume).max() > 0
+    assert frames[0].threshold == frames[1].threshold  # sizes compare
+
+
+def test_a_new_epoch_keeps_the_particles_under_the_crosshair(open_desk: Desk, run: Path) -> None:
+    model = open_desk.model
+    sigma = model.scene.sigma
+    open_desk.explorer.pick(1.0, 0.2)
+    anchor = model.anchor
+    epoch = publish_again(run)
+    open_desk.explorer.refresh()
+    open_desk.until(lambda: model.scene.epoch == epoch and not open_desk.explorer.busy)
+    assert model.anchor is anchor
+    assert model.scene.sigma == sigma
+    # the new latents are mirrored, the plot is turned back: the place stays
+    np.testing.assert_allclose(model.point, anchor.mean(model.projection.coordinates), atol=1e-5)
+    np.testing.assert_allclose(model.point, [1.0, 0.2], atol=0.5)
+
+
+def test_a_selection_counts_and_exports_the_original_rows(open_desk: Desk, run: Path, tmp_path: Path) -> None:
+    model, explorer = open_desk.model, open_desk.explorer
+    explorer.select_polygon(np.array([[0, -99], [99, -99], [99, 99], [0, 99]], dtype=float))
+    expected = np.flatnonzero(model.projection.coordinates[:, 0] > 0)
+    np.testing.assert_array_equal(model.selection.indices, expected)
+    explorer.rename(0, "right side")
+    assert model.selection.name == "right_side"
+    output = tmp_path / "new folder" / "right.star"
+    explorer.export(output)
+    open_desk.until(lambda: output.exists() and "Wrote" in model.message)
+    images = [line for line in (run / "particles.star").read_bytes().splitlines() if b"@" in line]
+    exported = [line for line in output.read_bytes().splitlines() if b"@" in line]
+    assert exported == [images[index] for index in expected]
+    assert json.loads(output.with_suffix(".json").read_text())["method"] == PCA
+
+
+def test_export_never_replaces_a_file(open_desk: Desk, tmp_path: Path) -> None:
+    output = tmp_path / "mine.star"
+    output.write_text("precious")
+    open_desk.explorer.select_polygon(EVERYWHERE)
+    open_desk.explorer.export(output)
+    open_desk.until(lambda: open_desk.model.error)
+    assert output.read_text() == "precious"
+
+
+def test_selections_can_be_renamed_marked_and_removed(open_desk: Desk) -> None:
+    model, explorer = open_desk.model, open_desk.explorer
+    explorer.select_polygon(EVERYWHERE)
+    explorer.select_polygon(EVERYWHERE)
+    assert [selection.name for selection in model.selections] == ["selection_1", "selection_2"]
+    explorer.rename(0, "selection_2")
+    assert model.error
+    explorer.activate(0)
+    assert model.selection.name == "selection_1"
+    explorer.remove(0)
+    assert [selection.name for selection in model.selections] == ["selection_2"]
+    assert model.selection is None
+
+
+def test_an_empty_lasso_makes_no_selection(open_desk: Desk) -> None:
+    open_desk.explorer.select_polygon(EVERYWHERE + 1000)
+    assert not open_desk.model.selections
+    assert "No particle" in open_desk.model.message
+
+
+def test_the_map_of_a_selection_pools_its_particles(open_desk: Desk) -> None:
+    model = open_desk.model
+    open_desk.explorer.select_polygon(EVERYWHERE)
+    open_desk.explorer.show_selection()
+    open_desk.until(lambda: model.frame.title == "Map of selection_1")
+    decoder = model.scene.decoder
+    expected = decoder.volume(decoder.pooled(model.selection.indices))
+    np.testing.assert_allclose(model.frame.volume, expected, atol=1e-5)
+
+
+def test_contour_and_smoothing_change_the_surface_alone(open_desk: Desk) -> None:
+    model, first = open_desk.model, open_desk.model.frame
+    open_desk.explorer.set_contour(first.threshold / model.scene.sigma * 1.3)
+    open_desk.until(lambda: model.frame is not first)
+    assert model.frame.volume is first.volume
+    assert model.frame.threshold == pytest.approx(1.3 * first.threshold)
+    second = model.frame
+    open_desk.explorer.set_smoothing(0.0)
+    open_desk.until(lambda: model.frame is not second)
+    np.testing.assert_array_equal(model.frame.smooth, model.frame.volume)
+
+
+def test_a_saved_map_is_the_one_on_screen(open_desk: Desk, tmp_path: Path) -> None:
+    from napari_sbackprop.data.mrc import read_volume
+
+    open_desk.explorer.save_map(tmp_path / "map.mrc")
+    open_desk.until(lambda: "Saved" in open_desk.model.message)
+    volume, pixel_size = read_volume(tmp_path / "map.mrc")
+    np.testing.assert_array_equal(volume, open_desk.model.frame.volume)
+    assert pixel_size == pytest.approx(10.0)
+
+
+class QuickProcess:
+    """Stands for the UMAP process: ready at the second look."""
+
+    def __init__(self, run: RunDirectory, epoch: int) -> None:
+        self.epoch, self._looks, self._count = epoch, 0, len(run.read_latents(epoch).mean)
+
+    def poll(self) -> np.ndarray | None:
+        self._looks += 1
+        return (
+            None
+            if self._looks < 2
+            else np.random.default_rng(0).normal(size=(self._count, 2)).astype(np.float32)
+        )
+
+    def close(self) -> None: ...
+
+
+class BrokenProcess(QuickProcess):
+    def poll(self) -> np.ndarray | None:
+        raise ChildProcessError("numba is missing")
+
+
+def test_umap_is_shown_when_it_is_ready_and_kept(
+    open_desk: Desk, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(umap_process, "UmapProcess", QuickProcess)
+    model, explorer = open_desk.model, open_desk.explorer
+    explorer.set_method(UMAP)
+    assert model.method == PCA
+    assert model.umap_running
+    explorer.refresh()
+    explorer.refresh()
+    assert model.method == UMAP
+    assert not model.umap_running
+    assert RunDirectory(run).read_embedding(model.scene.epoch) is not None
+    explorer.set_method(PCA)
+    assert model.method == PCA
+
+
+def test_umap_starts_by_itself_but_takes_no_plane_away(
+    open_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(umap_process, "UmapProcess", QuickProcess)
+    model, explorer = open_desk.model, open_desk.explorer
+    explorer.training = True
+    for _ in range(20):
+        explorer.refresh()
+    assert not model.umap_running
+    explorer.training = False
+    explorer.pick(0.0, 0.0)
+    for _ in range(20):
+        explorer.refresh()
+    assert UMAP in model.scene.projections
+    assert model.method == PCA
+
+
+def test_a_failed_umap_is_said_once_and_not_repeated(
+    open_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(umap_process, "UmapProcess", BrokenProcess)
+    model, explorer = open_desk.model, open_desk.explorer
+    explorer.set_method(UMAP)
+    for _ in range(20):
+        explorer.refresh()
+    assert "numba is missing" in model.error
+    assert not model.umap_running
+
+
+def test_closing_ends_the_threads(run: Path) -> None:
+    desk = Desk()
+    desk.explorer.open(run)
+    desk.explorer.close()
+    desk.explorer.refresh()
+    desk.explorer.pick(0, 0)
+    assert desk.model.scene is None

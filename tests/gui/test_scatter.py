@@ -1,0 +1,117 @@
+"""The canvas under real mouse events."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Mouse
+
+from napari_sbackprop.gui.scatter import LASSO, PAN, Scatter
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def scatter(qtbot: Any) -> Iterator[Scatter]:
+    scatter = Scatter()
+    widget = scatter.native
+    qtbot.addWidget(widget)
+    widget.resize(500, 400)
+    with qtbot.waitExposed(widget):
+        widget.show()
+    points = np.random.default_rng(0).uniform(-1, 1, (400, 2)).astype(np.float32)
+    scatter.set_points(points, np.ones((400, 4), np.float32))
+    scatter.fit()
+    qtbot.wait(50)
+    yield scatter
+    scatter.close()
+
+
+@pytest.fixture
+def hand(scatter: Scatter) -> Mouse:
+    return Mouse(scatter.native)
+
+
+@pytest.fixture
+def picks(scatter: Scatter) -> list[tuple[float, float, bool]]:
+    picks: list[tuple[float, float, bool]] = []
+    scatter.picked.connect(lambda x, y, final: picks.append((x, y, final)))
+    return picks
+
+
+def test_a_click_picks_the_point_under_it(scatter: Scatter, hand: Mouse, picks: list[Any]) -> None:
+    hand.click(*scatter.pixel((0.5, -0.25)))
+    assert [final for *_, final in picks] == [False, True]
+    np.testing.assert_allclose(picks[-1][:2], [0.5, -0.25], atol=0.01)
+
+
+def test_a_drag_picks_all_the_way(scatter: Scatter, hand: Mouse, picks: list[Any]) -> None:
+    path = np.linspace(scatter.pixel((-0.5, 0)), scatter.pixel((0.5, 0)), 11)
+    hand.drag(path)
+    assert len(picks) == 12
+    np.testing.assert_allclose([x for x, *_ in picks[:-1]], np.linspace(-0.5, 0.5, 11), atol=0.01)
+
+
+@pytest.mark.parametrize(("mode", "modifier"), [(None, "ShiftModifier"), (LASSO, "NoModifier")])
+def test_a_lasso_gives_its_outline(
+    scatter: Scatter, hand: Mouse, picks: list[Any], mode: str | None, modifier: str
+) -> None:
+    outlines: list[np.ndarray] = []
+    scatter.lassoed.connect(outlines.append)
+    if mode is not None:
+        scatter.mode = mode
+    corners = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]
+    hand.drag([scatter.pixel(corner) for corner in corners], modifier=modifier)
+    assert not picks
+    np.testing.assert_allclose(outlines[0], corners, atol=0.01)
+
+
+@pytest.mark.parametrize(("mode", "button"), [(PAN, "LeftButton"), ("explore", "RightButton")])
+def test_panning_moves_the_view_by_the_mouse(scatter: Scatter, hand: Mouse, mode: str, button: str) -> None:
+    scatter.mode = mode
+    start = np.array(scatter.pixel((0.0, 0.0)))
+    hand.drag([start, start + (30, 20), start + (60, 40)], button=button)
+    np.testing.assert_allclose(scatter.pixel((0.0, 0.0)), start + (60, 40), atol=1.0)
+    scatter.fit()
+    np.testing.assert_allclose(scatter.pixel((0.0, 0.0)), start, atol=1.0)
+
+
+def test_the_wheel_zooms_at_the_cursor(scatter: Scatter, qtbot: Any) -> None:
+    from qtpy.QtCore import QPoint, QPointF, Qt
+    from qtpy.QtGui import QWheelEvent
+    from qtpy.QtWidgets import QApplication
+
+    place = scatter.pixel((0.4, 0.3))
+    before = np.subtract(scatter.pixel((0.5, 0.3)), place)
+    event = QWheelEvent(
+        QPointF(*place),
+        QPointF(scatter.native.mapToGlobal(QPoint(*map(int, place)))),
+        QPoint(0, 0),
+        QPoint(0, 120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(scatter.native, event)
+    np.testing.assert_allclose(scatter.pixel((0.4, 0.3)), place, atol=1.0)
+    assert np.subtract(scatter.pixel((0.5, 0.3)), scatter.pixel((0.4, 0.3)))[0] > 1.1 * before[0]
+
+
+@pytest.mark.parametrize(("count", "is_image"), [(1000, False), (30_000, True)])
+def test_many_points_are_drawn_as_an_image_without_a_gpu(
+    scatter: Scatter, qtbot: Any, count: int, is_image: bool
+) -> None:
+    scatter._software = True
+    points = np.random.default_rng(1).normal(size=(count, 2)).astype(np.float32)
+    scatter.set_points(points, np.tile(np.float32([1, 0, 0, 1]), (count, 1)))
+    scatter.set_crosshair(None)
+    scatter.fit()
+    assert scatter.draws_raster is is_image
+    picture = scatter.canvas.render()
+    red = (picture[..., 0] > 100) & (picture[..., 1] < 80)
+    height, width = red.shape
+    middle = red[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
+    assert middle.mean() > 3 * red[: height // 10].mean()
+    assert middle.any()
