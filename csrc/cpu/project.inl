@@ -24,9 +24,11 @@ constexpr int kPrefetchDistance = 16;  // voxels; measured on Zen 3, flat betwee
 template <typename T, int C, int L>
 inline void mix_touched(
     const Row<T, C, L>& row, const T* volumes, const T* coefficients, const Touched& touched, T* box) {
+  typename Row<T, C, L>::V own[Row<T, C, L>::capacity];
+  row.load_coefficients(coefficients, own);
   const auto prefetch = [&](int64_t voxel) { prefetch_row(volumes + voxel * row.floats, row.floats); };
   for_touched(touched, kPrefetchDistance, prefetch, [&](int slot, int64_t voxel) {
-    const Complex<T> mixed = row.mix(coefficients, volumes + voxel * row.floats);
+    const Complex<T> mixed = row.mix(own, volumes + voxel * row.floats);
     box[2 * slot] = mixed.re;
     box[2 * slot + 1] = mixed.im;
   });
@@ -53,6 +55,8 @@ void project_pixels(const ProjectTask<T>& task, const Item& item) {
   const Row<T, C, L> row(task.channels);
   const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
   const T* rotation = task.geometry.rotation + 9 * int64_t{item.image};
+  typename Row<T, C, L>::V own[Row<T, C, L>::capacity];
+  row.load_coefficients(coefficients, own);
   for (int pixel = task.geometry.tile_starts[item.tile]; pixel < task.geometry.tile_starts[item.tile + 1]; ++pixel) {
     const Stencil<T> stencil = stencil_of(task.geometry, rotation, pixel);
     if (stencil.negated != (item.negated != 0)) continue;
@@ -60,7 +64,7 @@ void project_pixels(const ProjectTask<T>& task, const Item& item) {
     if (stencil.inside) {
       for (int e = 0; e < 8; ++e) {
         const int64_t voxel = stencil.first[e >> 1] + (e & 1);
-        const Complex<T> mixed = row.mix(coefficients, task.volumes + voxel * row.floats);
+        const Complex<T> mixed = row.mix(own, task.volumes + voxel * row.floats);
         sum.re += stencil.weight[e] * mixed.re;
         sum.im += stencil.weight[e] * mixed.im;
       }
@@ -169,8 +173,9 @@ void backward_pixels(const BackwardTask<T>& task, const Item& item) {
   const Row<T, C, L> row(task.channels);
   const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
   const T* rotation = task.geometry.rotation + 9 * int64_t{item.image};
-  typename Row<T, C, L>::V sum[Row<T, C, L>::capacity];
+  typename Row<T, C, L>::V sum[Row<T, C, L>::capacity], own[Row<T, C, L>::capacity];
   row.clear(sum);
+  row.load_coefficients(coefficients, own);
   T slopes[6] = {0, 0, 0, 0, 0, 0};
   for (int pixel = task.geometry.tile_starts[item.tile]; pixel < task.geometry.tile_starts[item.tile + 1]; ++pixel) {
     const Stencil<T> stencil = stencil_of(task.geometry, rotation, pixel);
@@ -181,7 +186,7 @@ void backward_pixels(const BackwardTask<T>& task, const Item& item) {
       const int64_t start = (stencil.first[e >> 1] + int64_t{e & 1}) * row.floats;
       const Complex<T> share{stencil.weight[e] * g.re, stencil.weight[e] * g.im};
       if (task.rotation_gradient != nullptr) {
-        const Complex<T> mixed = row.mix(coefficients, task.volumes + start);
+        const Complex<T> mixed = row.mix(own, task.volumes + start);
         real[e] = g.re * mixed.re + g.im * mixed.im;
       }
       row.accumulate(sum, repeat<T, L>(share.re, share.im), task.volumes + start);

@@ -87,10 +87,15 @@ struct Row {
 
   int offset(int vector) const { return vector < whole ? vector * L : floats - L; }
 
+  // Packed coefficients, in registers where C is small.
+  inline __attribute__((always_inline)) void load_coefficients(const T* coefficients, V* own) const {
+    for (int i = 0; i < vectors; ++i) own[i] = load<V>(coefficients + i * L);
+  }
+
   // sum_c s_c V_c; the packed coefficients are zero in lanes that overlap.
-  inline __attribute__((always_inline)) Complex<T> mix(const T* coefficients, const T* row) const {
-    V sum = load<V>(coefficients) * load<V>(row);
-    for (int i = 1; i < vectors; ++i) sum += load<V>(coefficients + i * L) * load<V>(row + offset(i));
+  inline __attribute__((always_inline)) Complex<T> mix(const V* coefficients, const T* row) const {
+    V sum = coefficients[0] * load<V>(row);
+    for (int i = 1; i < vectors; ++i) sum += coefficients[i] * load<V>(row + offset(i));
     return fold<T, L>(sum);
   }
 

@@ -64,43 +64,51 @@ inline void locate_pixels(const Geometry<T>& geometry, const Item& item, Tile<T>
   }
 }
 
+// Mark the corners of every pixel: bit x of marks[z, y], and bit y of planes[z] for a row with marks.
 template <typename T>
-inline void mark_voxels(const Tile<T>& tile, uint16_t* marks) {
+inline void mark_voxels(const Tile<T>& tile, uint16_t* marks, uint32_t* planes) {
   for (int n = 0; n < tile.count; ++n) {
-    const int row = tile.slot[n] / kBoxSide;
-    const uint16_t pair = static_cast<uint16_t>(3u << (tile.slot[n] % kBoxSide));
+    const unsigned slot = tile.slot[n];
+    const unsigned row = slot / kBoxSide, z = slot / kBoxRows;
+    const uint16_t pair = static_cast<uint16_t>(3u << (slot % kBoxSide));
     marks[row] |= pair;
     marks[row + 1] |= pair;
     marks[row + kBoxSide] |= pair;
     marks[row + kBoxSide + 1] |= pair;
+    const uint32_t rows = 3u << (row % kBoxSide);
+    planes[z] |= rows;
+    planes[z + 1] |= rows;
   }
 }
 
-// Voxels that a tile touches, in memory order: at most eight per pixel.
+// Voxels that a tile touches, in memory order. Rows count from their first to their last mark: a gap is rare, and
+// reading over it is cheaper than a branch that the processor cannot foresee.
 struct Touched {
   int count;
-  int slot[8 * kTilePixels];
-  int voxel[8 * kTilePixels];
+  int slot[kBoxRows * kBoxSide + kLanes];
+  int voxel[kBoxRows * kBoxSide + kLanes];
 };
 
 // List the marked voxels and clear the marks.
 template <typename T>
-inline void collect_touched(const Geometry<T>& geometry, const Tile<T>& tile, uint16_t* marks, Touched& touched) {
+inline void collect_touched(
+    const Geometry<T>& geometry, const Tile<T>& tile, uint16_t* marks, const uint32_t* planes, Touched& touched) {
   int count = 0;
-  for (int quad = 0; quad < kBoxRows; quad += 4) {
-    uint64_t four;
-    __builtin_memcpy(&four, marks + quad, sizeof(four));
-    if (four == 0) continue;
-    __builtin_memset(marks + quad, 0, sizeof(four));
-    for (int row = quad; four != 0; ++row, four >>= 16) {
-      unsigned mask = four & 0xffff;
-      if (mask == 0) continue;
-      const int start = geometry.rows.start(tile.y + row % kBoxSide, tile.z + row / kBoxSide) + tile.x;
-      for (; mask != 0; mask &= mask - 1) {
-        const int x = __builtin_ctz(mask);
-        touched.slot[count] = row * kBoxSide + x;
-        touched.voxel[count++] = start + x;
+  for (int z = 0; z < kBoxSide; ++z) {
+    for (uint32_t rows = planes[z]; rows != 0; rows &= rows - 1) {
+      const int y = __builtin_ctz(rows), row = z * kBoxSide + y;
+      const unsigned mask = marks[row];
+      marks[row] = 0;
+      const int first = __builtin_ctz(mask), length = 32 - __builtin_clz(mask) - first;
+      const int slot = row * kBoxSide + first;
+      const int voxel = geometry.rows.start(tile.y + y, tile.z + z) + tile.x + first;
+      for (int done = 0; done < length; done += kLanes) {
+        for (int k = 0; k < kLanes; ++k) {  // whole vectors; what is too much is overwritten by the next row
+          touched.slot[count + done + k] = slot + done + k;
+          touched.voxel[count + done + k] = voxel + done + k;
+        }
       }
+      count += length;
     }
   }
   touched.count = count;
@@ -124,8 +132,9 @@ inline void open_tile(
     const Geometry<T>& geometry, const Item& item, uint16_t* marks, Tile<T>& tile, Touched& touched) {
   place_box(geometry, item, tile);
   locate_pixels(geometry, item, tile);
-  mark_voxels(tile, marks);
-  collect_touched(geometry, tile, marks, touched);
+  uint32_t planes[kBoxSide] = {};
+  mark_voxels(tile, marks, planes);
+  collect_touched(geometry, tile, marks, planes, touched);
 }
 
 template <typename T>
