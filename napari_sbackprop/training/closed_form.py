@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_sbackprop.imaging.grids import half_sphere
 from napari_sbackprop.training.linear_model import LinearModel, posterior_filter
-from napari_sbackprop.training.posterior import Posterior, image_statistics, linear_posterior
+from napari_sbackprop.training.posterior import Posterior, image_statistics, linear_posterior, relevance
 from napari_sbackprop.training.spectra import Spectra
 from napari_sbackprop.training.volume_solver import (
     half_set_correlation,
@@ -88,7 +88,7 @@ def update_volumes(
     if len(solved) == 2:
         correlation = half_set_correlation(solved[0], solved[1], sphere)
     shrink = posterior_filter(correlation)[:, sphere.shell.clamp(max=sphere.radius)]  # (C, W)
-    return LinearModel(volumes * shrink.T[..., None], sphere, correlation)
+    return LinearModel(volumes * shrink.T[..., None], sphere, correlation, torch.ones_like(correlation[:, 0]))
 
 
 class ClosedForm:
@@ -100,6 +100,7 @@ class ClosedForm:
     consensus : linear model without a basis.
     mask : (M, M, M) solvent mask.
     chosen, halves : indices of the particles that shape the volumes, together and as two half sets.
+    held_out : indices of the particles that tell signal from fitted noise at the end; may be none.
     latent_size : number of basis volumes.
     generator : source of the random start.
     """
@@ -111,13 +112,14 @@ class ClosedForm:
         mask: Tensor,
         chosen: Tensor,
         halves: list[Tensor],
+        held_out: Tensor,
         latent_size: int,
         generator: torch.Generator,
     ) -> None:
         self.radii = schedule(spectra.disc.radius)
         self.done = 0
         self.model = consensus.resized(self.radii[0]).with_random_basis(latent_size, generator)
-        self._chosen, self._halves = chosen, halves
+        self._chosen, self._halves, self._held_out = chosen, halves, held_out
         # A cropped copy of all spectra is large: keep one.
         self._at_radius = lru_cache(maxsize=1)(lambda radius: (spectra.cropped(radius), reduced_mask(mask, radius)))
 
@@ -152,6 +154,9 @@ class ClosedForm:
         sets = [self._chosen] if subspace else self._halves
         self.model = update_volumes(spectra, self.model, posterior, mask, sets, subspace=subspace)
         self.done += 1
+        if self.finished and len(self._held_out):
+            statistics = image_statistics(spectra.subset(self._held_out), self.model.volumes, self.model.sphere)
+            self.model = self.model.rescaled(relevance(*statistics))
         return posterior
 
     def state(self) -> dict[str, Tensor]:
@@ -159,6 +164,7 @@ class ClosedForm:
         return {
             "volumes": self.model.volumes,
             "correlation": self.model.correlation,
+            "relevance": self.model.relevance,
             "done": torch.tensor(self.done),
         }
 
@@ -167,5 +173,6 @@ class ClosedForm:
         self.done = int(state["done"])
         sphere = half_sphere(state["correlation"].shape[1] - 1)
         device = self.model.volumes.device
-        self.model = LinearModel(state["volumes"].to(device), sphere, state["correlation"].to(device))
+        volumes, correlation, weights = (state[name].to(device) for name in ("volumes", "correlation", "relevance"))
+        self.model = LinearModel(volumes, sphere, correlation, weights)
 

@@ -47,7 +47,8 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     data = _with_consensus(session, spectra, chosen, held_out)
 
     halves = session.halves(chosen)
-    start = ClosedForm(spectra, data.consensus, data.mask, chosen, halves, session.config.latent_size, generator)
+    latent_size = session.config.latent_size
+    start = ClosedForm(spectra, data.consensus, data.mask, chosen, halves, held_out, latent_size, generator)
     stored = session.run.read_resume() if resume else {}
     if stored:
         start.load(nested(stored, "start."))
@@ -74,7 +75,8 @@ def _with_consensus(session: Session, spectra: Spectra, chosen: Tensor, held_out
     mask = _solvent_mask(session, raw, sphere)
     volumes = mask_solution(raw, sphere, mask)
     correlation = torch.ones(1, sphere.radius + 1).to(volumes)
-    return _Data(spectra, LinearModel(volumes, sphere, correlation), mask, chosen, held_out)
+    consensus = LinearModel(volumes, sphere, correlation, correlation[:, 0])
+    return _Data(spectra, consensus, mask, chosen, held_out)
 
 
 def _solvent_mask(session: Session, raw: Tensor, sphere: HalfSphere) -> Tensor:

@@ -1,6 +1,6 @@
 """Linear model: the volumes of a decoder whose coefficients are the latent itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,11 +21,18 @@ class LinearModel:
     volumes : (W, C, 2) float32, channel 0 the consensus, as the posterior uses them.
     sphere : their voxels.
     correlation : (C, R + 1), half-set FSC of each channel by shell, between 0 and 1; ones where not measured.
+    relevance : (C,), variance of the coefficients among held-out particles, at most 1; already in the volumes.
     """
 
     volumes: Tensor
     sphere: HalfSphere
     correlation: Tensor
+    relevance: Tensor
+
+    @property
+    def shrinkage(self) -> Tensor:
+        """(C, R + 1), the factor by which the data's own solution is best shrunk: 2 FSC / (1 + FSC) times relevance."""
+        return 2 * self.correlation / (1 + self.correlation) * self.relevance[:, None]
 
     @property
     def decode_filter(self) -> Tensor:
@@ -33,6 +40,11 @@ class LinearModel:
         best = 2 * self.correlation / (1 + self.correlation)
         best[0] = 1
         return best / posterior_filter(self.correlation)
+
+    def rescaled(self, relevance: Tensor) -> "LinearModel":
+        """Scale the basis (K volumes) by the spread of held-out coefficients, so that the unit prior fits them."""
+        channels = torch.cat([torch.ones_like(relevance[:1]), relevance.clamp(max=1)])
+        return replace(self, volumes=self.volumes * channels.sqrt()[:, None], relevance=channels)
 
     def resized(self, radius: int) -> "LinearModel":
         """The same volumes with shells 0 ... radius; new shells are empty."""
@@ -49,7 +61,7 @@ class LinearModel:
         shared = min(radius, self.sphere.radius) + 1
         correlation = self.correlation.new_ones(len(self.correlation), radius + 1)
         correlation[:, :shared] = self.correlation[:, :shared]
-        return LinearModel(volumes, sphere, correlation)
+        return LinearModel(volumes, sphere, correlation, self.relevance)
 
     def with_random_basis(self, count: int, generator: torch.Generator) -> "LinearModel":
         """Add random volumes with a tenth of the consensus' amplitude in each shell."""
@@ -59,7 +71,8 @@ class LinearModel:
         basis = noise * (_RANDOM_AMPLITUDE * (power / 2).sqrt()[shell])[:, None, None]
         correlation = self.correlation.new_ones(count, self.correlation.shape[1])
         volumes = torch.cat([self.volumes, basis.to(self.volumes)], dim=1)
-        return LinearModel(volumes, self.sphere, torch.cat([self.correlation, correlation]))
+        relevance = torch.cat([self.relevance, self.relevance.new_ones(count)])
+        return LinearModel(volumes, self.sphere, torch.cat([self.correlation, correlation]), relevance)
 
 
 def posterior_filter(correlation: Tensor) -> Tensor:

@@ -59,6 +59,27 @@ def linear_posterior(gram: Tensor, cross: Tensor) -> Posterior:
     )
 
 
+def relevance(gram: Tensor, cross: Tensor, iterations: int = 100) -> Tensor:
+    """Variance (K,) of each coefficient among particles that did not shape the volumes, in units of the prior.
+
+    A volume that fitted noise explains nothing of new images: its variance comes out near 0, that of a real direction
+    near 1. Found by expectation maximisation of the evidence (automatic relevance determination, MacKay 1994).
+
+    Parameters
+    ----------
+    gram, cross : statistics of `image_statistics` for the held-out particles.
+    """
+    target = cross[:, 1:] - gram[:, 1:, 0]
+    unit = torch.eye(target.shape[1]).to(gram)
+    variance = torch.ones(target.shape[1]).to(gram)
+    for _ in range(iterations):
+        scale = variance.sqrt()
+        covariance = torch.linalg.inv(unit + scale[:, None] * gram[:, 1:, 1:] * scale)
+        mean = (covariance @ (scale * target)[..., None])[..., 0]
+        variance = variance * (mean.square() + covariance.diagonal(dim1=-2, dim2=-1)).mean(0)
+    return variance
+
+
 def refined_posterior(
     statistics: tuple[Tensor, Tensor], head: CoefficientHead, start: Tensor, iterations: int = 3
 ) -> Posterior:

@@ -19,6 +19,7 @@ from napari_sbackprop.training.posterior import Posterior
 from napari_sbackprop.training.progress import Progress
 
 _SMALLEST_RADIUS = 4
+_HELD_OUT = 200  # of small sets, up to a tenth: fewer tell too little
 MASK_EDGE = 20.0  # angstrom, of the mask on the images in the paper's recipe
 
 
@@ -103,7 +104,8 @@ class Session:
     def split(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Particles to train on and particles held out, both as sorted indices."""
         order = torch.randperm(self.particles.count, generator=generator)
-        held = int(self.config.held_out * self.particles.count)
+        wanted = max(self.config.held_out * self.particles.count, min(_HELD_OUT, 0.1 * self.particles.count))
+        held = int(wanted) if self.config.held_out else 0
         return order[held:].sort().values, order[:held].sort().values
 
     def halves(self, chosen: Tensor) -> list[Tensor]:

@@ -54,6 +54,10 @@ class Spectra:
             self, data=self.data.to(device), transfer=self.transfer.to(device), rotation=self.rotation.to(device)
         )
 
+    def subset(self, rows: Tensor) -> "Spectra":
+        """Some of the particles."""
+        return replace(self, data=self.data[rows], transfer=self.transfer[rows], rotation=self.rotation[rows])
+
     def cropped(self, radius: int) -> "Spectra":
         """The same particles at lower resolution: shells 0 ... radius."""
         if radius == self.disc.radius:

@@ -33,6 +33,7 @@ from napari_sbackprop.training.volume_solver import multiply_maps, voxel_weight
 _LEARNING_RATE = 1e-3  # of encoder and head
 _FIRST_STEP, _LAST_STEP = 2.0, 0.25  # volume steps, in units of B / N: an average over half an epoch to four epochs
 _LARGEST_STEP = 0.3
+_LEAST_SHRINKAGE = 0.05
 
 
 class VariationalStage:
@@ -166,12 +167,12 @@ class VariationalStage:
         volumes -= step * full / (self._weight + self._prior)
 
     def _prior_precision(self) -> Tensor:
-        """Precision (W, C, 1) whose shrinkage at full data is the half-set filter of the start, w / (w + p) = filter."""
+        """Precision (W, C, 1) whose shrinkage at full data is that of the start, w / (w + p) = shrinkage."""
         sphere = self.start.sphere
         shell = sphere.shell.clamp(max=sphere.radius)
         mean_weight = shell_mean(self._weight.flatten().cpu(), shell, sphere.radius + 1)
-        correlation = self.start.correlation.cpu().clamp(0.1, 0.999)
-        ratio = (1 - correlation) / (2 * correlation)  # (1 - f) / f for f = 2 FSC / (1 + FSC)
+        shrinkage = self.start.shrinkage.cpu().clamp(_LEAST_SHRINKAGE, 0.999)
+        ratio = (1 - shrinkage) / shrinkage
         ratio[0] = 1e-3
         extra = ratio.new_ones(self.config.basis_size - self.config.latent_size, ratio.shape[1])
         precision = torch.cat([ratio, extra]) * mean_weight  # (C, R + 1)
