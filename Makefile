@@ -28,7 +28,7 @@ test: setup
 
 lint: $(VENV)/installed
 	@status=0; $(BIN)/ruff check . || status=1; \
-	$(BIN)/ruff format --check --quiet . || { status=1; echo "some files are not formatted: run ruff format"; }; \
+	$(BIN)/ruff format --check --output-format concise . || { status=1; echo "some files are not formatted: run ruff format"; }; \
 	$(BIN)/mypy || status=1; \
 	exit $$status
 
