@@ -67,10 +67,20 @@ void gram_items(
   for (int64_t i = 0; i < count; ++i) {
     const Item item = items[i];
     const T* rotation = geometry.rotation + 9 * int64_t{item.image};
+    const int begin = geometry.tile_starts[item.tile], end = geometry.tile_starts[item.tile + 1];
+    // All of the tile's voxels are asked for first: they fit the first-level cache and lie scattered in the volume.
+    Stencil<T> stencils[kTilePixels];
+    for (int pixel = begin; pixel < end; ++pixel) {
+      Stencil<T>& stencil = stencils[pixel - begin] = stencil_of(geometry, rotation, pixel);
+      stencil.inside = stencil.inside && stencil.negated == (item.negated != 0);
+      for (int pair = 0; stencil.inside && pair < 4; ++pair) {
+        prefetch_row(task.volumes + int64_t{stencil.first[pair]} * row.floats, 2 * row.floats);
+      }
+    }
     int rows = 0;
-    for (int pixel = geometry.tile_starts[item.tile]; pixel < geometry.tile_starts[item.tile + 1]; ++pixel) {
-      const Stencil<T> stencil = stencil_of(geometry, rotation, pixel);
-      if (stencil.negated != (item.negated != 0) || !stencil.inside) continue;
+    for (int pixel = begin; pixel < end; ++pixel) {
+      const Stencil<T>& stencil = stencils[pixel - begin];
+      if (!stencil.inside) continue;
       const int64_t at = item.image * geometry.pixel_count + pixel;
       const T root = __builtin_sqrt(T(2) * geometry.pixels[3 * int64_t{pixel} + 2]);
       gather_pixel<T, C, L>(
@@ -146,7 +156,7 @@ void normal_item(const NormalTask<T>& task, const Item& item, Scratch<T>& scratc
       store(cell, load<V>(cell) + weight[e] * share);
     }
   }
-  const auto prefetch = [&](int64_t voxel) {
+  const auto prefetch = [&](int64_t voxel) __attribute__((always_inline)) {
     prefetch_row(task.matrix + voxel * packed, packed);
     prefetch_row(task.vector + voxel * row.floats, row.floats);
   };
