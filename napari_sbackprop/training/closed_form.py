@@ -100,7 +100,7 @@ class ClosedForm:
     consensus : linear model without a basis.
     mask : (M, M, M) solvent mask.
     chosen, halves : indices of the particles that shape the volumes, together and as two half sets.
-    held_out : indices of the particles that tell signal from fitted noise at the end; may be none.
+    held_out : indices of the particles that tell signal from fitted noise; may be none.
     latent_size : number of basis volumes.
     generator : source of the random start.
     """
@@ -154,7 +154,7 @@ class ClosedForm:
         sets = [self._chosen] if subspace else self._halves
         self.model = update_volumes(spectra, self.model, posterior, mask, sets, subspace=subspace)
         self.done += 1
-        if self.finished and len(self._held_out):
+        if not subspace and len(self._held_out):
             statistics = image_statistics(spectra.subset(self._held_out), self.model.volumes, self.model.sphere)
             self.model = self.model.rescaled(relevance(*statistics))
         return posterior
