@@ -315,6 +315,13 @@ def test_what_cannot_be_used_is_named(command: list[str], words: str, trained: P
     assert not paths["new"].exists()
 
 
+def test_explorer_without_a_screen_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert "no screen" in fail("explore", trained)
+
+
 # -- the demo --------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,8 @@
 """Commands about a finished run: embed, select, evaluate, explore."""
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,11 +135,22 @@ def explore(
     open_explorer(run)
 
 
+def has_screen() -> bool:
+    """Whether a window can be opened here."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+
+
 def open_explorer(run: Path | None) -> None:
     """Start napari with the explorer; returns when its window is closed."""
+    if not has_screen():
+        raise InputError("There is no screen to open the explorer on: copy the run to a machine with one.")
     try:
         from napari_sbackprop.gui.app import explore as explore_run
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("napari_sbackprop"):
+            raise
         raise InputError(
             f'The explorer needs napari and Qt ({error.name} is missing): pip install "napari-sbackprop[all]".'
         ) from error

@@ -1,7 +1,6 @@
 """The command demo: a whole project on simulated particles."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_sbackprop.cli.analysis import open_explorer
+from napari_sbackprop.cli.analysis import has_screen, open_explorer
 from napari_sbackprop.cli.console import examples, follow, fraction_bar, show
 from napari_sbackprop.cli.options import Json
 from napari_sbackprop.config import Config
@@ -67,13 +66,6 @@ def demo(
     show(values, as_json)
     if has_screen() and not headless:
         open_explorer(run)
-
-
-def has_screen() -> bool:
-    """Whether a window can be opened here."""
-    return sys.platform in ("darwin", "win32") or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
 
 
 def _make_room(output: Path) -> None:
