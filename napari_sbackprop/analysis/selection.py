@@ -92,7 +92,7 @@ def export_selection(
         raise InputError(f"The selection {selection.name!r} is empty: select at least one particle before exporting.")
     source, indices = run.star_path, selection.indices
     if unique_images or original is not None:
-        from napari_sbackprop.data.image_names import first_of_each_image, matching_rows
+        from napari_sbackprop.data.image_matching import first_of_each_image, matching_rows
 
         if unique_images:
             indices = first_of_each_image(source, indices)
