@@ -3,6 +3,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <cstdlib>
 #include <memory>
 #include <tuple>
 
@@ -20,7 +21,9 @@ template <typename T>
 const Kernels<T>& kernels() {
   constexpr bool single = sizeof(T) == sizeof(float);
 #if defined(SBACKPROP_WITH_AVX2)
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  // The variable lets a test reach the kernels that this processor would not choose.
+  static const bool has_avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && std::getenv("SBACKPROP_PORTABLE") == nullptr;
   if (has_avx2) {
     if constexpr (single) return avx2::single_precision;
     else return avx2::double_precision;
@@ -62,9 +65,10 @@ Plan plan_batch(Geometry<T>& geometry, int64_t images, const Tables& tables) {
 
 // One Scratch per thread, all zero.
 template <typename T>
-std::unique_ptr<Scratch<T>[]> make_scratch() {
-  return std::unique_ptr<Scratch<T>[]>(new Scratch<T>[worker_count()]());
-}
+struct Workers {
+  int count = worker_count();
+  std::unique_ptr<Scratch<T>[]> scratch{new Scratch<T>[count]()};
+};
 
 // Coefficients as the kernels read them: one number per lane, zero in lanes that the vector before already covers.
 template <typename T>
@@ -85,22 +89,23 @@ std::vector<T> pack_coefficients(const Tensor& coefficients, int stride) {
 }
 
 // Run a kernel over all items where writes can't meet: items in runs that keep neighbours together.
-template <typename Run>
-void run_freely(const Plan& plan, const Run& run) {
+template <typename T, typename Run>
+void run_freely(const Plan& plan, Workers<T>& workers, const Run& run) {
   constexpr int64_t kRun = 64;
   const int64_t count = static_cast<int64_t>(plan.items.size());
-  for_each_parallel((count + kRun - 1) / kRun, [&](int64_t index, int worker) {
+  for_each_parallel((count + kRun - 1) / kRun, workers.count, [&](int64_t index, int worker) {
     const int64_t begin = index * kRun;
-    run(plan.items.data() + begin, std::min(kRun, count - begin), worker);
+    run(plan.items.data() + begin, std::min(kRun, count - begin), workers.scratch[worker]);
   });
 }
 
 // Run a kernel that adds to the volume: columns of one colour at a time, each by one thread in a fixed order.
-template <typename Run>
-void run_coloured(const Plan& plan, const Run& run) {
+template <typename T, typename Run>
+void run_coloured(const Plan& plan, Workers<T>& workers, const Run& run) {
   for (const auto& columns : plan.colours) {
-    for_each_parallel(static_cast<int64_t>(columns.size()), [&](int64_t index, int worker) {
-      run(plan.items.data() + columns[index].begin, columns[index].end - columns[index].begin, worker);
+    for_each_parallel(static_cast<int64_t>(columns.size()), workers.count, [&](int64_t index, int worker) {
+      const Column& column = columns[index];
+      run(plan.items.data() + column.begin, column.end - column.begin, workers.scratch[worker]);
     });
   }
 }
@@ -119,9 +124,9 @@ Tensor project_as(const Tensor& volumes, const Tensor& coefficients, const Tenso
   const std::vector<T> packed = pack_coefficients<T>(coefficients, task.coefficient_stride);
   task.coefficients = packed.data();
   task.slices = slices.mutable_data_ptr<T>();
-  const auto scratch = make_scratch<T>();
-  run_freely(plan, [&](const Item* items, int64_t count, int worker) {
-    kernels<T>().project(task, items, count, scratch[worker]);
+  Workers<T> workers;
+  run_freely(plan, workers, [&](const Item* items, int64_t count, Scratch<T>& scratch) {
+    kernels<T>().project(task, items, count, scratch);
   });
   return slices;
 }
@@ -164,12 +169,12 @@ std::tuple<Tensor, Tensor, Tensor> backward_as(
   task.coefficients_gradient = coefficient_partials.data();
   task.rotation_gradient = need_rotation ? rotation_partials.data() : nullptr;
 
-  const auto scratch = make_scratch<T>();
-  const auto run = [&](const Item* items, int64_t count, int worker) {
-    kernels<T>().backward(task, items, count, scratch[worker]);
+  Workers<T> workers;
+  const auto run = [&](const Item* items, int64_t count, Scratch<T>& scratch) {
+    kernels<T>().backward(task, items, count, scratch);
   };
-  if (need_volumes) run_coloured(plan, run);
-  else run_freely(plan, run);
+  if (need_volumes) run_coloured(plan, workers, run);
+  else run_freely(plan, workers, run);
 
   Tensor coefficients_gradient = torch::stable::new_empty(coefficients, {images, channels});
   fold_partials<T>(plan, coefficient_partials, channels, channels, coefficients_gradient.mutable_data_ptr<T>());
@@ -205,8 +210,9 @@ std::tuple<Tensor, Tensor> gram_as(
   T* const vectors = vector.mutable_data_ptr<T>();
   const double stretch = largest_stretch(task.geometry.rotation, images);
   // Each thread owns a block of images, so that its tiles can go in brick order and no sums are shared.
-  const int64_t block = std::max<int64_t>(1, (images + worker_count() - 1) / worker_count());
-  for_each_parallel((images + block - 1) / block, [&](int64_t index, int) {
+  const int workers = worker_count();
+  const int64_t block = std::max<int64_t>(1, (images + workers - 1) / workers);
+  for_each_parallel((images + block - 1) / block, workers, [&](int64_t index, int) {
     const int64_t first = index * block, count = std::min(block, images - first);
     const Plan plan = make_plan(task.geometry, first, count, tile_count(tables), stretch);
     std::vector<T> workspace(gram_workspace(channels), T(0)), products(count * gram_products(channels), T(0));
@@ -251,9 +257,9 @@ void normal_equations_as(
   task.second = triangles.data();
   task.matrix = matrix.mutable_data_ptr<T>();
   task.vector = vector.mutable_data_ptr<T>();
-  const auto scratch = make_scratch<T>();
-  run_coloured(plan, [&](const Item* items, int64_t count, int worker) {
-    kernels<T>().normal(task, items, count, scratch[worker]);
+  Workers<T> workers;
+  run_coloured(plan, workers, [&](const Item* items, int64_t count, Scratch<T>& scratch) {
+    kernels<T>().normal(task, items, count, scratch);
   });
 }
 

@@ -60,7 +60,7 @@ std::vector<int32_t> item_bins(
       const Point<T> p = slice_point<T>(rotation + 9 * (k / tiles), centre[0], centre[1]);
       for (int negated = 0; negated < 2; ++negated) {
         const Point<T> q = negated_if(negated != 0, p);
-        bins[2 * k + negated] = q.x >= -half_diagonal ? bricks.bin(q) : kAbsent;
+        bins[2 * k + negated] = q.x < -half_diagonal ? kAbsent : bricks.bin(q);
       }
     }
   });
@@ -72,7 +72,10 @@ std::vector<int32_t> item_bins(
 template <typename T>
 double largest_stretch(const T* rotation, int64_t images) {
   double largest = 1;
-  for (int64_t image = 0; image < images; ++image) largest = std::max(largest, stretch_of(rotation + 9 * image));
+  for (int64_t image = 0; image < images; ++image) {
+    const double stretch = stretch_of(rotation + 9 * image);
+    if (std::isfinite(stretch)) largest = std::max(largest, stretch);
+  }
   return largest;
 }
 
@@ -122,10 +125,10 @@ template Plan make_plan(const Geometry<double>&, int64_t, int64_t, int, double);
 
 int worker_count() { return static_cast<int>(torch::stable::get_num_threads()); }
 
-void for_each_parallel(int64_t count, const std::function<void(int64_t, int)>& work) {
+void for_each_parallel(int64_t count, int workers, const std::function<void(int64_t, int)>& work) {
   std::atomic<int64_t> next{0};
   // parallel_for deals out equal shares beforehand; work items differ too much in length for that.
-  torch::stable::parallel_for(0, worker_count(), 1, [&](int64_t worker, int64_t) {
+  torch::stable::parallel_for(0, workers, 1, [&](int64_t worker, int64_t) {
     for (int64_t index = next++; index < count; index = next++) work(index, static_cast<int>(worker));
   });
 }

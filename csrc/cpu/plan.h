@@ -30,9 +30,11 @@ double largest_stretch(const T* rotation, int64_t images);
 template <typename T>
 Plan make_plan(const Geometry<T>& geometry, int64_t first, int64_t images, int tiles, double stretch);
 
-// Run work(index, worker) for index = 0 .. count - 1 on torch's threads, each taking the next free index; `worker` is
-// below worker_count() and belongs to one thread at a time.
-void for_each_parallel(int64_t count, const std::function<void(int64_t index, int worker)>& work);
+// Number of torch's threads. Ask once per call and size what the workers need by it: another thread may change it.
 int worker_count();
+
+// Run work(index, worker) for index = 0 .. count - 1, each worker taking the next free index; `worker` is below
+// `workers` and belongs to one thread at a time.
+void for_each_parallel(int64_t count, int workers, const std::function<void(int64_t index, int worker)>& work);
 
 }  // namespace sbackprop

@@ -26,7 +26,9 @@ inline void mix_touched(
     const Row<T, C, L>& row, const T* volumes, const T* coefficients, const Touched& touched, T* box) {
   typename Row<T, C, L>::V own[Row<T, C, L>::capacity];
   row.load_coefficients(coefficients, own);
-  const auto prefetch = [&](int64_t voxel) __attribute__((always_inline)) { prefetch_row(volumes + voxel * row.floats, row.floats); };
+  const auto prefetch = [&](int64_t voxel) __attribute__((always_inline)) {
+    prefetch_row(volumes + voxel * row.floats, row.floats);
+  };
   for_touched(touched, kPrefetchDistance, prefetch, [&](int slot, int64_t voxel) {
     const Complex<T> mixed = row.mix(own, volumes + voxel * row.floats);
     box[2 * slot] = mixed.re;

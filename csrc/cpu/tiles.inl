@@ -51,7 +51,7 @@ inline void locate_pixels(const Geometry<T>& geometry, const Item& item, Tile<T>
   tile.count = tile.outside_count = 0;
   for (int i = 0; i < total; ++i) {
     if (!mine[i]) continue;
-    if (norm[i] > geometry.limit) {
+    if (!(norm[i] <= geometry.limit)) {  // so written that a pose that is not a number stays outside
       tile.outside[tile.outside_count++] = begin + i;
       continue;
     }
@@ -115,7 +115,8 @@ inline void collect_touched(
 }
 
 // Call visit(slot, voxel) for every touched voxel; prefetch(voxel) runs a few voxels ahead, since rows of the volume
-// follow each other too irregularly for the processor to guess.
+// follow each other too irregularly for the processor to guess. `prefetch` must be always_inline: GCC 12 takes the call
+// of a function that only prefetches for one without effect and removes it.
 template <typename Prefetch, typename Visit>
 inline __attribute__((always_inline)) void for_touched(
     const Touched& touched, int distance, Prefetch&& prefetch, Visit&& visit) {

@@ -52,7 +52,8 @@ def sorted_items(rotation: Tensor, lookup: Tables) -> Tensor:
     signed = torch.stack([centre, -centre], dim=2)  # (B, T, 2, 3)
     products = rotation[:, :2] @ rotation[:, :2].mT  # (B, 2, 2)
     stretch = products.abs().sum(-1).amax(-1).sqrt()  # at least the largest singular value
-    present = signed[..., 0] >= -(_HALF_DIAGONAL * stretch + 1e-3)[:, None, None]
+    # So written that a pose that is not a number keeps its items: they write zeros.
+    present = ~(signed[..., 0] < -(_HALF_DIAGONAL * stretch + 1e-3)[:, None, None])
 
     reach = lookup.radius + 3.5
     count = math.ceil(2 * reach / _BRICK)

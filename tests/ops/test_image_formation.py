@@ -63,7 +63,8 @@ def test_project_and_its_gradients_agree_with_the_float64_reference(
 ) -> None:
     problem = make_problem(channels=channels, rotation=rotation, device=device)
     if rotation is not None:  # keep points off the lattice, where the slope in the rotation is one-sided
-        problem.rotation.add_(1e-3 * torch.randn(problem.rotation.shape).to(device))
+        noise = torch.randn(problem.rotation.shape, generator=torch.Generator().manual_seed(1))
+        problem.rotation.add_(1e-3 * noise.to(device))
     results = project_with_gradients(problem, ops.project, problem.data)
     truths = project_with_gradients(problem.double(), reference.project, problem.data)
     for name, result, truth in zip(("slices", "dV", "ds", "dA"), results, truths, strict=True):
@@ -193,3 +194,17 @@ def test_rotation_by_a_degree_moves_the_slice_as_its_gradient_says() -> None:
     predicted = (slope * ((turn - torch.eye(3, dtype=torch.float64)) @ problem.rotation)).sum()
     actual = after.abs().square().sum() - before
     torch.testing.assert_close(predicted, actual.detach(), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_pose_that_is_not_a_number_reads_nothing(bad: float, device: str) -> None:
+    problem = make_problem(device=device)
+    whole = ops.project(problem.volumes, problem.coefficients, problem.rotation, problem.disc, problem.sphere)
+    problem.rotation[2] = bad
+    slices, volumes, coefficients, _ = project_with_gradients(problem, ops.project, problem.data)
+    others = torch.tensor([0, 1, 3, 4, 5])
+    torch.testing.assert_close(slices[others], whole[others])
+    assert not slices[2].any()
+    assert torch.isfinite(volumes).all()
+    assert torch.isfinite(coefficients).all()

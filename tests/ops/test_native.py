@@ -1,8 +1,12 @@
 """Properties of the compiled CPU kernels as torch operations."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,6 +116,35 @@ def test_the_interpreter_is_free_during_a_call() -> None:
     done.set()
     ticker.join()
     assert sum(start < moment < end for moment in ticks) > 5
+
+
+PORTABLE = """
+import torch
+from napari_sbackprop import ops
+from napari_sbackprop.ops import reference
+from problem import make_problem, relative_error
+
+problem = make_problem(channels=17)
+wide = problem.double()
+result = ops.project(problem.volumes, problem.coefficients, problem.rotation, problem.disc, problem.sphere)
+truth = reference.project(wide.volumes, wide.coefficients, wide.rotation, wide.disc, wide.sphere)
+print(relative_error(result, truth))
+arguments = (problem.data, problem.transfer, problem.rotation, problem.disc, problem.sphere)
+wide_arguments = (wide.data, wide.transfer, wide.rotation, wide.disc, wide.sphere)
+for a, b in zip(ops.gram(problem.volumes, *arguments), reference.gram(wide.volumes, *wide_arguments)):
+    print(relative_error(a, b))
+"""
+
+
+def test_the_kernels_of_the_baseline_instruction_set_agree_too() -> None:
+    root = Path(__file__).parents[2]
+    paths = os.pathsep.join([str(root), str(Path(__file__).parent)])
+    environment = {**os.environ, "SBACKPROP_PORTABLE": "1", "PYTHONPATH": paths}
+    command = [sys.executable, "-c", PORTABLE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    errors = [float(line) for line in done.stdout.split()]
+    assert len(errors) == 3
+    assert max(errors) < 3e-6
 
 
 def test_wrong_tables_are_refused_with_a_sentence() -> None:
