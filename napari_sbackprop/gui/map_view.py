@@ -11,6 +11,8 @@ from napari_sbackprop.gui.surface import MapFrame
 MAP_LAYER = "Map"
 PINNED_LAYER = "Pinned map"
 METADATA_KEY = "napari_sbackprop"
+PLACEHOLDER = "placeholder"
+"""Value under METADATA_KEY of a layer that waits for the first map."""
 DIFFERENCE_LIMIT = 3.0  # sigma, ends of the colour scale beside a pinned map
 FIRST_ANGLES = (10.0, -35.0, 20.0)  # degrees; oblique light shows the shape
 
@@ -32,6 +34,8 @@ class MapView:
     def __init__(self, viewer: Any, model: ExplorerModel) -> None:
         self._viewer = viewer
         self._model = model
+        self._layers: dict[str, Any] = {}
+        self._framed = False
         model.events.frame.connect(self.update)
         model.events.pinned.connect(self._on_pinned_changed)
         model.events.contour.connect(self._on_contour_changed)
@@ -42,17 +46,14 @@ class MapView:
         frame, scene = self._model.frame, self._model.scene
         if frame is None or scene is None:
             self._remove(MAP_LAYER)
+            self._framed = False
             return
-        first = self._layer(MAP_LAYER) is None
         if self._model.renderer == VOLUME:
             self._show_volume(frame, scene)
         else:
             self._show_surface(frame, scene)
-        if first:
-            self._viewer.dims.ndisplay = 3
-            self._viewer.camera.angles = FIRST_ANGLES
-            self._viewer.fit_to_view()
-            self._viewer.scale_bar.visible = True
+        if not self._framed:
+            self._frame_the_view()
 
     def disconnect(self) -> None:
         """Follow the model no longer."""
@@ -61,6 +62,18 @@ class MapView:
         events.pinned.disconnect(self._on_pinned_changed)
         events.contour.disconnect(self._on_contour_changed)
         events.renderer.disconnect(self._on_renderer_changed)
+
+    def _frame_the_view(self) -> None:
+        """Look at the first map of a run from where its shape shows, and clear away what only kept its place."""
+        self._framed = True
+        for layer in [
+            layer for layer in self._viewer.layers if layer.metadata.get(METADATA_KEY) == PLACEHOLDER
+        ]:
+            self._viewer.layers.remove(layer)
+        self._viewer.dims.ndisplay = 3
+        self._viewer.camera.angles = FIRST_ANGLES
+        self._viewer.fit_to_view()
+        self._viewer.scale_bar.visible = True
 
     def _show_surface(self, frame: MapFrame, scene: Scene) -> None:
         pinned = self._model.pinned
@@ -72,17 +85,17 @@ class MapView:
         data = _surface_data(frame, values)
         layer = self._layer(MAP_LAYER)
         if layer is None:
-            self._add_surface(MAP_LAYER, data, scene, name, limits)
-            return
-        layer.data = data
+            layer = self._add_surface(MAP_LAYER, data, scene, name, limits)
+        else:
+            layer.data = data
+            if layer.colormap.name != name:
+                layer.colormap, layer.contrast_limits = _colormap(name), limits
         layer.metadata[METADATA_KEY] = _metadata(frame, scene)
-        if layer.colormap.name != name:
-            layer.colormap, layer.contrast_limits = _colormap(name), limits
 
     def _add_surface(
         self, name: str, data: tuple[Any, ...], scene: Scene, colormap: str, limits: tuple[float, float]
     ) -> Any:
-        return self._viewer.add_surface(
+        self._layers[name] = self._viewer.add_surface(
             data,
             name=name,
             colormap=_colormap(colormap),
@@ -91,6 +104,7 @@ class MapView:
             scale=(scene.decoder.pixel_size,) * 3,
             units=("angstrom",) * 3,
         )
+        return self._layers[name]
 
     def _show_volume(self, frame: MapFrame, scene: Scene) -> None:
         # In sigma units: the shader refines all samples above threshold - 0.2, an absolute number.
@@ -98,14 +112,16 @@ class MapView:
         layer = self._layer(MAP_LAYER)
         if layer is not None:
             layer.data, layer.iso_threshold = data, contour
+            layer.metadata[METADATA_KEY] = _metadata(frame, scene)
             return
-        self._viewer.add_image(
+        self._layers[MAP_LAYER] = self._viewer.add_image(
             data,
             name=MAP_LAYER,
             rendering="iso",
             iso_threshold=contour,
             contrast_limits=(0.0, 1.75 * contour),
             colormap=_colormap("sbackprop map"),
+            metadata={METADATA_KEY: _metadata(frame, scene)},
             scale=(scene.decoder.pixel_size,) * 3,
             units=("angstrom",) * 3,
         )
@@ -131,20 +147,35 @@ class MapView:
         self.update()
 
     def _layer(self, name: str) -> Any:
-        layers = self._viewer.layers
-        return layers[name] if name in layers else None  # noqa: SIM401
+        """Our own layer, unless it was deleted; others may have any name."""
+        layer = self._layers.get(name)
+        return layer if layer is not None and layer in self._viewer.layers else None
 
     def _remove(self, name: str) -> None:
-        if name in self._viewer.layers:
-            self._viewer.layers.remove(name)
+        if (layer := self._layer(name)) is not None:
+            self._viewer.layers.remove(layer)
+
+
+def placeholder(pixel_size: float) -> tuple[Any, ...]:
+    """Layer data of an empty surface, which the first map replaces."""
+    options = {
+        "name": MAP_LAYER,
+        "metadata": {METADATA_KEY: PLACEHOLDER},
+        "scale": (pixel_size,) * 3,
+        "units": ("angstrom",) * 3,
+    }
+    return _empty_surface(0.0), options, "surface"
 
 
 def _surface_data(frame: MapFrame, values: npt.NDArray[np.float32]) -> tuple[Any, ...]:
-    if len(frame.faces):
-        return frame.vertices, frame.faces, values
-    # napari wants a vertex; where the contour meets nothing, a triangle of no size shows nothing
-    centre = np.full((3, 3), len(frame.volume) / 2, np.float32)
-    return centre, np.array([[0, 1, 2]]), np.ones(3, np.float32)
+    return (
+        (frame.vertices, frame.faces, values) if len(frame.faces) else _empty_surface(len(frame.volume) / 2)
+    )
+
+
+def _empty_surface(place: float) -> tuple[Any, ...]:
+    """What napari shows as nothing: it wants vertices, so a triangle of no size."""
+    return np.full((3, 3), place, np.float32), np.array([[0, 1, 2]]), np.ones(3, np.float32)
 
 
 def _difference_at(frame: MapFrame, pinned: MapFrame) -> npt.NDArray[np.float32]:

@@ -11,16 +11,19 @@ BOX = 48  # small, so that the whole training takes about a minute on a laptop
 PIXEL_SIZE = 5.4  # angstrom
 CONFIG = Config(latent_size=4, basis_size=4, epochs=2)
 
-LayerData = list[tuple[None]]
 
+def open_sample() -> list[tuple[Any, ...]]:
+    """Open the trained sample, or simulate and train it in the Train dock.
 
-def open_sample() -> LayerData:
-    """Open the trained sample, or simulate and train it in the Train dock. Makes no layer."""
+    napari wants a layer at once: an empty one keeps the place of the first map.
+    """
     from napari import current_viewer
+
+    from napari_sbackprop.gui.map_view import placeholder
 
     if (viewer := current_viewer()) is not None:
         show_sample(viewer, sample_folder())
-    return [(None,)]
+    return [placeholder(PIXEL_SIZE)]
 
 
 def sample_folder() -> Path:

@@ -4,14 +4,17 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal
 
 from napari_sbackprop.errors import InputError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+SECONDS_TO_STOP = 20.0
 
 
 class MainThread(QObject):
@@ -44,8 +47,7 @@ class Failure:
 def guarded(records: Iterator[T]) -> Iterator[T | Failure]:
     """Pass records on; turn an exception into a last record.
 
-    A generator worker swallows RuntimeError, the class of most errors of torch: without this, a training that ran
-    out of memory would seem to run for ever.
+    Most errors of torch are RuntimeErrors; a training that ran out of memory must not seem to run for ever.
     """
     try:
         yield from records
@@ -64,13 +66,17 @@ def sentence_for(error: Exception) -> str:
 
 
 class Task:
-    """A generator on a worker thread.
+    """A generator on a thread of its own.
 
-    Stopping is left to an event that the generator reads: quitting a worker would merely stop asking it for records.
+    Not a worker of napari or superqt: those take a thread of Qt's global pool for as long as they run, and Qt 5
+    converts images on that pool while the main thread waits and holds the interpreter lock. With as many workers as
+    processor cores, the whole program locks up.
+
+    Stopping is left to an event that the generator reads, so that a training can publish what it has.
 
     Parameters
     ----------
-    records : makes the generator; called on the worker thread.
+    records : makes the generator; called on the task's thread.
     on_record : gets each record on the main thread.
     on_end : called once on the main thread, with None or the failure.
     """
@@ -81,32 +87,44 @@ class Task:
         on_record: Callable[[Any], None],
         on_end: Callable[[Failure | None], None],
     ) -> None:
-        from napari.qt.threading import create_worker
-
         self.stop_event = threading.Event()
-        self._failure: Failure | None = None
+        self.running = False
+        self._records = records
         self._on_record = on_record
         self._on_end = on_end
-        # napari's progress indicator redraws the window around the canvas all the time: never ask for it
-        self._worker = create_worker(lambda: (yield from guarded(_late(records, self.stop_event))))
-        self._worker.yielded.connect(self._on_yielded)
-        self._worker.finished.connect(self._on_finished)
+        self._main = MainThread()
+        self._thread = threading.Thread(target=self._run, name="sbackprop-task", daemon=True)
 
     def start(self) -> None:
-        self._worker.start()
+        """Begin; call it once."""
+        self.running = True
+        if (application := QCoreApplication.instance()) is not None:
+            application.aboutToQuit.connect(self._on_about_to_quit)
+        self._thread.start()
 
     def stop(self) -> None:
         """Ask the generator to come to an end."""
         self.stop_event.set()
 
-    def _on_yielded(self, record: Any) -> None:
-        if isinstance(record, Failure):
-            self._failure = record
-        else:
-            self._on_record(record)
+    def _run(self) -> None:
+        failure: Failure | None = None
+        for record in guarded(_late(self._records, self.stop_event)):
+            if isinstance(record, Failure):
+                failure = record
+            else:
+                self._main.deliver(partial(self._on_record, record))
+        self._main.deliver(partial(self._end, failure))
 
-    def _on_finished(self) -> None:
-        self._on_end(self._failure)
+    def _end(self, failure: Failure | None) -> None:
+        self.running = False
+        if (application := QCoreApplication.instance()) is not None:
+            application.aboutToQuit.disconnect(self._on_about_to_quit)
+        self._on_end(failure)
+
+    def _on_about_to_quit(self) -> None:
+        """Let the present step end, so that nothing is cut off in the middle of a file."""
+        self.stop()
+        self._thread.join(SECONDS_TO_STOP)
 
 
 def _late(make: Callable[[threading.Event], Iterator[T]], stop: threading.Event) -> Iterator[T]:

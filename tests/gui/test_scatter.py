@@ -71,8 +71,9 @@ def test_a_lasso_gives_its_outline(
 def test_panning_moves_the_view_by_the_mouse(scatter: Scatter, hand: Mouse, mode: str, button: str) -> None:
     scatter.mode = mode
     start = np.array(scatter.pixel((0.0, 0.0)))
-    hand.drag([start, start + (30, 20), start + (60, 40)], button=button)
-    np.testing.assert_allclose(scatter.pixel((0.0, 0.0)), start + (60, 40), atol=1.0)
+    step = np.array([30.0, 20.0])
+    hand.drag([start, start + step, start + 2 * step], button=button)
+    np.testing.assert_allclose(scatter.pixel((0.0, 0.0)), start + 2 * step, atol=1.0)
     scatter.fit()
     np.testing.assert_allclose(scatter.pixel((0.0, 0.0)), start, atol=1.0)
 

@@ -34,7 +34,7 @@ def test_another_process_computes_umap(run: Path) -> None:
 def test_a_failure_is_told_by_its_last_line(run: Path) -> None:
     process = UmapProcess(RunDirectory(run), 99)
     try:
-        with pytest.raises(ChildProcessError, match="no latents.npz for epoch 99"):
+        with pytest.raises(ChildProcessError, match=r"no latents\.npz for epoch 99"):
             wait(process)
     finally:
         process.close()
