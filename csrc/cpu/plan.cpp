@@ -34,8 +34,8 @@ struct Bricks {
     count = static_cast<int>(std::ceil(2 * half_width / side));
   }
   int along(double position) const {
-    const int brick = static_cast<int>(std::floor((position + half_width) / side));
-    return std::min(std::max(brick, 0), count - 1);
+    const double brick = std::floor((position + half_width) / side);
+    return static_cast<int>(std::min(std::max(0.0, brick), count - 1.0));  // 0 for what is not a number
   }
   int columns() const { return count * count; }
   int bins() const { return columns() * count; }
@@ -74,7 +74,8 @@ double largest_stretch(const T* rotation, int64_t images) {
   double largest = 1;
   for (int64_t image = 0; image < images; ++image) {
     const double stretch = stretch_of(rotation + 9 * image);
-    if (std::isfinite(stretch)) largest = std::max(largest, stretch);
+    // A pose that is not a number has no place in a box; the direct path finds all its pixels outside.
+    largest = std::max(largest, std::isfinite(stretch) ? stretch : 2.0);
   }
   return largest;
 }
