@@ -33,7 +33,8 @@ lint: $(VENV)/installed
 	exit $$status
 
 bench: setup
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@display=$$(command -v xvfb-run >/dev/null && echo "xvfb-run --auto-servernum"); \
+	for script in benchmarks/*.py; do echo "== $$script"; $$display $(BIN)/python $$script || exit 1; done
 
 oracle: setup
 	@.ci/system-packages relion
