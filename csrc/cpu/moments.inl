@@ -35,14 +35,17 @@ inline void add_products(const T* x, int count, int64_t leading, int64_t used, T
 // One pixel's two rows of X: real and imaginary parts of all channels, then of the data.
 template <typename T, int C, int L>
 inline void gather_pixel(
-    const GramTask<T>& task, const Row<T, C, L>& row, const Stencil<T>& stencil, const T* transfer, const T* data,
-    T root, T* x, int64_t leading) {
+    const GramTask<T>& task, const Row<T, C, L>& row, const Item& item, int pixel, const Stencil<T>& stencil, T* x,
+    int64_t leading) {
   using V = typename Row<T, C, L>::V;
+  const int64_t at = item.image * task.geometry.pixel_count + pixel;
+  const T root = __builtin_sqrt(T(2) * task.geometry.pixels[3 * int64_t{pixel} + 2]);
+  const T scale = root * task.transfer[at];
   V sum[Row<T, C, L>::capacity];
   row.clear(sum);
   for (int e = 0; e < 8; ++e) {
     const int64_t voxel = stencil.first[e >> 1] + (e & 1);
-    const T weight = stencil.weight[e] * *transfer * root;
+    const T weight = stencil.weight[e] * scale;
     row.accumulate(sum, repeat<T, L>(weight, weight), task.volumes + voxel * row.floats);
   }
   T numbers[2 * (C ? C : kMaxChannels)];
@@ -52,8 +55,8 @@ inline void gather_pixel(
     x[c] = numbers[2 * c];
     x[leading + c] = numbers[2 * c + 1];
   }
-  x[channels] = root * data[0];
-  x[leading + channels] = stencil.negated ? -root * data[1] : root * data[1];
+  x[channels] = root * task.data[2 * at];
+  x[leading + channels] = item.negated ? -root * task.data[2 * at + 1] : root * task.data[2 * at + 1];
 }
 
 // Items of one block of images, in brick order; products of image b go to b - first_image.
@@ -66,13 +69,11 @@ void gram_items(
   const int64_t leading = gram_leading(channels);
   for (int64_t i = 0; i < count; ++i) {
     const Item item = items[i];
-    const T* rotation = geometry.rotation + 9 * int64_t{item.image};
     const int begin = geometry.tile_starts[item.tile], end = geometry.tile_starts[item.tile + 1];
     // All of the tile's voxels are asked for first: they fit the first-level cache and lie scattered in the volume.
     Stencil<T> stencils[kTilePixels];
     for (int pixel = begin; pixel < end; ++pixel) {
-      Stencil<T>& stencil = stencils[pixel - begin] = stencil_of(geometry, rotation, pixel);
-      stencil.inside = stencil.inside && stencil.negated == (item.negated != 0);
+      Stencil<T>& stencil = stencils[pixel - begin] = stencil_of(geometry, item, pixel);
       for (int pair = 0; stencil.inside && pair < 4; ++pair) {
         prefetch_row(task.volumes + int64_t{stencil.first[pair]} * row.floats, 2 * row.floats);
       }
@@ -81,10 +82,7 @@ void gram_items(
     for (int pixel = begin; pixel < end; ++pixel) {
       const Stencil<T>& stencil = stencils[pixel - begin];
       if (!stencil.inside) continue;
-      const int64_t at = item.image * geometry.pixel_count + pixel;
-      const T root = __builtin_sqrt(T(2) * geometry.pixels[3 * int64_t{pixel} + 2]);
-      gather_pixel<T, C, L>(
-          task, row, stencil, task.transfer + at, task.data + 2 * at, root, workspace + rows * leading, leading);
+      gather_pixel<T, C, L>(task, row, item, pixel, stencil, workspace + rows * leading, leading);
       rows += 2;
     }
     const int64_t image = item.image - first_image;
@@ -131,11 +129,10 @@ void normal_item(const NormalTask<T>& task, const Item& item, Scratch<T>& scratc
   const T* first = task.first + int64_t{item.image} * task.coefficient_stride;
   const T* second = task.second + int64_t{item.image} * packed;
   if (!task.geometry.combine) {
-    const T* rotation = task.geometry.rotation + 9 * int64_t{item.image};
     const int end = task.geometry.tile_starts[item.tile + 1];
     for (int pixel = task.geometry.tile_starts[item.tile]; pixel < end; ++pixel) {
-      const Stencil<T> stencil = stencil_of(task.geometry, rotation, pixel);
-      if (stencil.negated != (item.negated != 0) || !stencil.inside) continue;
+      const Stencil<T> stencil = stencil_of(task.geometry, item, pixel);
+      if (!stencil.inside) continue;
       const V share = pixel_share(task, item, pixel);
       for (int e = 0; e < 8; ++e) {
         const int64_t voxel = stencil.first[e >> 1] + (e & 1);

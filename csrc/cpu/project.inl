@@ -56,12 +56,11 @@ template <typename T, int C, int L>
 void project_pixels(const ProjectTask<T>& task, const Item& item) {
   const Row<T, C, L> row(task.channels);
   const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
-  const T* rotation = task.geometry.rotation + 9 * int64_t{item.image};
   typename Row<T, C, L>::V own[Row<T, C, L>::capacity];
   row.load_coefficients(coefficients, own);
   for (int pixel = task.geometry.tile_starts[item.tile]; pixel < task.geometry.tile_starts[item.tile + 1]; ++pixel) {
-    const Stencil<T> stencil = stencil_of(task.geometry, rotation, pixel);
-    if (stencil.negated != (item.negated != 0)) continue;
+    const Stencil<T> stencil = stencil_of(task.geometry, item, pixel);
+    if (!stencil.mine) continue;
     Complex<T> sum{0, 0};
     if (stencil.inside) {
       for (int e = 0; e < 8; ++e) {
@@ -174,14 +173,13 @@ template <typename T, int C, int L>
 void backward_pixels(const BackwardTask<T>& task, const Item& item) {
   const Row<T, C, L> row(task.channels);
   const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
-  const T* rotation = task.geometry.rotation + 9 * int64_t{item.image};
   typename Row<T, C, L>::V sum[Row<T, C, L>::capacity], own[Row<T, C, L>::capacity];
   row.clear(sum);
   row.load_coefficients(coefficients, own);
   T slopes[6] = {0, 0, 0, 0, 0, 0};
   for (int pixel = task.geometry.tile_starts[item.tile]; pixel < task.geometry.tile_starts[item.tile + 1]; ++pixel) {
-    const Stencil<T> stencil = stencil_of(task.geometry, rotation, pixel);
-    if (stencil.negated != (item.negated != 0) || !stencil.inside) continue;
+    const Stencil<T> stencil = stencil_of(task.geometry, item, pixel);
+    if (!stencil.inside) continue;
     const Complex<T> g = read_gradient(task, item, pixel);
     T real[8];
     for (int e = 0; e < 8; ++e) {

@@ -147,21 +147,21 @@ inline __attribute__((always_inline)) void prefetch_row(const T* row, int number
 // One pixel of the direct path: its corners in the volume instead of the box.
 template <typename T>
 struct Stencil {
-  bool inside;
-  bool negated;
+  bool mine;    // has the item's sign
+  bool inside;  // and lies in the sphere; the rest is set only then
   int first[4];
   T fx, fy, fz;
   T weight[8];
 };
 
 template <typename T>
-inline Stencil<T> stencil_of(const Geometry<T>& geometry, const T* rotation, int pixel) {
+inline Stencil<T> stencil_of(const Geometry<T>& geometry, const Item& item, int pixel) {
   Stencil<T> stencil;
   const float* at = geometry.pixels + 3 * int64_t{pixel};
-  Point<T> p = slice_point<T>(rotation, at[0], at[1]);
-  stencil.negated = p.x < 0;
-  p = negated_if(stencil.negated, p);
-  stencil.inside = squared_norm(p) <= geometry.limit;
+  Point<T> p = slice_point<T>(geometry.rotation + 9 * int64_t{item.image}, at[0], at[1]);
+  stencil.mine = (p.x < 0) == (item.negated != 0);
+  p = negated_if(item.negated != 0, p);
+  stencil.inside = stencil.mine && squared_norm(p) <= geometry.limit;
   if (!stencil.inside) return stencil;
   const Cell<T> cell = locate(p);
   corner_pairs(geometry.rows, cell, stencil.first);

@@ -8,7 +8,7 @@ from torch import Tensor
 from napari_sbackprop import ops
 from napari_sbackprop.ops import reference
 
-CHANNELS = [1, 2, 5, 17, 33]
+CHANNELS = [2, 5, 17]  # vectors of two, loops with a tail, compile-time constants
 TOLERANCE = 3e-6  # float32 kernels against the float64 reference
 
 
