@@ -164,6 +164,7 @@ def test_items_cover_every_pixel_once() -> None:
         assert set(needed.tolist()) <= listed
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
 @pytest.mark.parametrize("program", ["project", "moments"])
 def test_kernels_compile_for_every_architecture(program: str, tmp_path: Path) -> None:
