@@ -71,8 +71,10 @@ class VariationalStage:
             self.head = CoefficientHead(config.latent_size, config.basis_size, linear_start=True).to(device)
         self.optimiser = torch.optim.Adam([*self.encoder.parameters(), *self.head.parameters()], lr=_LEARNING_RATE)
         self.filter_bank = linear_posterior(*image_statistics(spectra, start.volumes, start.sphere))
-        self._weight = voxel_weight(spectra, start.sphere, chosen)[:, None, None]  # (W, 1, 1)
-        self._prior = self._prior_precision()
+        weight = voxel_weight(spectra, start.sphere, chosen)[:, None, None]  # (W, 1, 1)
+        prior = self._prior_precision(weight)
+        self._inverse = 1 / (weight + prior)  # (W, C, 1), of the diagonal of the Hessian
+        self._decay = prior * self._inverse
 
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Amortised mean and log-variance of some particles."""
@@ -160,20 +162,21 @@ class VariationalStage:
 
     @torch.no_grad()
     def _step_volumes(self, step: float) -> None:
+        """Move the volumes by `step` of the way to the minimum, as far as the diagonal of the Hessian knows it."""
         volumes, gradient = self.basis.volumes, self.basis.volumes.grad
         assert gradient is not None
         # The gradient of the mean loss is twice the residual of the normal equations of one average particle.
-        full = self.basis.tie(gradient) * (len(self.chosen) / 2) + self._prior * volumes
-        volumes -= step * full / (self._weight + self._prior)
+        volumes.addcmul_(volumes, self._decay, value=-step)
+        volumes.addcmul_(self.basis.tie(gradient), self._inverse, value=-step * len(self.chosen) / 2)
 
-    def _prior_precision(self) -> Tensor:
+    def _prior_precision(self, weight: Tensor) -> Tensor:
         """Precision (W, C, 1) whose shrinkage at full data is that of the start, w / (w + p) = shrinkage."""
         sphere = self.start.sphere
         shell = sphere.shell.clamp(max=sphere.radius)
-        mean_weight = shell_mean(self._weight.flatten().cpu(), shell, sphere.radius + 1)
+        mean_weight = shell_mean(weight.flatten().cpu(), shell, sphere.radius + 1)
         shrinkage = self.start.shrinkage.cpu().clamp(_LEAST_SHRINKAGE, 0.999)
         ratio = (1 - shrinkage) / shrinkage
         ratio[0] = 1e-3
         extra = ratio.new_ones(self.config.basis_size - self.config.latent_size, ratio.shape[1])
         precision = torch.cat([ratio, extra]) * mean_weight  # (C, R + 1)
-        return precision[:, shell].T[..., None].to(self._weight)
+        return precision[:, shell].T[..., None].to(weight)
