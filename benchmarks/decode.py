@@ -1,6 +1,6 @@
 """Time a map from a latent on one core: a table on stderr, JSON on stdout.
 
-    python benchmarks/decode.py RUN [--threads 1]
+python benchmarks/decode.py RUN [--threads 1]
 """
 
 import argparse
@@ -17,7 +17,9 @@ from napari_sbackprop.run_directory import RunDirectory
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -40,7 +42,10 @@ def main() -> None:
         "map_ms_worst": round(1e3 * max(times), 2),
     }
     print(json.dumps(results, indent=2))
-    print(f"{decoder.box}^3: {results['map_ms_median']} ms a map on {options.threads} thread(s)", file=sys.stderr)
+    print(
+        f"{decoder.box}^3: {results['map_ms_median']} ms a map on {options.threads} thread(s)",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

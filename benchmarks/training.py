@@ -62,17 +62,27 @@ def cryodrgn(star: Path, work: Path, box: int, particles: int, threads: int) -> 
         f"train_vae {star} --poses {poses} --ctf {ctf} --ind {subset} --datadir {star.parent} -o {work / 'peer'} {SMALL}",
     ):
         result = subprocess.run(
-            [sys.executable, "-c", start, *command.split()], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", start, *command.split()],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if result.returncode:
-            raise SystemExit(f"cryodrgn {command.split()[0]} failed:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
+            raise SystemExit(
+                f"cryodrgn {command.split()[0]} failed:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+            )
     log = (work / "peer" / "run.log").read_text()
     hours, minutes, seconds = re.findall(r"Finished in (\d+):(\d+):([\d.]+)", log)[1]
-    return {"images_per_second": round(particles / (3600 * int(hours) + 60 * int(minutes) + float(seconds)), 2)}
+    return {
+        "images_per_second": round(particles / (3600 * int(hours) + 60 * int(minutes) + float(seconds)), 2)
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--box", type=int, default=96)
     parser.add_argument("--particles", type=int, default=5000)
     parser.add_argument("--peer-particles", type=int, default=256)
@@ -81,7 +91,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        star = simulate(work / "set", particles=options.particles, box=options.box, pixel_size=256 / options.box)
+        star = simulate(
+            work / "set", particles=options.particles, box=options.box, pixel_size=256 / options.box
+        )
         config = Config(epochs=2, threads=options.threads)
         results = {
             "machine": {"processor": platform.processor() or platform.machine(), "threads": options.threads},

@@ -24,13 +24,19 @@ class Config:
         A value out of its range; the sentence names the option.
     """
 
-    recipe: str = _option("default", "default: closed-form start, then the VAE; paper: eqs. 3-5 with the original's settings")
+    recipe: str = _option(
+        "default", "default: closed-form start, then the VAE; paper: eqs. 3-5 with the original's settings"
+    )
     latent_size: int = _option(8, "Z, dimensions of the latent space")
     basis_size: int = _option(16, "K, basis volumes; at least the latent size in the default recipe")
     epochs: int = _option(4, "passes of the VAE over the particles; the closed-form start comes before them")
     batch_size: int = _option(256, "particles per step of the VAE")
-    resolution: float | None = _option(None, "finest resolution used, in angstrom; by default just below Nyquist")
-    mask_diameter: float | None = _option(None, "diameter of the particle in angstrom; by default 85 % of the box")
+    resolution: float | None = _option(
+        None, "finest resolution used, in angstrom; by default just below Nyquist"
+    )
+    mask_diameter: float | None = _option(
+        None, "diameter of the particle in angstrom; by default 85 % of the box"
+    )
     mask: Path | None = _option(None, "solvent mask (MRC); by default made from the consensus map")
     encoder_width: int = _option(256, "width of the encoder's hidden layers")
     kl_weight: float = _option(1.0, "weight of the KL divergence; 1 is the evidence lower bound")
@@ -52,18 +58,24 @@ class Config:
             value = getattr(self, name)
             _require(value is None or value > 0, name, value, "a positive number of angstrom")
         if self.recipe == "default":
-            _require(self.basis_size >= self.latent_size, "basis_size", self.basis_size, "at least the latent size")
+            _require(
+                self.basis_size >= self.latent_size, "basis_size", self.basis_size, "at least the latent size"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for config.json."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        return {
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """Inverse of `to_json`; an unknown key is refused."""
         known = {item.name for item in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise InputError(f"config.json has the unknown option {unknown[0]!r}: it was written by another version.")
+            raise InputError(
+                f"config.json has the unknown option {unknown[0]!r}: it was written by another version."
+            )
         values = dict(values)
         if values.get("mask") is not None:
             values["mask"] = Path(values["mask"])

@@ -65,14 +65,18 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         if not self.config_path.is_file():
-            raise InputError(f"{self.path} is not a run directory: it has no config.json; give the folder that train made.")
+            raise InputError(
+                f"{self.path} is not a run directory: it has no config.json; give the folder that train made."
+            )
 
     @classmethod
     def create(cls, path: Path, star: Path, config: Config, provenance: Mapping[str, Any]) -> Self:
         """Make a new run directory with a verbatim copy of the STAR file; refuse an existing one."""
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path} exists and is not empty: choose another run directory, or continue it with --resume.")
+            raise InputError(
+                f"{path} exists and is not empty: choose another run directory, or continue it with --resume."
+            )
         path.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(star, path / "particles.star")
         document = {
@@ -121,7 +125,9 @@ class RunDirectory:
         try:
             values: dict[str, Any] = json.loads(self.config_path.read_text())
         except (OSError, json.JSONDecodeError) as error:
-            raise InputError(f"{self.config_path} cannot be read ({error}): the run directory is damaged.") from error
+            raise InputError(
+                f"{self.config_path} cannot be read ({error}): the run directory is damaged."
+            ) from error
         if values.get("format") != FORMAT_VERSION:
             raise InputError(
                 f"{self.config_path} has format {values.get('format')}, but this version reads {FORMAT_VERSION}: "
@@ -143,13 +149,19 @@ class RunDirectory:
     def epochs(self) -> list[int]:
         """Numbers of the complete epochs, ascending."""
         folder = self.path / "epochs"
-        return sorted(int(item.name) for item in folder.iterdir() if item.name.isdigit()) if folder.is_dir() else []
+        return (
+            sorted(int(item.name) for item in folder.iterdir() if item.name.isdigit())
+            if folder.is_dir()
+            else []
+        )
 
     def latest_epoch(self) -> int:
         """Number of the newest complete epoch."""
         if epochs := self.epochs():
             return epochs[-1]
-        raise InputError(f"{self.path} has no finished epoch yet: wait for the first one, or start the training again.")
+        raise InputError(
+            f"{self.path} has no finished epoch yet: wait for the first one, or start the training again."
+        )
 
     def publish(
         self,
@@ -165,7 +177,10 @@ class RunDirectory:
         final.parent.mkdir(exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".epoch-", dir=final.parent))
         try:
-            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary / "model.safetensors")
+            save_file(
+                {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+                temporary / "model.safetensors",
+            )
             np.savez(
                 temporary / "latents.npz",
                 mean=latents.mean,

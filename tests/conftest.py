@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of public sample files; it is not part of the repository."""

@@ -28,7 +28,9 @@ def umap(latents: Array, neighbours: int = 15, min_distance: float = 0.1, seed: 
     """
     from umap import UMAP
 
-    method = UMAP(n_neighbors=min(neighbours, len(latents) - 1), min_dist=min_distance, random_state=seed, n_jobs=1)
+    method = UMAP(
+        n_neighbors=min(neighbours, len(latents) - 1), min_dist=min_distance, random_state=seed, n_jobs=1
+    )
     coordinates: Array = method.fit_transform(latents).astype(np.float32)
     return coordinates
 

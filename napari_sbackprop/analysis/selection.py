@@ -37,7 +37,9 @@ def checked_indices(values: npt.ArrayLike, count: int, source: str) -> Indices:
     if array.dtype == bool and array.shape == (count,):
         array = np.flatnonzero(array)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"{source} must hold one row of particle numbers (from 0) or {count} true/false values.")
+        raise InputError(
+            f"{source} must hold one row of particle numbers (from 0) or {count} true/false values."
+        )
     if array.size and (array.min() < 0 or array.max() >= count):
         wrong = array[(array < 0) | (array >= count)][0]
         raise InputError(f"{source} names particle {wrong}, but the run has particles 0 to {count - 1}.")
@@ -50,18 +52,24 @@ def inside_polygon(points: npt.NDArray[np.floating], vertices: npt.ArrayLike) ->
 
     vertices = np.asarray(vertices, dtype=np.float64)
     if vertices.ndim != 2 or vertices.shape[1] != 2 or len(vertices) < 3:
-        raise InputError(f"A polygon needs at least three (x, y) vertices, not an array of shape {vertices.shape}.")
+        raise InputError(
+            f"A polygon needs at least three (x, y) vertices, not an array of shape {vertices.shape}."
+        )
     polygon = shapely.make_valid(shapely.Polygon(vertices))  # a hand-drawn outline may cross itself
     shapely.prepare(polygon)
     return np.flatnonzero(shapely.contains_xy(polygon, points[:, 0], points[:, 1]))
 
 
-def kmeans(latents: npt.NDArray[np.floating], clusters: int, seed: int = 0) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def kmeans(
+    latents: npt.NDArray[np.floating], clusters: int, seed: int = 0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Cluster latents (N, Z): labels (N,) and centres (k, Z), clusters ordered by their centres' first coordinate."""
     from sklearn.cluster import KMeans
 
     if not 1 <= clusters <= len(latents):
-        raise InputError(f"--kmeans is {clusters}, but must be between 1 and the number of particles, {len(latents)}.")
+        raise InputError(
+            f"--kmeans is {clusters}, but must be between 1 and the number of particles, {len(latents)}."
+        )
     result = KMeans(clusters, n_init=4, random_state=seed).fit(latents)
     order = np.argsort(result.cluster_centers_[:, 0])
     rank = np.argsort(order)
@@ -89,7 +97,9 @@ def export_selection(
     Number of rows written.
     """
     if selection.indices.size == 0:
-        raise InputError(f"The selection {selection.name!r} is empty: select at least one particle before exporting.")
+        raise InputError(
+            f"The selection {selection.name!r} is empty: select at least one particle before exporting."
+        )
     source, indices = run.star_path, selection.indices
     if unique_images or original is not None:
         from napari_sbackprop.data.image_matching import first_of_each_image, matching_rows

@@ -22,7 +22,13 @@ def soft_ball(box: int, radius: float, edge: float, dimensions: int) -> Tensor:
 
 
 def solvent_mask(
-    volume: Tensor, pixel_size: float, *, low_pass: float = 20.0, level: float = 0.05, grow: float = 8.0, edge: float = 8.0
+    volume: Tensor,
+    pixel_size: float,
+    *,
+    low_pass: float = 20.0,
+    level: float = 0.05,
+    grow: float = 8.0,
+    edge: float = 8.0,
 ) -> Tensor:
     """Soft mask (M, M, M) of the region that a map fills.
 
@@ -39,7 +45,9 @@ def solvent_mask(
     """
     smooth = gaussian_filter(volume, low_pass / pixel_size)
     # Outside a ball that touches the box there can be no particle, whatever the noise does there.
-    inside = (smooth > level * smooth.max()) & (radius_grid(volume.shape[-1], 3).to(volume.device) < volume.shape[-1] // 2 - 1)
+    inside = (smooth > level * smooth.max()) & (
+        radius_grid(volume.shape[-1], 3).to(volume.device) < volume.shape[-1] // 2 - 1
+    )
     distance = distance_outside(inside, reach=int((grow + edge) / pixel_size) + 2) * pixel_size
     return 0.5 + 0.5 * torch.cos(torch.pi * ((distance - grow) / edge).clamp(0, 1))
 

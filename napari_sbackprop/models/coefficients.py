@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 
-_EXTRA_SCALE = 0.05  # of the coefficients that do not start at the identity: enough for their volumes to see a gradient
+_EXTRA_SCALE = (
+    0.05  # of the coefficients that do not start at the identity: enough for their volumes to see a gradient
+)
 
 
 class CoefficientHead(nn.Module):

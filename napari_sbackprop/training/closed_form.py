@@ -28,7 +28,9 @@ _SUBSPACE_ITERATIONS = 8  # before the half sets are told apart: a joint start, 
 
 def schedule(radius: int) -> tuple[int, ...]:
     """Radius in shells of each iteration: cheap ones at low resolution first, the last with the full band."""
-    low = [shells for shells, iterations in _LOW_RESOLUTION if shells < 0.9 * radius for _ in range(iterations)]
+    low = [
+        shells for shells, iterations in _LOW_RESOLUTION if shells < 0.9 * radius for _ in range(iterations)
+    ]
     return *low, *[radius] * _FULL_ITERATIONS
 
 
@@ -121,7 +123,9 @@ class ClosedForm:
         self.model = consensus.resized(self.radii[0]).with_random_basis(latent_size, generator)
         self._chosen, self._halves, self._held_out = chosen, halves, held_out
         # A cropped copy of all spectra is large: keep one.
-        self._at_radius = lru_cache(maxsize=1)(lambda radius: (spectra.cropped(radius), reduced_mask(mask, radius)))
+        self._at_radius = lru_cache(maxsize=1)(
+            lambda radius: (spectra.cropped(radius), reduced_mask(mask, radius))
+        )
 
     @property
     def finished(self) -> bool:
@@ -155,7 +159,9 @@ class ClosedForm:
         self.model = update_volumes(spectra, self.model, posterior, mask, sets, subspace=subspace)
         self.done += 1
         if not subspace and len(self._held_out):
-            statistics = image_statistics(spectra.subset(self._held_out), self.model.volumes, self.model.sphere)
+            statistics = image_statistics(
+                spectra.subset(self._held_out), self.model.volumes, self.model.sphere
+            )
             self.model = self.model.rescaled(relevance(*statistics))
         return posterior
 
@@ -173,6 +179,7 @@ class ClosedForm:
         self.done = int(state["done"])
         sphere = half_sphere(state["correlation"].shape[1] - 1)
         device = self.model.volumes.device
-        volumes, correlation, weights = (state[name].to(device) for name in ("volumes", "correlation", "relevance"))
+        volumes, correlation, weights = (
+            state[name].to(device) for name in ("volumes", "correlation", "relevance")
+        )
         self.model = LinearModel(volumes, sphere, correlation, weights)
-

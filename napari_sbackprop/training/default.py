@@ -13,8 +13,8 @@ from napari_sbackprop.imaging.fourier import gridding_correction, sphere_to_volu
 from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.imaging.masks import soft_ball, solvent_mask
 from napari_sbackprop.training.closed_form import ClosedForm
-from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.epochs import run_epochs
+from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import evidence_figures
 from napari_sbackprop.training.progress import Progress
 from napari_sbackprop.training.session import Session, nested, with_prefix
@@ -85,7 +85,9 @@ def _solvent_mask(session: Session, raw: Tensor, sphere: HalfSphere) -> Tensor:
     if path is not None:
         values, _ = read_volume(path)
         if values.shape[0] != box:
-            raise InputError(f"{path} has a box of {values.shape[0]}, but the particles have {box}: resample the mask.")
+            raise InputError(
+                f"{path} has a box of {values.shape[0]}, but the particles have {box}: resample the mask."
+            )
         return torch.from_numpy(values).clamp(0, 1).to(raw.device)
     consensus = sphere_to_volumes(torch.view_as_complex(raw[:, 0].contiguous()), sphere, box).cpu()
     ball = soft_ball(box, session.mask_radius, edge=0.05 * box, dimensions=3)
@@ -105,7 +107,9 @@ def _run_closed_form(
         stage = f"closed-form start, {session.resolution(radius):.0f} Å"
         fraction = _READING + share * start.fraction
         if not start.worth_showing:
-            yield session.progress(stage, fraction, rate=rate, metrics=evidence_figures(posterior, data.held_out))
+            yield session.progress(
+                stage, fraction, rate=rate, metrics=evidence_figures(posterior, data.held_out)
+            )
             continue
         posterior = start.posterior()
         metrics = evidence_figures(posterior, data.held_out)

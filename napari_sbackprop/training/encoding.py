@@ -1,8 +1,7 @@
 """Latents of particles that a finished run was never trained on."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,7 +60,9 @@ def encode(run: Path, star: Path, exact: bool = True, epoch: int | None = None) 
 def _posterior(tensors: dict[str, Tensor], spectra: Spectra, exact: bool) -> Posterior:
     sphere = half_sphere(spectra.disc.radius)
     statistics = image_statistics(spectra, tensors["basis.volumes"], sphere)
-    if "head.enter.weight" not in tensors:  # an epoch of the closed-form start is linear, and its posterior exact
+    if (
+        "head.enter.weight" not in tensors
+    ):  # an epoch of the closed-form start is linear, and its posterior exact
         return linear_posterior(*statistics)
     bank = linear_posterior(*image_statistics(spectra, tensors["encoder.volumes"], sphere))
     network = nested(tensors, "encoder.")
@@ -88,16 +89,23 @@ def _paper_posterior(tensors: dict[str, Tensor], spectra: Spectra) -> Posterior:
     for rows in torch.arange(spectra.count).split(512):
         # The data are not normalised here, so the whole amplitude is divided out at once.
         image = encoder_input(
-            spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows], spectra.disc, 1 / tensors["amplitude"]
+            spectra.data[rows],
+            spectra.transfer[rows],
+            spectra.rotation[rows],
+            spectra.disc,
+            1 / tensors["amplitude"],
         )
         parts.append(encoder(image))
-    return diagonal_posterior(torch.cat([mean for mean, _ in parts]), torch.cat([spread for _, spread in parts]))
+    return diagonal_posterior(
+        torch.cat([mean for mean, _ in parts]), torch.cat([spread for _, spread in parts])
+    )
 
 
-def _finished(work: Iterator[int]) -> Any:
+def _finished(work: Generator[int, None, Spectra]) -> Spectra:
     """Run a generator to its end for the value that it returns."""
     while True:
         try:
             next(work)
         except StopIteration as finished:
-            return finished.value
+            spectra: Spectra = finished.value
+            return spectra

@@ -22,11 +22,8 @@ class Trainable(Protocol):
     def epoch(self) -> Iterator[tuple[int, dict[str, float]]]:
         """One pass; yields how many particles were seen and the mean losses so far."""
 
-    def posterior(self) -> Posterior:
-        """Latents of all particles under the present model."""
-
-    def figures(self, posterior: Posterior) -> dict[str, float]:
-        """What to show of a finished epoch, besides the losses."""
+    def outcome(self) -> tuple[Posterior, dict[str, float]]:
+        """Latents of all particles under the present model, and what to show of it besides the losses."""
 
     def published(self) -> dict[str, Tensor]:
         """Tensors that decoding and encoding need, by name."""
@@ -67,10 +64,12 @@ def run_epochs(
                 fraction = begun + (1 - begun) * (number + 0.95 * seen / seen_per_epoch) / epochs
                 yield session.progress(stage, fraction, rate=seen / (now - started), metrics=losses)
         rate = seen_per_epoch / (time.monotonic() - started)
-        posterior = model.posterior()
-        metrics = {**losses, **model.figures(posterior)}
+        posterior, figures = model.outcome()
+        metrics = {**losses, **figures}
         epoch = session.publish(model.published(), posterior, radius=radius, stage=stage, metrics=metrics)
-        session.run.write_resume({**kept, **with_prefix(model.state(), "vae."), "generator": generator.get_state()})
+        session.run.write_resume(
+            {**kept, **with_prefix(model.state(), "vae."), "generator": generator.get_state()}
+        )
         fraction = begun + (1 - begun) * model.epochs_done / epochs
         yield session.progress(stage, fraction, rate=rate, epoch=epoch, metrics=metrics)
 

@@ -6,8 +6,9 @@ before the first step instead of drifting through the first epoch; there is no s
 the volumes, no embedding of the micrograph, and no clamp on the loss of an image.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,9 @@ def train_paper(session: Session, resume: bool) -> Iterator[Progress]:
     )
 
 
-def masked_spectra(particles: Particles, disc: HalfDisc, mask_diameter: float) -> Iterator[int]:
+def masked_spectra(
+    particles: Particles, disc: HalfDisc, mask_diameter: float
+) -> Generator[int, None, Spectra]:
     """Transform images that are centred by whole pixels and masked by a soft disc; yields the number done.
 
     Returns the `Spectra`, neither normalised nor whitened: the transfer is the CTF.
@@ -91,7 +94,9 @@ def masked_spectra(particles: Particles, disc: HalfDisc, mask_diameter: float) -
         origin = torch.from_numpy(particles.shift[indices]) / pixel_size
         whole = origin.round()
         images = torch.from_numpy(read_images(particles, indices))
-        centred = [torch.roll(image, (int(y), int(x)), (0, 1)) for image, (x, y) in zip(images, whole, strict=True)]
+        centred = [
+            torch.roll(image, (int(y), int(x)), (0, 1)) for image, (x, y) in zip(images, whole, strict=True)
+        ]
         values = images_to_disc(torch.stack(centred) * mask, disc)
         chunk = slice(start, start + len(indices))
         data[chunk] = values * shift_phase(disc.coordinates, origin - whole, box).conj()
@@ -163,17 +168,22 @@ class PaperModel(nn.Module):
             torch.manual_seed(self.config.seed)
             pixels = encoder_input(*self._inputs(torch.arange(1))).shape[1]
             self.encoder = ImageEncoder(pixels, self.config.latent_size).to(device)
-            self.head = CoefficientHead(self.config.latent_size, self.config.basis_size, linear_start=False).to(device)
+            self.head = CoefficientHead(
+                self.config.latent_size, self.config.basis_size, linear_start=False
+            ).to(device)
             volumes = _VOLUME_SCALE * torch.randn(sphere.size, self.config.basis_size + 1, 2)
         volumes[:, 0] = 0
         self.basis = StructuralBasis(volumes.to(device), sphere)
         weight = data.corrected**2 / (data.corrected**2).mean()
-        self._weight = (weight[disc.shell] * disc.weight / disc.weight.sum()).to(device)  # (P,), a mean over pixels
+        self._weight = (weight[disc.shell] * disc.weight / disc.weight.sum()).to(
+            device
+        )  # (P,), a mean over pixels
+        groups: list[dict[str, Any]] = [
+            {"params": [*self.encoder.parameters(), *self.basis.parameters()]},
+            {"params": self.head.parameters(), "weight_decay": _HEAD_DECAY},
+        ]
         self._optimiser = torch.optim.Adam(
-            [
-                {"params": [*self.encoder.parameters(), *self.basis.parameters()]},
-                {"params": self.head.parameters(), "weight_decay": _HEAD_DECAY},
-            ],
+            groups,
             lr=_LEARNING_RATE,
             fused=True,
         )
@@ -185,33 +195,39 @@ class PaperModel(nn.Module):
         for rows in order.split(self.config.batch_size):
             loss, divergence = self._losses(rows)
             # The weight of the KL term as the code has it: per pixel, and by the share of a batch in the data.
-            weight = self.config.kl_weight * self.config.batch_size / (len(order) * self.data.spectra.disc.size)
+            weight = (
+                self.config.kl_weight * self.config.batch_size / (len(order) * self.data.spectra.disc.size)
+            )
             total = loss + weight * divergence
             if not torch.isfinite(total):
-                raise TrainingError(f"The loss became {total.item()}: training stopped, and the last finished epoch is kept.")
+                raise TrainingError(
+                    f"The loss became {total.item()}: training stopped, and the last finished epoch is kept."
+                )
             self._optimiser.zero_grad()
             total.backward()
-            self.basis.tie(self.basis.volumes.grad)
+            if self.basis.volumes.grad is not None:
+                self.basis.tie(self.basis.volumes.grad)
             self._optimiser.step()
             seen += len(rows)
-            sums = {"loss": sums["loss"] + len(rows) * loss.item(), "kl": sums["kl"] + len(rows) * divergence.item()}
+            sums = {
+                "loss": sums["loss"] + len(rows) * loss.item(),
+                "kl": sums["kl"] + len(rows) * divergence.item(),
+            }
             yield seen, {name: value / seen for name, value in sums.items()}
         self.epochs_done += 1
 
     @torch.no_grad()
-    def posterior(self) -> Posterior:
-        """The encoder's answer for all particles."""
-        everything = torch.arange(self.data.spectra.count)
-        parts = [self.encoder(encoder_input(*self._inputs(rows))) for rows in everything.split(_ENCODED_AT_ONCE)]
-        return diagonal_posterior(torch.cat([mean for mean, _ in parts]), torch.cat([spread for _, spread in parts]))
-
-    @torch.no_grad()
-    def figures(self, posterior: Posterior) -> dict[str, float]:
-        """Loss on the particles that were left out of training."""
+    def outcome(self) -> tuple[Posterior, dict[str, float]]:
+        """The encoder's answer for all particles, and the loss on those that were left out of training."""
+        everything = torch.arange(self.data.spectra.count).split(_ENCODED_AT_ONCE)
+        means, log_variances = zip(
+            *(self.encoder(encoder_input(*self._inputs(rows))) for rows in everything), strict=True
+        )
+        posterior = diagonal_posterior(torch.cat(means), torch.cat(log_variances))
         if not len(self.held_out):
-            return {}
+            return posterior, {}
         losses = [self._losses(rows)[0] * len(rows) for rows in self.held_out.split(_ENCODED_AT_ONCE)]
-        return {"held_out_loss": torch.stack(losses).sum().item() / len(self.held_out)}
+        return posterior, {"held_out_loss": torch.stack(losses).sum().item() / len(self.held_out)}
 
     def published(self) -> dict[str, Tensor]:
         """Tensors that decoding and encoding need, by name."""
@@ -227,7 +243,10 @@ class PaperModel(nn.Module):
 
     def state(self) -> dict[str, Tensor]:
         """Tensors that continuing needs, by name."""
-        model, adam = with_prefix(self.state_dict(), "model."), with_prefix(adam_tensors(self._optimiser), "adam.")
+        model, adam = (
+            with_prefix(self.state_dict(), "model."),
+            with_prefix(adam_tensors(self._optimiser), "adam."),
+        )
         return {**model, **adam, "epochs_done": torch.tensor(self.epochs_done)}
 
     def load(self, state: dict[str, Tensor]) -> None:

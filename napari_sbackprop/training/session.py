@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -17,6 +17,7 @@ from napari_sbackprop.imaging.grids import HalfDisc, half_disc
 from napari_sbackprop.run_directory import Latents, RunDirectory
 from napari_sbackprop.training.posterior import Posterior
 from napari_sbackprop.training.progress import Progress
+from napari_sbackprop.training.spectra import Spectra
 
 _SMALLEST_RADIUS = 4
 _HELD_OUT = 200  # of small sets, up to a tenth: fewer tell too little
@@ -53,7 +54,9 @@ class Session:
         radius = int(self.particles.box * self.particles.pixel_size / self.config.resolution)
         if radius < _SMALLEST_RADIUS:
             coarsest = self.particles.box * self.particles.pixel_size / _SMALLEST_RADIUS
-            raise InputError(f"--resolution is {self.config.resolution:g} Å, but this box needs {coarsest:.0f} Å or finer.")
+            raise InputError(
+                f"--resolution is {self.config.resolution:g} Å, but this box needs {coarsest:.0f} Å or finer."
+            )
         return half_disc(min(radius, finest))
 
     @classmethod
@@ -69,7 +72,9 @@ class Session:
         radius = self.config.mask_diameter / self.particles.pixel_size / 2
         if radius > 0.5 * self.particles.box:
             width = self.particles.box * self.particles.pixel_size
-            raise InputError(f"--mask-diameter is {self.config.mask_diameter:g} Å, but the box is only {width:.0f} Å wide.")
+            raise InputError(
+                f"--mask-diameter is {self.config.mask_diameter:g} Å, but the box is only {width:.0f} Å wide."
+            )
         return radius
 
     @property
@@ -83,7 +88,9 @@ class Session:
         """Resolution in angstrom of a shell."""
         return self.particles.box * self.particles.pixel_size / radius
 
-    def following(self, work: Iterator[int], share: float) -> Iterator[Progress]:
+    def following(
+        self, work: Generator[int, None, Spectra], share: float
+    ) -> Generator[Progress, None, Spectra | None]:
         """Report work that yields how many particles it has done, the first `share` of the run.
 
         Returns
@@ -96,7 +103,8 @@ class Session:
             try:
                 done = next(work)
             except StopIteration as finished:
-                return finished.value.to(self.device)
+                spectra: Spectra = finished.value
+                return spectra.to(self.device)
             rate = done / (time.monotonic() - started)
             yield self.progress("reading", share * done / self.particles.count, rate=rate)
         return None
@@ -156,7 +164,9 @@ class Session:
             "latent_size": latents.mean.shape[1],
             "metrics": metrics,
         }
-        self.run.publish(epoch, {name: tensor.cpu() for name, tensor in tensors.items()}, latents, description)
+        self.run.publish(
+            epoch, {name: tensor.cpu() for name, tensor in tensors.items()}, latents, description
+        )
         seconds = round(time.monotonic() - self._started, 2)
         self.run.append_metrics({"epoch": epoch, "seconds": seconds, "stage": stage, **metrics})
         return epoch

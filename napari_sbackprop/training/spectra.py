@@ -5,7 +5,7 @@ that noise has unit variance per complex pixel. The transfer is the CTF divided 
 image model (eq. 1) reads data = transfer * slice + unit noise.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,7 +51,10 @@ class Spectra:
     def to(self, device: torch.device) -> "Spectra":
         """The same particles on a device."""
         return replace(
-            self, data=self.data.to(device), transfer=self.transfer.to(device), rotation=self.rotation.to(device)
+            self,
+            data=self.data.to(device),
+            transfer=self.transfer.to(device),
+            rotation=self.rotation.to(device),
         )
 
     def subset(self, rows: Tensor) -> "Spectra":
@@ -128,7 +131,9 @@ def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc)
     return transfer
 
 
-def whitened_spectra(particles: Particles, disc: HalfDisc, mask_radius: float) -> Iterator[int]:
+def whitened_spectra(
+    particles: Particles, disc: HalfDisc, mask_radius: float
+) -> Generator[int, None, Spectra]:
     """Read, transform, centre and whiten all particles; yields the number done and returns the `Spectra`.
 
     Parameters

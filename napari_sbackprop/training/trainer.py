@@ -69,7 +69,9 @@ def train(
         session = Session(directory, config, particles, device, stop or threading.Event())
         yield from _logged(_recipe(session, resume))
     except torch.OutOfMemoryError as error:
-        raise TrainingError(f"The memory of {device} is full: choose a smaller batch size or a coarser resolution.") from error
+        raise TrainingError(
+            f"The memory of {device} is full: choose a smaller batch size or a coarser resolution."
+        ) from error
     finally:
         package.removeHandler(handler)
         package.setLevel(level)
@@ -90,7 +92,13 @@ def _logged(records: Iterator[Progress]) -> Iterator[Progress]:
     for record in records:
         if record.epoch is not None:
             figures = ", ".join(f"{name} {value:.4g}" for name, value in record.metrics.items())
-            logger.info("epoch %d: %s, %.0f particles/s, %s", record.epoch, record.stage, record.particles_per_second, figures)
+            logger.info(
+                "epoch %d: %s, %.0f particles/s, %s",
+                record.epoch,
+                record.stage,
+                record.particles_per_second,
+                figures,
+            )
         yield record
 
 
@@ -102,7 +110,9 @@ def _resumed_config(stored: Config, asked: Config) -> Config:
 
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device is cuda, but torch finds no usable GPU here: choose cpu, or install a CUDA build of torch.")
+        raise InputError(
+            "--device is cuda, but torch finds no usable GPU here: choose cpu, or install a CUDA build of torch."
+        )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

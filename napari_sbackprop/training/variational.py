@@ -31,7 +31,10 @@ from napari_sbackprop.training.spectra import Spectra
 from napari_sbackprop.training.volume_solver import multiply_maps, voxel_weight
 
 _LEARNING_RATE = 1e-3  # of encoder and head
-_FIRST_STEP, _LAST_STEP = 2.0, 0.25  # volume steps, in units of B / N: an average over half an epoch to four epochs
+_FIRST_STEP, _LAST_STEP = (
+    2.0,
+    0.25,
+)  # volume steps, in units of B / N: an average over half an epoch to four epochs
 _LARGEST_STEP = 0.3
 _LEAST_SHRINKAGE = 0.05
 
@@ -69,7 +72,9 @@ class VariationalStage:
             torch.manual_seed(config.seed)
             self.encoder = PosteriorEncoder(config.latent_size, config.encoder_width).to(device)
             self.head = CoefficientHead(config.latent_size, config.basis_size, linear_start=True).to(device)
-        self.optimiser = torch.optim.Adam([*self.encoder.parameters(), *self.head.parameters()], lr=_LEARNING_RATE)
+        self.optimiser = torch.optim.Adam(
+            [*self.encoder.parameters(), *self.head.parameters()], lr=_LEARNING_RATE
+        )
         self.filter_bank = linear_posterior(*image_statistics(spectra, start.volumes, start.sphere))
         weight = voxel_weight(spectra, start.sphere, chosen)[:, None, None]  # (W, 1, 1)
         prior = self._prior_precision(weight)
@@ -96,16 +101,13 @@ class VariationalStage:
             self.basis.volumes.copy_(multiply_maps(self.basis.volumes, self.basis.sphere, self.mask))
         self.epochs_done += 1
 
-    def posterior(self) -> Posterior:
-        """Exact posterior of all particles under the present model, refined from the encoder's answer."""
+    def outcome(self) -> tuple[Posterior, dict[str, float]]:
+        """Exact posterior of all particles, refined from the encoder's answer, with its `evidence_figures`."""
         with torch.no_grad():
             statistics = image_statistics(self.spectra, self.basis.volumes.detach(), self.basis.sphere)
             mean, _ = self.encode(torch.arange(self.spectra.count))
-        return refined_posterior(statistics, self.head, mean)
-
-    def figures(self, posterior: Posterior) -> dict[str, float]:
-        """Evidence and information; see `evidence_figures`."""
-        return evidence_figures(posterior, self.held_out)
+        posterior = refined_posterior(statistics, self.head, mean)
+        return posterior, evidence_figures(posterior, self.held_out)
 
     def published(self) -> dict[str, Tensor]:
         """Tensors that decoding and encoding need, by name."""
@@ -150,7 +152,9 @@ class VariationalStage:
         divergence = kl_divergence(mean, log_variance).mean()
         loss = misfit + self.config.kl_weight * divergence
         if not torch.isfinite(loss):
-            raise TrainingError(f"The loss became {loss.item()}: training stopped, and the last finished epoch is kept.")
+            raise TrainingError(
+                f"The loss became {loss.item()}: training stopped, and the last finished epoch is kept."
+            )
 
         self.optimiser.zero_grad()
         self.basis.volumes.grad = None

@@ -23,7 +23,9 @@ _RIDGE = 1e-3  # of the mean weight: keeps rarely seen voxels finite
 _VOXELS_AT_ONCE = 8192  # of the per-voxel solve: its matrices stay in cache
 
 
-def solve_volumes(spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor) -> Tensor:
+def solve_volumes(
+    spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor
+) -> Tensor:
     """Least-squares volumes (W, C, 2) for the coefficients of the chosen particles; the gridding is still in them.
 
     Parameters

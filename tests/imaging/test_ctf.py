@@ -25,7 +25,9 @@ def test_first_zero_of_underfocus():
     zero = math.sqrt(1 / (wavelength * defocus))  # sine of pi: without Cs and amplitude contrast
     optics = {"voltage": 300.0, "spherical_aberration": 0.0, "amplitude_contrast": 0.0}
     frequencies = torch.tensor([[0.5 * zero, 0.0], [zero, 0.0], [1.2 * zero, 0.0]], dtype=torch.float64)
-    below, at, above = contrast_transfer(frequencies, torch.tensor([[defocus, defocus, 0.0]]).double(), **optics)[0]
+    below, at, above = contrast_transfer(
+        frequencies, torch.tensor([[defocus, defocus, 0.0]]).double(), **optics
+    )[0]
     assert below > 0.5
     assert at.abs() < 1e-9
     assert above < 0
@@ -37,7 +39,9 @@ def test_astigmatism_runs_from_x_towards_y():
     transfer = contrast_transfer(frequencies, along_y, **OPTICS)[0]
     for frequency, defocus, value in zip(frequencies, (10000.0, 30000.0, 20000.0), transfer, strict=True):
         round_defocus = torch.tensor([[defocus, defocus, 0.0]], dtype=torch.float64)
-        assert contrast_transfer(frequency[None], round_defocus, **OPTICS).item() == pytest.approx(value.item())
+        assert contrast_transfer(frequency[None], round_defocus, **OPTICS).item() == pytest.approx(
+            value.item()
+        )
 
 
 def test_phase_shift_damping_and_scale():
@@ -46,7 +50,9 @@ def test_phase_shift_damping_and_scale():
     plain = contrast_transfer(frequencies, defocus, **OPTICS)
     plate = contrast_transfer(frequencies[:1], defocus, **OPTICS, phase_shift=torch.tensor([90.0]))
     assert plate.item() == pytest.approx(math.sqrt(1 - 0.1**2), abs=1e-6)
-    damped = contrast_transfer(frequencies, defocus, **OPTICS, b_factor=torch.tensor([100.0]), scale=torch.tensor([2.0]))
+    damped = contrast_transfer(
+        frequencies, defocus, **OPTICS, b_factor=torch.tensor([100.0]), scale=torch.tensor([2.0])
+    )
     assert torch.allclose(damped, 2 * plain * torch.tensor([1.0, math.exp(-0.25)]))
 
 

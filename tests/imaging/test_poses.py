@@ -32,7 +32,9 @@ def test_angles_and_matrices_agree_at_the_poles_too():
 
 def test_random_rotations_are_uniform():
     matrices = random_rotations(20_000, torch.Generator().manual_seed(1))
-    assert torch.allclose(matrices @ matrices.mT, torch.eye(3, dtype=torch.float64).expand_as(matrices), atol=1e-12)
+    assert torch.allclose(
+        matrices @ matrices.mT, torch.eye(3, dtype=torch.float64).expand_as(matrices), atol=1e-12
+    )
     assert (torch.linalg.det(matrices) > 0).all()
     assert matrices.mean(0).abs().max() < 0.02
     assert (matrices[:, 2, 2] ** 2).mean() == pytest.approx(1 / 3, abs=0.01)  # cosine of tilt is uniform

@@ -28,7 +28,9 @@ def test_posterior_and_evidence_are_those_of_a_gaussian(statistics):
     covariance = torch.eye(3, dtype=torch.float64) - basis.mT @ torch.linalg.solve(joint, basis)
     assert torch.allclose(posterior.covariance, covariance)
     model = torch.distributions.MultivariateNormal(torch.zeros(40).double(), joint).log_prob(residual)
-    noise = torch.distributions.MultivariateNormal(torch.zeros(40).double(), torch.eye(40).double()).log_prob(residual)
+    noise = torch.distributions.MultivariateNormal(torch.zeros(40).double(), torch.eye(40).double()).log_prob(
+        residual
+    )
     assert torch.allclose(posterior.evidence, model - noise)
 
 
@@ -51,7 +53,11 @@ def test_refinement_finds_the_peak_behind_a_curved_head(statistics):
     latent = refined.mean.clone().requires_grad_()
     s = head(latent)
     target = cross[:, 1:] - gram[:, 1:, 0]
-    log_posterior = (target * s).sum() - (s[:, None] @ gram[:, 1:, 1:] @ s[..., None]).sum() / 2 - latent.square().sum() / 2
+    log_posterior = (
+        (target * s).sum()
+        - (s[:, None] @ gram[:, 1:, 1:] @ s[..., None]).sum() / 2
+        - latent.square().sum() / 2
+    )
     log_posterior.backward()
     assert latent.grad.abs().max() < 1e-3
 
@@ -68,7 +74,9 @@ def test_encoder_starts_as_the_exact_posterior(statistics):
 def test_divergence_is_that_of_two_gaussians():
     mean, log_variance = torch.tensor([[0.3, -1.2]]), torch.tensor([[-0.5, 0.4]])
     normal = torch.distributions.Normal
-    expected = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0)).sum(-1)
+    expected = torch.distributions.kl_divergence(
+        normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0)
+    ).sum(-1)
     assert torch.allclose(kl_divergence(mean, log_variance), expected)
 
 

@@ -82,5 +82,6 @@ def test_the_plane_is_hermitian():
     sphere = half_sphere(spectra.disc.radius)
     solved = torch.view_as_complex(back_project(spectra, sphere, torch.arange(60))[:, 0].contiguous())
     plane = sphere.coordinates[:, 0] == 0
-    assert torch.allclose(solved[plane], solved[sphere.conjugate[plane]].conj(), atol=1e-5 * solved.abs().max().item())
-
+    assert torch.allclose(
+        solved[plane], solved[sphere.conjugate[plane]].conj(), atol=1e-5 * solved.abs().max().item()
+    )
