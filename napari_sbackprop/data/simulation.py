@@ -132,7 +132,7 @@ def simulate(
     try:
         noise_sd = noise_level(projector, draw, snr, seed)
         write_images(partial / "particles.mrcs", projector, draw, noise_sd, seed, progress)
-        (partial / "particles.star").write_text(star_text(draw, box, pixel_size))
+        write_star(partial / "particles.star", draw, box, pixel_size)
         settings = {
             "particles": particles,
             "snr": snr,
@@ -253,32 +253,35 @@ def write_images(
         stack.update_header_stats()
 
 
-def star_text(draw: ParticleDraw, box: int, pixel_size: float) -> str:
-    """STAR file in the style of RELION 3.1: an optics table, then one row per image of particles.mrcs."""
-    optics = {
-        "rlnOpticsGroupName": "simulated",
-        "rlnOpticsGroup": "1",
-        "rlnImagePixelSize": f"{pixel_size:.6f}",
-        "rlnImageSize": str(box),
-        "rlnImageDimensionality": "2",
-        "rlnVoltage": f"{VOLTAGE:.6f}",
-        "rlnSphericalAberration": f"{SPHERICAL_ABERRATION:.6f}",
-        "rlnAmplitudeContrast": f"{AMPLITUDE_CONTRAST:.6f}",
+def write_star(path: Path, draw: ParticleDraw, box: int, pixel_size: float) -> None:
+    """Write a STAR file in the style of RELION 3.1: an optics table, then one row per image of particles.mrcs."""
+    import pandas as pd
+    import starfile
+
+    optics = pd.DataFrame(
+        {
+            "rlnOpticsGroupName": ["simulated"],
+            "rlnOpticsGroup": 1,
+            "rlnImagePixelSize": pixel_size,
+            "rlnImageSize": box,
+            "rlnImageDimensionality": 2,
+            "rlnVoltage": VOLTAGE,
+            "rlnSphericalAberration": SPHERICAL_ABERRATION,
+            "rlnAmplitudeContrast": AMPLITUDE_CONTRAST,
+        }
+    )
+    rows = np.arange(draw.count)
+    columns = {
+        "rlnImageName": [f"{row + 1:06d}@particles.mrcs" for row in rows],
+        "rlnMicrographName": "simulated.mrc",
+        "rlnOpticsGroup": 1,
+        "rlnRandomSubset": rows % 2 + 1,
+        **dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), draw.angles.T, strict=True)),
+        **dict(zip(("rlnOriginXAngst", "rlnOriginYAngst"), draw.origin_px.T * pixel_size, strict=True)),
+        **dict(zip(("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"), draw.defocus.T, strict=True)),
     }
-    columns = ["rlnImageName", "rlnMicrographName", "rlnOpticsGroup", "rlnRandomSubset"]
-    columns += ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst"]
-    columns += ["rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"]
-    numbers = np.concatenate([draw.angles, draw.origin_px * pixel_size, draw.defocus], axis=1)
-    rows = [
-        f"{i + 1:06d}@particles.mrcs simulated.mrc 1 {i % 2 + 1} " + " ".join(f"{value:.6f}" for value in row)
-        for i, row in enumerate(numbers)
-    ]
-    blocks = {"optics": (list(optics), [" ".join(optics.values())]), "particles": (columns, rows)}
-    lines = []
-    for name, (labels, values) in blocks.items():
-        header = [f"_{label} #{number}" for number, label in enumerate(labels, start=1)]
-        lines += ["# version 30001", "", f"data_{name}", "", "loop_", *header, *values, "", ""]
-    return "\n".join(lines)
+    tables = {"optics": optics, "particles": pd.DataFrame(columns)}
+    starfile.write(tables, path, float_format="%.6f", sep=" ")
 
 
 def _check_options(

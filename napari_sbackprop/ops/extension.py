@@ -138,7 +138,6 @@ def compile_extension(report: Callable[[str], None] = _log.info) -> Path:
     sources, compiler = source_directory(), _compiler()
     target = cache_directory() / _build_key(compiler, sources) / _LIBRARY
     if target.is_file():
-        report(f"The native operation is already compiled: {target}")
         return target
     report(f"Compiling the native operation with {compiler}; this happens once and takes about ten seconds.")
     try:

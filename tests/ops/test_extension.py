@@ -78,5 +78,6 @@ def test_a_second_compilation_is_answered_from_the_cache() -> None:
     messages: list[str] = []
     path = ops.compile_extension(messages.append)
     assert path.is_file()
+    messages.clear()
     assert ops.compile_extension(messages.append) == path
-    assert "already compiled" in messages[-1]
+    assert not messages
