@@ -41,14 +41,19 @@ class StatusLine(QLabel):
         self.setWordWrap(True)
         self.setToolTip("What is going on, and what went wrong.")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self._style = ""
         self.say("")
 
     def say(self, text: str) -> None:
         """Show a message."""
-        self.setStyleSheet(QUIET_STYLE)
-        self.setText(text)
+        self._show(text, QUIET_STYLE)
 
     def complain(self, text: str) -> None:
         """Show an error."""
-        self.setStyleSheet(ERROR_STYLE)
+        self._show(text, ERROR_STYLE)
+
+    def _show(self, text: str, style: str) -> None:
+        if style != self._style:  # a new style sheet repaints more than this line
+            self._style = style
+            self.setStyleSheet(style)
         self.setText(text)

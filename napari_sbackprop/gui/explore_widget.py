@@ -197,7 +197,8 @@ class ExploreWidget(QWidget):
         events.method.connect(self._on_method_changed)
         events.colour.connect(self._draw_points)
         events.columns.connect(self._on_columns_changed)
-        events.point.connect(self.scatter.set_crosshair)
+        events.point.connect(self._on_point_changed)
+        events.frame.connect(self._on_frame_changed)
         events.selections.connect(self._draw_marked)
         events.active.connect(self._draw_marked)
         for signal in (events.busy, events.message, events.error, events.umap_running, events.frame):
@@ -227,6 +228,7 @@ class ExploreWidget(QWidget):
         with QSignalBlocker(self.method):
             self.method.setCurrentIndex(list(METHOD_NAMES).index(self.model.method))
         self.scatter.set_outline([])
+        self.scatter.set_crosshair(self.model.point)
         self._draw_points()
         self.scatter.fit()
 
@@ -240,6 +242,15 @@ class ExploreWidget(QWidget):
         self.scatter.set_points(coordinates, colours.rgba)
         self.legend.show_colours(colours)
         self._draw_marked()
+
+    def _on_point_changed(self) -> None:
+        if not self.scatter.software:
+            self.scatter.set_crosshair(self.model.point)
+
+    def _on_frame_changed(self) -> None:
+        # Without a GPU, each change of a canvas composes the whole window anew: crosshair and map move in one go.
+        if self.scatter.software:
+            self.scatter.set_crosshair(self.model.point)
 
     def _draw_marked(self) -> None:
         selection = self.model.selection

@@ -23,6 +23,7 @@ from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import load_columns, load_scene
 from napari_sbackprop.gui.projection import Projection
 from napari_sbackprop.gui.surface import MapFrame, low_pass, make_frame
+from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.run_directory import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class Explorer:
     # -- places and maps ---------------------------------------------------------------------------------------------
 
     def pick(self, x: float, y: float, final: bool = True) -> None:
-        """Show the map at a point of the projection; with `final` false (dragging) a coarse one, at once."""
+        """Show the map at a point of the projection; with `final` false (dragging) a coarse one, sooner."""
         projection = self.model.projection
         if projection is None:
             return
@@ -184,7 +185,8 @@ class Explorer:
         show, smoothing, threshold = self._show, self.model.smoothing, self.model.contour * scene.sigma
 
         def work() -> MapFrame:
-            volume, title = show(scene)
+            with one_thread():
+                volume, title = show(scene)
             return make_frame(volume, low_pass(volume, smoothing), threshold, coarse=coarse, title=title)
 
         self._maps.submit(work, self._on_frame_made, self._on_error)

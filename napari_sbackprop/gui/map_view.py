@@ -48,6 +48,8 @@ class MapView:
             self._remove(MAP_LAYER)
             self._framed = False
             return
+        if not self._framed:
+            self._clear_placeholders()
         if self._model.renderer == VOLUME:
             self._show_volume(frame, scene)
         else:
@@ -63,13 +65,14 @@ class MapView:
         events.contour.disconnect(self._on_contour_changed)
         events.renderer.disconnect(self._on_renderer_changed)
 
+    def _clear_placeholders(self) -> None:
+        for layer in list(self._viewer.layers):
+            if layer.metadata.get(METADATA_KEY) == PLACEHOLDER:
+                self._viewer.layers.remove(layer)
+
     def _frame_the_view(self) -> None:
-        """Look at the first map of a run from where its shape shows, and clear away what only kept its place."""
+        """Look at the first map of a run from where its shape shows."""
         self._framed = True
-        for layer in [
-            layer for layer in self._viewer.layers if layer.metadata.get(METADATA_KEY) == PLACEHOLDER
-        ]:
-            self._viewer.layers.remove(layer)
         self._viewer.dims.ndisplay = 3
         self._viewer.camera.angles = FIRST_ANGLES
         self._viewer.fit_to_view()
@@ -87,7 +90,9 @@ class MapView:
         if layer is None:
             layer = self._add_surface(MAP_LAYER, data, scene, name, limits)
         else:
-            layer.data = data
+            # napari would work out all dimensions anew for each map, and paint its layer list once more
+            with layer.events.extent.blocker(), layer.events.thumbnail.blocker():
+                layer.data = data
             if layer.colormap.name != name:
                 layer.colormap, layer.contrast_limits = _colormap(name), limits
         layer.metadata[METADATA_KEY] = _metadata(frame, scene)

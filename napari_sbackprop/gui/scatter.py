@@ -35,7 +35,7 @@ class Scatter:
 
     Signals
     -------
-    picked : x, y, and whether the button is up again.
+    picked : x, y, and whether the mouse rests there; while it drags, a coarse map will do.
     lassoed : (V, 2) float64, vertices of the outline.
     """
 
@@ -45,7 +45,8 @@ class Scatter:
     def __init__(self, software: bool | None = None) -> None:
         app.use_app(qtpy.API_NAME.lower())
         self.mode = EXPLORE
-        self.canvas = scene.SceneCanvas(keys=None, show=False, bgcolor=BACKGROUND)
+        # Qt swaps the buffers of the whole window; a canvas that did so as well would wait for the drawing twice
+        self.canvas = scene.SceneCanvas(keys=None, show=False, bgcolor=BACKGROUND, autoswap=False)
         self._software = software
         self._view = self.canvas.central_widget.add_view()
         self._camera = scene.PanZoomCamera(rect=(-1, -1, 2, 2), interactive=False)
@@ -54,9 +55,12 @@ class Scatter:
         self._rgba = np.zeros((0, 4), np.float32)
         self._trail: list[Point] = []
         self._drag: str | None = None
+        self._moved = False
         self._last: npt.NDArray[np.float64] = np.zeros(2)
         self._add_visuals()
         events = self.canvas.events
+        for event in (events.mouse_press, events.mouse_move, events.mouse_release, events.mouse_wheel):
+            event.disconnect()  # vispy would draw the scene once more at each press, to find what was hit
         events.mouse_press.connect(self._on_mouse_press)
         events.mouse_move.connect(self._on_mouse_move)
         events.mouse_release.connect(self._on_mouse_release)
@@ -190,7 +194,7 @@ class Scatter:
     def _on_mouse_press(self, event: Any) -> None:
         if self._drag is not None or not len(self._coordinates):
             return
-        self._last = np.asarray(event.pos[:2], dtype=np.float64)
+        self._last, self._moved = np.asarray(event.pos[:2], dtype=np.float64), False
         if event.button in (RIGHT, MIDDLE):
             self._drag = PAN
         elif event.button == LEFT:
@@ -198,9 +202,10 @@ class Scatter:
         if self._drag == LASSO:
             self._trail = [self.position(event.pos)]
         elif self._drag == EXPLORE:
-            self.picked.emit(*self.position(event.pos), False)
+            self.picked.emit(*self.position(event.pos), True)
 
     def _on_mouse_move(self, event: Any) -> None:
+        self._moved = True
         if self._drag == LASSO:
             self._trail.append(self.position(event.pos))
             self.set_outline(self._trail)
@@ -218,7 +223,7 @@ class Scatter:
             self.lassoed.emit(np.asarray(self._trail))
         elif drag == LASSO:
             self.set_outline([])
-        elif drag == EXPLORE:
+        elif drag == EXPLORE and self._moved:
             self.picked.emit(*self.position(event.pos), True)
 
     def _on_mouse_wheel(self, event: Any) -> None:

@@ -37,7 +37,7 @@ def explorer_screenshot(run: Path, output: Path) -> None:
         widget.explorer.pick(*map(float, vertices.mean(axis=0)))
         _wait(lambda: model.frame is not frame and not widget.explorer.busy, model)
         _process_events(1.0)
-        _close_notifications()
+        close_notifications()
         viewer.screenshot(str(output), canvas_only=False, flash=False)
     finally:
         viewer.close()
@@ -55,7 +55,7 @@ def outline_of_a_cluster(coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np
     return np.asarray(centres[-1] + radius * circle, dtype=np.float64)
 
 
-def _close_notifications() -> None:
+def close_notifications() -> None:
     """Take napari's own messages out of the picture."""
     from qtpy.QtWidgets import QApplication
 

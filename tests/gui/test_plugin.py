@@ -106,9 +106,7 @@ def test_the_sample_is_opened_or_made(
     viewer.open_sample(PLUGIN, "moving_complex")
     widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Explore")[1]
     qtbot.waitUntil(lambda: widget.model.frame is not None, timeout=TIMEOUT)
-    assert [layer.name for layer in viewer.layers] == [
-        "Map [1]"
-    ]  # the map has taken the place of the empty layers
+    assert [layer.name for layer in viewer.layers] == ["Map"]  # in the place of the empty layers
     assert len(viewer.layers[0].data[1]) > 1
     widget.shut_down()
 
