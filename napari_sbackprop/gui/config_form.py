@@ -4,14 +4,13 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from magicgui.widgets import ComboBox, FileEdit, FloatSpinBox, LineEdit, SpinBox
+from magicgui.widgets.bases import BaseValueWidget
 from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLineEdit,
-    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -70,7 +69,7 @@ class ConfigForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.controls: dict[str, QWidget] = {}
+        self.controls: dict[str, BaseValueWidget[Any]] = {}
         self._more = QWidget()
         self.more_button = QToolButton()
         self.more_button.setText("More options ▸")
@@ -94,12 +93,10 @@ class ConfigForm(QWidget):
         for option in options:
             control = _control(option)
             tip = f"{option.metadata['help']} (--{option.name.replace('_', '-')})"
-            tip = tip[0].upper() + tip[1:]
-            for widget in (control, *control.findChildren(QLineEdit)):
-                widget.setToolTip(tip)
+            control.tooltip = tip[0].upper() + tip[1:]
             self.controls[option.name] = control
             unit = f" ({UNITS[option.name]})" if option.name in UNITS else ""
-            form.addRow(option.name.replace("_", " ").capitalize() + unit, control)
+            form.addRow(option.name.replace("_", " ").capitalize() + unit, control.native)
         return form
 
     def config(self) -> Config:
@@ -117,58 +114,41 @@ class ConfigForm(QWidget):
     def set_config(self, config: Config) -> None:
         """Show the options of an existing run."""
         for option in fields(Config):
-            _show(self.controls[option.name], getattr(config, option.name))
+            control, value = self.controls[option.name], getattr(config, option.name)
+            control.value = _text(value) if isinstance(control, LineEdit) else value
 
     def _on_more_toggled(self, shown: bool) -> None:
         self._more.setVisible(shown)
         self.more_button.setText("Fewer options ▾" if shown else "More options ▸")
 
 
-def _control(option: "Field[Any]") -> QWidget:
+def _control(option: "Field[Any]") -> BaseValueWidget[Any]:
+    default: Any = option.default
     if option.name in CHOICES:
-        box = QComboBox()
-        box.addItems(list(CHOICES[option.name]))
-        control: QWidget = box
-    elif Path in get_args(option.type):
-        control = PathEdit("Choose a mask", "MRC maps (*.mrc *.map)")
-        control.line.setPlaceholderText("automatic")
-    elif type(None) in get_args(option.type):
-        control = QLineEdit()
-        control.setPlaceholderText("automatic")
-    elif option.type is int:
-        control = QSpinBox()
-        control.setRange(0, MOST)
-    else:
-        control = QDoubleSpinBox()
-        control.setRange(0.0, MOST)
-        control.setDecimals(3)
-        control.setSingleStep(0.05)
-    _show(control, option.default)
-    return control
+        return ComboBox(choices=CHOICES[option.name], value=default)
+    if Path in get_args(option.type):
+        control = FileEdit(filter="MRC maps (*.mrc *.map)", nullable=True, value=default)
+        control.line_edit.native.setPlaceholderText("automatic")
+        return control
+    if type(None) in get_args(option.type):
+        line = LineEdit(value=_text(default))
+        line.native.setPlaceholderText("automatic")
+        return line
+    if option.type is int:
+        return SpinBox(min=0, max=MOST, value=default)
+    return FloatSpinBox(min=0.0, max=MOST, step=0.05, value=default)
 
 
-def _show(control: QWidget, value: Any) -> None:
-    if isinstance(control, QComboBox):
-        control.setCurrentText(value)
-    elif isinstance(control, PathEdit):
-        control.set_path(value)
-    elif isinstance(control, QLineEdit):
-        control.setText("" if value is None else f"{value:g}")
-    elif isinstance(control, (QSpinBox, QDoubleSpinBox)):
-        control.setValue(value)
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
-def _value(option: "Field[Any]", control: QWidget) -> Any:
-    if isinstance(control, QComboBox):
-        return control.currentText()
-    if isinstance(control, PathEdit):
-        return control.path
-    if isinstance(control, QLineEdit):
-        text = control.text().strip()
-        try:
-            return float(text) if text else None
-        except ValueError:
-            name = option.name.replace("_", " ")
-            raise InputError(f"The {name} is {text!r}: give a number, or nothing for the default.") from None
-    assert isinstance(control, (QSpinBox, QDoubleSpinBox))
-    return control.value()
+def _value(option: "Field[Any]", control: BaseValueWidget[Any]) -> Any:
+    if not isinstance(control, LineEdit):
+        return control.value
+    text = control.value.strip()
+    try:
+        return float(text) if text else None
+    except ValueError:
+        name = option.name.replace("_", " ")
+        raise InputError(f"The {name} is {text!r}: give a number, or nothing for the default.") from None

@@ -21,7 +21,7 @@ def form(qtbot: Any) -> ConfigForm:
 def test_every_option_has_a_control_with_its_help(form: ConfigForm) -> None:
     assert set(form.controls) == {option.name for option in fields(Config)}
     for option in fields(Config):
-        assert option.metadata["help"][1:] in form.controls[option.name].toolTip()
+        assert option.metadata["help"][1:] in form.controls[option.name].tooltip
 
 
 def test_an_untouched_form_gives_the_defaults(form: ConfigForm) -> None:
@@ -37,10 +37,10 @@ def test_a_form_gives_back_what_it_shows(form: ConfigForm) -> None:
 
 
 def test_a_wrong_option_is_named(form: ConfigForm) -> None:
-    form.controls["resolution"].setText("fine")
+    form.controls["resolution"].value = "fine"
     with pytest.raises(InputError, match="resolution is 'fine'"):
         form.config()
-    form.controls["resolution"].setText("")
-    form.controls["latent_size"].setValue(99)
+    form.controls["resolution"].value = ""
+    form.controls["latent_size"].value = 99
     with pytest.raises(InputError, match="basis-size"):
         form.config()

@@ -71,7 +71,7 @@ def test_stop_ends_the_training_and_keeps_its_epochs(
     from qtpy.QtCore import Qt
 
     run = tmp_path / "stopped"
-    train.form.controls["epochs"].setValue(1000)
+    train.form.controls["epochs"].value = 1000
     train.star.set_path(particles)
     train.run.set_path(run)
     qtbot.mouseClick(train.start_button, Qt.MouseButton.LeftButton)
@@ -92,7 +92,7 @@ def test_what_is_missing_is_said_in_the_dock(train: Any, tmp_path: Path, qtbot: 
     train.start()
     qtbot.waitUntil(lambda: not train.training, timeout=TIMEOUT)
     assert "nothing.star" in train.status.text()
-    train.form.controls["resolution"].setText("fine")
+    train.form.controls["resolution"].value = "fine"
     train.start()
     assert "resolution is 'fine'" in train.status.text()
 
