@@ -246,13 +246,17 @@ class RunDirectory:
         return load_file(self.resume_path)
 
     def append_metrics(self, row: Mapping[str, object]) -> None:
-        """Add a row to metrics.csv; the columns are those of the first row."""
-        new = not self.metrics_path.exists()
-        with self.metrics_path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        """Add a row to metrics.csv; a column that earlier rows lack stays empty there."""
+        rows: list[Mapping[str, object]] = []
+        if self.metrics_path.exists():
+            with self.metrics_path.open(newline="") as file:
+                rows.extend(csv.DictReader(file))
+        rows.append(row)
+        columns = list(dict.fromkeys(name for item in rows for name in item))
+        with _replacing(self.metrics_path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 @contextmanager
