@@ -1,5 +1,6 @@
 """The Explore dock: scatter, map, selections of one run."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import DENSITY, PCA, SURFACE, UMAP, VOLUME, ExplorerModel
 from napari_sbackprop.gui.legend import Legend
 from napari_sbackprop.gui.map_panel import MapPanel
-from napari_sbackprop.gui.map_view import MapView
+from napari_sbackprop.gui.map_view import MapView, warm_up
 from napari_sbackprop.gui.point_colours import column_colours, density_colours
 from napari_sbackprop.gui.sample_data import sample_folder, show_sample
 from napari_sbackprop.gui.scatter import EXPLORE, LASSO, PAN, Scatter
@@ -77,6 +78,7 @@ class ExploreWidget(QWidget):
 
     def open_run(self, path: Path) -> None:
         """Show a run."""
+        threading.Thread(target=warm_up, name="sbackprop-warm-up", daemon=True).start()
         self.explorer.open(path)
         self._timer.start()
 
@@ -245,12 +247,18 @@ class ExploreWidget(QWidget):
 
     def _on_point_changed(self) -> None:
         if not self.scatter.software:
-            self.scatter.set_crosshair(self.model.point)
+            self._draw_crosshair()
 
     def _on_frame_changed(self) -> None:
-        # Without a GPU, each change of a canvas composes the whole window anew: crosshair and map move in one go.
-        if self.scatter.software:
-            self.scatter.set_crosshair(self.model.point)
+        # Without a GPU, drawing the scatter takes time that the map needs: while dragging both move in one go, and
+        # after a click the map comes first.
+        if self.scatter.software and self.scatter.dragging:
+            self._draw_crosshair()
+        elif self.scatter.software:
+            QTimer.singleShot(0, self._draw_crosshair)
+
+    def _draw_crosshair(self) -> None:
+        self.scatter.set_crosshair(self.model.point)
 
     def _draw_marked(self) -> None:
         selection = self.model.selection

@@ -73,6 +73,7 @@ class MapView:
     def _frame_the_view(self) -> None:
         """Look at the first map of a run from where its shape shows."""
         self._framed = True
+        self._viewer.layers.selection.clear()  # napari would paint a selected layer's controls anew with each map
         self._viewer.dims.ndisplay = 3
         self._viewer.camera.angles = FIRST_ANGLES
         self._viewer.fit_to_view()
@@ -91,7 +92,7 @@ class MapView:
             layer = self._add_surface(MAP_LAYER, data, scene, name, limits)
         else:
             # napari would work out all dimensions anew for each map, and paint its layer list once more
-            with layer.events.extent.blocker(), layer.events.thumbnail.blocker():
+            with layer.events.data.blocker(), layer.events.thumbnail.blocker():
                 layer.data = data
             if layer.colormap.name != name:
                 layer.colormap, layer.contrast_limits = _colormap(name), limits
@@ -159,6 +160,14 @@ class MapView:
     def _remove(self, name: str) -> None:
         if (layer := self._layer(name)) is not None:
             self._viewer.layers.remove(layer)
+
+
+def warm_up() -> None:
+    """Make a layer that nobody sees: the first one loads what takes napari two seconds. For a thread of its own."""
+    from napari.layers import Surface
+
+    data, options, _ = placeholder(1.0)
+    Surface(data, **options)
 
 
 def placeholder(pixel_size: float) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from vispy import app, scene
 from vispy.util import keys
 from vispy.visuals.transforms import STTransform
 
+from napari_sbackprop.gui.crosshair import Crosshair
 from napari_sbackprop.gui.opengl import is_software, renderer_name
 from napari_sbackprop.gui.point_colours import raster
 
@@ -57,6 +58,8 @@ class Scatter:
         self._drag: str | None = None
         self._moved = False
         self._last: npt.NDArray[np.float64] = np.zeros(2)
+        self._crosshair = Crosshair(self.canvas.native)
+        self._crosshair_at: Point | None = None
         self._add_visuals()
         events = self.canvas.events
         for event in (events.mouse_press, events.mouse_move, events.mouse_release, events.mouse_wheel):
@@ -76,8 +79,7 @@ class Scatter:
         self._points = scene.visuals.Markers(parent=parent, antialias=0)
         self._marked = scene.visuals.Markers(parent=parent, antialias=0)
         self._outline = scene.visuals.Line(parent=parent, color=MARKED, width=2, method="gl")
-        self._crosshair = scene.visuals.Markers(parent=parent, antialias=1)
-        layers = (self._image, self._points, self._marked, self._outline, self._crosshair)
+        layers = (self._image, self._points, self._marked, self._outline)
         for order, visual in enumerate(layers):
             visual.order = order
             visual.visible = False
@@ -98,6 +100,11 @@ class Scatter:
             self._software = is_software(renderer_name())
         return self._software
 
+    @property
+    def dragging(self) -> bool:
+        """Whether the mouse has moved with a button down."""
+        return self._drag is not None and self._moved
+
     def set_points(self, coordinates: npt.NDArray[np.float32], rgba: npt.NDArray[np.float32]) -> None:
         """Show particles at (N, 2) in colours (N, 4)."""
         self._coordinates, self._rgba = coordinates, rgba
@@ -114,17 +121,14 @@ class Scatter:
 
     def set_crosshair(self, point: Point | None) -> None:
         """Show where the map belongs."""
-        self._crosshair.visible = point is not None
-        if point is not None:
-            position = np.array([point, point])
-            self._crosshair.set_data(
-                position,
-                face_color=[(0, 0, 0, 0), (1, 1, 1, 1)],
-                edge_color=[(1, 1, 1, 1), (0, 0, 0, 1)],
-                edge_width=[2.0, 1.0],
-                size=[20, 7],
-                symbol="disc",
-            )
+        self._crosshair_at = point
+        self._place_crosshair()
+
+    def _place_crosshair(self) -> None:
+        if self._crosshair_at is None:
+            self._crosshair.hide()
+        else:
+            self._crosshair.show_at(*self.pixel(self._crosshair_at))
 
     def set_outline(self, vertices: Sequence[Point] | npt.NDArray[np.float64]) -> None:
         """Show a lasso, closed; an empty one hides it."""
@@ -141,7 +145,7 @@ class Scatter:
         left, bottom = low - MARGIN * span
         width, height = span * (1 + 2 * MARGIN)
         self._camera.rect = (float(left), float(bottom), float(width), float(height))
-        self._draw_raster()
+        self._on_view_changed()
 
     @property
     def draws_raster(self) -> bool:
@@ -215,7 +219,7 @@ class Scatter:
             before, now = self.position(self._last), self.position(event.pos)
             self._last = np.asarray(event.pos[:2], dtype=np.float64)
             self._camera.pan((before[0] - now[0], before[1] - now[1]))
-            self._draw_raster()
+            self._on_view_changed()
 
     def _on_mouse_release(self, event: Any) -> None:
         drag, self._drag = self._drag, None
@@ -229,14 +233,18 @@ class Scatter:
     def _on_mouse_wheel(self, event: Any) -> None:
         if len(self._coordinates):
             self._camera.zoom(ZOOM_PER_STEP ** -event.delta[1], self.position(event.pos))
-            self._draw_raster()
+            self._on_view_changed()
 
     def _on_mouse_double_click(self, event: Any) -> None:
         if event.button in (RIGHT, MIDDLE):
             self.fit()
 
     def _on_resize(self, _event: Any) -> None:
+        self._on_view_changed()
+
+    def _on_view_changed(self) -> None:
         self._draw_raster()
+        self._place_crosshair()
 
     def close(self) -> None:
         """Free the OpenGL resources."""

@@ -40,7 +40,7 @@ def low_pass(volume: npt.NDArray[np.float32], sigma: float = SMOOTHING) -> npt.N
     """Gaussian filter with a width of `sigma` voxels; 0 returns the map itself."""
     if sigma <= 0:
         return volume
-    inside = _filled_box(volume, margin=int(np.ceil(2.5 * sigma)))
+    inside = _box_around(volume != 0, margin=int(np.ceil(2.5 * sigma)))
     result = np.zeros_like(volume)
     gaussian_filter(volume[inside], sigma, output=result[inside], mode="constant", truncate=2.5)
     return result
@@ -64,7 +64,7 @@ def contour_surface(
     volume: npt.NDArray[np.float32], threshold: float, step: int = 1
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Surface of `volume` (M, M, M) at `threshold`: vertices (V, 3) in voxels [z, y, x] and faces (F, 3)."""
-    inside = _filled_box(volume, margin=step)
+    inside = _box_around(volume >= threshold, margin=step)
     try:
         vertices, faces, _, _ = marching_cubes(volume[inside], threshold, step_size=step)
     except (ValueError, RuntimeError):  # the level is outside the range of the map, or crosses no cell
@@ -73,12 +73,11 @@ def contour_surface(
     return vertices.astype(np.float32, copy=False), faces.astype(np.int64, copy=False)
 
 
-def _filled_box(volume: npt.NDArray[np.float32], margin: int) -> tuple[slice, slice, slice]:
-    """The part of a map that is not zero, and `margin` voxels around it: masked maps are mostly empty."""
-    filled = volume != 0
-    plane = filled.any(axis=0)
+def _box_around(filled: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice, slice]:
+    """The part of a map that holds all `filled` voxels, and `margin` voxels around it: most of a map is empty."""
     slices = []
-    for profile in (filled.any(axis=2).any(axis=1), plane.any(axis=1), plane.any(axis=0)):
+    for others in ((1, 2), (0, 2), (0, 1)):
+        profile = np.logical_or.reduce(filled, axis=others)
         places = np.flatnonzero(profile)
         first, last = (places[0], places[-1]) if len(places) else (0, len(profile) - 1)
         slices.append(slice(max(int(first) - margin, 0), int(last) + 1 + margin))
