@@ -9,6 +9,7 @@ from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.imaging.shells import shell_mean
 
 _LEAST_CORRELATION = 0.1  # a basis shell is never shrunk below this, so that it can recover
+_LEAST_RELEVANCE = 1e-4  # less is nothing: dying volumes would end as denormal numbers, which are slow
 _RANDOM_AMPLITUDE = 0.1  # of random volumes, relative to the consensus
 
 
@@ -43,7 +44,8 @@ class LinearModel:
 
     def rescaled(self, relevance: Tensor) -> "LinearModel":
         """Scale the basis (K volumes) by the spread of held-out coefficients, so that the unit prior fits them."""
-        channels = torch.cat([torch.ones_like(relevance[:1]), relevance.clamp(max=1)])
+        kept = torch.where(relevance < _LEAST_RELEVANCE, 0.0, relevance.clamp(max=1))
+        channels = torch.cat([torch.ones_like(kept[:1]), kept])
         return replace(self, volumes=self.volumes * channels.sqrt()[:, None], relevance=channels)
 
     def resized(self, radius: int) -> "LinearModel":
