@@ -1,6 +1,6 @@
 """Time training beside cryoDRGN on the same particles and cores: a table on stderr, JSON on stdout.
 
-    python benchmarks/training.py [--box 96] [--particles 5000] [--peer-particles 256] [--threads 0]
+    python benchmarks/training.py [--box 96] [--particles 5000] [--peer-particles 256] [--output DIR]
 
 Ours is what a user sees: the particles per second of the VAE's last epoch, everything included. cryoDRGN is run where
 it is installed (pip install cryodrgn==4.3.1), with the options of the paper's cryoDRGN-small; its own time for the second
@@ -87,10 +87,12 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=5000)
     parser.add_argument("--peer-particles", type=int, default=256)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--output", type=Path, help="new folder that keeps the particles and the run")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+        work = options.output or Path(folder)
+        work.mkdir(exist_ok=True)
         star = simulate(
             work / "set", particles=options.particles, box=options.box, pixel_size=256 / options.box
         )
@@ -102,7 +104,7 @@ def main() -> None:
             "basis_size": config.basis_size,
             "batch_size": config.batch_size,
             "particles": options.particles,
-            "default": ours(star, work / "default", config),
+            "default": ours(star, work / "run", config),
             "cryodrgn_small": cryodrgn(star, work, options.box, options.peer_particles, options.threads),
         }
     if (peer := results["cryodrgn_small"]) is not None:
