@@ -13,7 +13,7 @@ PINNED_LAYER = "Pinned map"
 METADATA_KEY = "napari_sbackprop"
 PLACEHOLDER = "placeholder"
 """Value under METADATA_KEY of a layer that waits for the first map."""
-DIFFERENCE_LIMIT = 3.0  # sigma, ends of the colour scale beside a pinned map
+DIFFERENCE_LIMIT = 2.0  # sigma, ends of the colour scale beside a pinned map
 FIRST_ANGLES = (10.0, -35.0, 20.0)  # degrees; oblique light shows the shape
 
 _PLAIN = [[0.10, 0.16, 0.24, 1.0], [0.53, 0.72, 0.93, 1.0]]
@@ -149,7 +149,8 @@ class MapView:
             data = _surface_data(pinned, values)
             layer = self._add_surface(PINNED_LAYER, data, scene, "sbackprop pinned", (0.0, 1.0))
             layer.opacity = 0.3
-            layer.blending = "translucent_no_depth"
+            layer.blending = "translucent"
+            self._viewer.layers.selection.clear()
         self.update()
 
     def _layer(self, name: str) -> Any:
