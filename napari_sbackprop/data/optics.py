@@ -177,7 +177,7 @@ def warn_ignored_aberrations(lookup: Lookup, findings: Findings) -> None:
         findings.warn(
             f" has beam tilt ({', '.join(ignored)}), not applied yet: the finest shells lose signal."
         )
-    ignored = [label for label in _ZERNIKES if _has_zernikes(lookup, label)]
+    ignored = [label for label in _ZERNIKES if _has_zernikes(lookup, label, findings)]
     if ignored:
         findings.warn(
             f" has aberrations ({', '.join(ignored)}), not applied yet: the finest shells lose signal."
@@ -228,12 +228,27 @@ def _differs(lookup: Lookup, label: str, neutral: float) -> bool:
     return values is not None and bool((np.abs(values - neutral) > 1e-9).any())
 
 
-def _has_zernikes(lookup: Lookup, label: str) -> bool:
+def _has_zernikes(lookup: Lookup, label: str, findings: Findings) -> bool:
     for columns in (lookup.particles, lookup.optics):
         if columns is not None and label in columns:
-            texts = set(columns.texts[label].tolist())
-            return any(float(number or 0) for text in texts for number in text.strip(b"[]").split(b","))
+            known = [
+                _any_number(columns, label, text, findings) for text in set(columns.texts[label].tolist())
+            ]
+            return any(known)
     return False
+
+
+def _any_number(columns: Columns, label: str, text: bytes, findings: Findings) -> bool:
+    """Whether a list such as [0,0.1] has a number other than 0; what is no such list is noted."""
+    try:
+        return any(float(number or 0) for number in text.strip(b"[]").split(b","))
+    except ValueError:
+        row = int(np.flatnonzero(columns.texts[label] == text)[0]) + 1
+        findings.warn(
+            f", row {row} of {columns.block.title}: {label} is {readable(text)!r}, which is not understood; "
+            "it is ignored, as all aberrations are."
+        )
+        return False
 
 
 def _list_numbers(numbers: npt.NDArray[np.float64]) -> str:
