@@ -4,6 +4,7 @@ A value is looked up in the particle's row first, then in its group's row. Rows 
 such a value form groups of their own; numbers in the file are never changed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_sbackprop.data.blocks import Columns, readable
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.particles import OpticsGroup
 
+_Values = npt.NDArray[np.float64]
 _GROUP = "rlnOpticsGroup"
 _PIXEL_LABELS = ("rlnImagePixelSize", "rlnPixelSize")
 _OLD_PIXEL_LABELS = ("rlnDetectorPixelSize", "rlnMagnification")
@@ -21,6 +23,20 @@ _REQUIRED = {
     "rlnSphericalAberration": "the spherical aberration in mm",
 }
 _AMPLITUDE_CONTRAST = 0.1
+# What a finite value must fulfil, how that is said, and the remedy.
+_RANGES: dict[str, tuple[Callable[[_Values], npt.NDArray[np.bool_]], str, str]] = {
+    "rlnVoltage": (
+        lambda values: (values >= 10) & (values <= 1000),
+        "between 10 and 1000",
+        "give it in kV, not in V",
+    ),
+    "rlnSphericalAberration": (lambda values: values >= 0, "0 or more", "give it in mm"),
+    "rlnAmplitudeContrast": (
+        lambda values: (values >= 0) & (values < 1),
+        "at least 0 and below 1",
+        "give it as a fraction, such as 0.1",
+    ),
+}
 _IGNORED_NUMBERS = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0}
 _MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
 _ZERNIKES = ("rlnOddZernike", "rlnEvenZernike")
@@ -213,7 +229,16 @@ def _group_values(
                 f", row {bad[0] + 1}: {label} is {values[bad[0]]}, but must be a finite number; correct it."
             )
             columns[label] = np.nan_to_num(values)
+        elif label in _RANGES and lookup.numbers(label) is not None:
+            _refuse_outside(values, label, findings)
     return columns
+
+
+def _refuse_outside(values: _Values, label: str, findings: Findings) -> None:
+    accept, wanted, remedy = _RANGES[label]
+    bad = np.flatnonzero(~accept(values))
+    if len(bad):
+        findings.error(f", row {bad[0] + 1}: {label} is {values[bad[0]]:g}, but must be {wanted}; {remedy}.")
 
 
 def _group_names(lookup: Lookup) -> list[str]:

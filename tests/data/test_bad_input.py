@@ -65,6 +65,31 @@ CASES: dict[str, tuple[Spoil, str]] = {
         put("optics", "rlnVoltage", 0, "nan"),
         r", row 1: rlnVoltage is nan, but must be a finite",
     ),
+    "voltage in V": (
+        put("optics", "rlnVoltage", 0, 300000),
+        r", row 1: rlnVoltage is 300000, but must be between 10 and 1000; give it in kV, not in V",
+    ),
+    "zero voltage": (put("optics", "rlnVoltage", 1, 0), r", row 2: rlnVoltage is 0, but must be between 10"),
+    "negative Cs": (
+        put("optics", "rlnSphericalAberration", 0, -2.7),
+        r", row 1: rlnSphericalAberration is -2\.7, but must be 0 or more; give it in mm",
+    ),
+    "infinite Cs": (
+        put("optics", "rlnSphericalAberration", 0, "inf"),
+        r", row 1: rlnSphericalAberration is inf, but must be a finite number",
+    ),
+    "amplitude contrast in percent": (
+        put("optics", "rlnAmplitudeContrast", 0, 10),
+        r", row 1: rlnAmplitudeContrast is 10, but must be at least 0 and below 1; give it as a fraction",
+    ),
+    "negative amplitude contrast": (
+        put("optics", "rlnAmplitudeContrast", 1, -0.1),
+        r", row 2: rlnAmplitudeContrast is -0\.1, but must be at least 0 and below 1",
+    ),
+    "negative pixel size": (
+        put("optics", "rlnImagePixelSize", 0, -2),
+        r", row 1: the pixel size is -2 Å, but must be positive",
+    ),
     "word for a number": (
         put("particles", "rlnDefocusV", 3, "<NA>"),
         r", row 4 of data_particles: rlnDefocusV is '<NA>', but must be a number; repair or remove the row",
