@@ -1,6 +1,7 @@
 """Small controls that several docks are built of; every one explains itself."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
@@ -31,6 +32,11 @@ def tool_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
     button.setCheckable(checkable)
     button.setStyleSheet(TOOL_STYLE)
     return button
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """Append an ending such as ".mrc" where it is missing; other dots in the name stay."""
+    return path if path.name.lower().endswith(ending) else path.with_name(path.name + ending)
 
 
 class StatusLine(QLabel):

@@ -169,13 +169,13 @@ class Explorer:
     def unpin(self) -> None:
         self.model.pinned = None
 
-    def save_map(self, path: Path) -> None:
-        """Write the present map, not low-passed, as MRC."""
+    def save_map(self, path: Path, overwrite: bool = False) -> None:
+        """Write the present map, not low-passed, as MRC; a file is replaced with `overwrite` only."""
         from napari_sbackprop.data.mrc import write_volume
 
         scene, frame = self.model.scene, self.model.frame
         if scene is not None and frame is not None:
-            work = partial(write_volume, path, frame.volume, scene.decoder.pixel_size, overwrite=True)
+            work = partial(write_volume, path, frame.volume, scene.decoder.pixel_size, overwrite=overwrite)
             self._in_background(work, lambda _: self._said(f"Saved {path}."))
 
     def _decode(self, coarse: bool) -> None:

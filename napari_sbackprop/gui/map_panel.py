@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.controls import push_button
+from napari_sbackprop.gui.controls import push_button, with_ending
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME
 
@@ -135,4 +135,7 @@ class MapPanel(QWidget):
         default = scene.run.volume_path(f"map_epoch_{scene.epoch}")
         path, _ = QFileDialog.getSaveFileName(self, "Save the map", str(default), "MRC files (*.mrc)")
         if path:
-            self._explorer.save_map(Path(path).with_suffix(".mrc"))
+            output = with_ending(Path(path), ".mrc")
+            self._explorer.save_map(
+                output, overwrite=output == Path(path)
+            )  # the dialog has asked for this one

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.controls import push_button
+from napari_sbackprop.gui.controls import push_button, with_ending
 from napari_sbackprop.gui.explorer import Explorer
 
 LIST_HEIGHT = 76
@@ -102,7 +102,11 @@ class SelectionPanel(QWidget):
             return
         default = model.scene.run.selection_path(model.selection.name)
         path, _ = QFileDialog.getSaveFileName(
-            self, "Export the selection", str(default), "STAR files (*.star)"
+            self,
+            "Export the selection",
+            str(default),
+            "STAR files (*.star)",
+            options=QFileDialog.Option.DontConfirmOverwrite,  # the export refuses an existing file itself
         )
         if path:
-            self._explorer.export(Path(path).with_suffix(".star"))
+            self._explorer.export(with_ending(Path(path), ".star"))

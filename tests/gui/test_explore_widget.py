@@ -88,12 +88,44 @@ def test_buttons_of_the_selection_work(
     qtbot.mouseClick(panel.show_map, left)
     settle(explore, qtbot)
     assert explore.model.frame.title == "Map of selection_1"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args: (str(tmp_path / "all"), ""))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args, **options: (str(tmp_path / "all"), ""))
     qtbot.mouseClick(panel.export, left)
     qtbot.waitUntil(lambda: "Wrote 240 particles" in explore.status.text(), timeout=TIMEOUT)
     assert (tmp_path / "all.star").is_file()
     qtbot.mouseClick(panel.remove, left)
     assert not explore.model.selections
+
+
+def test_file_names_keep_their_dots_and_only_confirmed_files_are_replaced(
+    viewer: Any, explore: Any, qtbot: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    from qtpy.QtWidgets import QFileDialog
+
+    options: list[Any] = []
+
+    def choose(name: str) -> None:
+        def answer(*args: Any, **given: Any) -> tuple[str, str]:
+            options.append(given.get("options"))
+            return str(tmp_path / name), ""
+
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
+
+    target = tmp_path / "map_8.5A.mrc"
+    target.write_text("precious")
+    choose("map_8.5A")  # the dialog asked about another name
+    explore.map_panel.save.click()
+    qtbot.waitUntil(lambda: "exists already" in explore.model.error, timeout=TIMEOUT)
+    assert target.read_text() == "precious"
+    choose("map_8.5A.mrc")
+    explore.map_panel.save.click()
+    qtbot.waitUntil(lambda: "Saved" in explore.model.message, timeout=TIMEOUT)
+    assert target.stat().st_size > 1024
+    explore.explorer.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
+    choose("part_1.2")
+    explore.selection_panel.export.click()
+    qtbot.waitUntil(lambda: "Wrote 240 particles" in explore.model.message, timeout=TIMEOUT)
+    assert (tmp_path / "part_1.2.star").is_file()
+    assert options[-1] == QFileDialog.Option.DontConfirmOverwrite
 
 
 def test_particles_can_be_coloured_by_a_column(explore: Any, qtbot: Any) -> None:
