@@ -7,7 +7,7 @@ read and written one after the other on a second thread; UMAP has a process of i
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -33,6 +33,15 @@ QUIET_REFRESHES = 6
 Volume = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, eq=False)
+class BrokenEpoch:
+    """An epoch that could not be loaded, and why."""
+
+    run: RunDirectory
+    epoch: int
+    error: Exception
+
+
 class Explorer:
     """Connects one model with the run directory, the decoder and the workers.
 
@@ -56,6 +65,7 @@ class Explorer:
         self._quiet = 0
         self._umap_wanted = False
         self._no_umap_for: int | None = None
+        self._broken: int | None = None  # the newest epoch, if it could not be loaded: not tried again
 
     @property
     def busy(self) -> bool:
@@ -75,7 +85,7 @@ class Explorer:
         self._maps.invalidate()
         self._run = run
         self._show = _consensus
-        self._umap_wanted, self._no_umap_for = False, None
+        self._umap_wanted, self._no_umap_for, self._broken = False, None, None
         model = self.model
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
         model.selections, model.active, model.columns, model.method = (), -1, Columns(), PCA
@@ -89,23 +99,30 @@ class Explorer:
         self._start_umap()
         if self._run is not None and not self._loading and not self._closed:
             self._loading = True
-            self._in_background(partial(_newer_scene, self._run, self.model.scene), self._on_scene_loaded)
+            work = partial(_newer_scene, self._run, self.model.scene, self._broken)
+            self._in_background(work, self._on_scene_loaded)
 
-    def _on_scene_loaded(self, scene: Scene | None) -> None:
+    def _on_scene_loaded(self, scene: Scene | BrokenEpoch | None) -> None:
         self._loading = False
         model, previous = self.model, self.model.scene
         if scene is None:
-            if previous is None:
+            if previous is None and self._broken is None:
                 model.busy = "Waiting for the first epoch …"
             return
         if self._run is None or scene.run.path != self._run.path:
             self.refresh()
             return
+        if isinstance(scene, BrokenEpoch):
+            self._broken = scene.epoch
+            self._on_error(scene.error)
+            return
+        self._broken = None
         if previous is not None:
             scene = replace(scene, sigma=previous.sigma)  # one unit in all epochs: maps stay comparable
         else:
             model.contour = scene.contour
-            self._in_background(partial(load_columns, scene.run, scene.count), self._on_columns_loaded)
+            work = partial(load_columns, scene.run, scene.count)
+            self._in_background(work, partial(self._on_columns_loaded, scene.run))
         self._stop_umap()
         self._quiet = 0
         model.busy = model.error = ""
@@ -115,8 +132,9 @@ class Explorer:
         self._place_crosshair()
         self._decode(coarse=False)
 
-    def _on_columns_loaded(self, columns: Columns) -> None:
-        self.model.columns = columns
+    def _on_columns_loaded(self, run: RunDirectory, columns: Columns) -> None:
+        if self._run is not None and run.path == self._run.path:
+            self.model.columns = columns
 
     # -- places and maps ---------------------------------------------------------------------------------------------
 
@@ -248,7 +266,7 @@ class Explorer:
         scene, epoch = self.model.scene, self._umap.epoch
         try:
             coordinates = self._umap.poll()
-        except ChildProcessError as error:
+        except (OSError, ValueError, EOFError) as error:  # the process failed, or its file is damaged
             self._stop_umap()
             self._no_umap_for = epoch
             self.model.error = f"UMAP failed: {error}."
@@ -364,9 +382,12 @@ def _consensus(scene: Scene) -> tuple[Volume, str]:
     return scene.decoder.consensus(), "Consensus of all particles"
 
 
-def _newer_scene(run: RunDirectory, present: Scene | None) -> Scene | None:
-    """Load the newest epoch, or return None if it is the one on screen or there is none yet."""
+def _newer_scene(run: RunDirectory, present: Scene | None, broken: int | None) -> Scene | BrokenEpoch | None:
+    """Load the newest epoch, or return None if it is the one on screen, known to be broken, or not there yet."""
     epochs = run.epochs()
-    if not epochs or (present is not None and present.epoch >= epochs[-1]):
+    if not epochs or epochs[-1] == broken or (present is not None and present.epoch >= epochs[-1]):
         return None
-    return load_scene(run, epochs[-1], present)
+    try:
+        return load_scene(run, epochs[-1], present)
+    except Exception as error:  # whatever a damaged file makes torch or numpy raise
+        return BrokenEpoch(run, epochs[-1], error)

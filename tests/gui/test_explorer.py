@@ -1,14 +1,17 @@
 """The controller on a real run, without Qt."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Desk, publish_again
 
+from napari_sbackprop.gui import explorer as explorer_module
 from napari_sbackprop.gui import umap_process
-from napari_sbackprop.gui.explorer_model import PCA, UMAP
+from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, Scene
+from napari_sbackprop.gui.loading import load_scene
 from napari_sbackprop.run_directory import RunDirectory
 
 EVERYWHERE = np.array([[-99, -99], [99, -99], [99, 99], [-99, 99]], dtype=float)
@@ -199,6 +202,54 @@ def test_a_failed_umap_is_said_once_and_not_repeated(
         explorer.refresh()
     assert "numba is missing" in model.error
     assert not model.umap_running
+
+
+@pytest.mark.parametrize("error", [ValueError("no npy file"), EOFError("no data left"), OSError("gone")])
+def test_a_damaged_umap_file_is_said(
+    open_desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(self: QuickProcess) -> np.ndarray | None:
+        raise error
+
+    monkeypatch.setattr(QuickProcess, "poll", fail)
+    monkeypatch.setattr(umap_process, "UmapProcess", QuickProcess)
+    open_desk.explorer.set_method(UMAP)
+    open_desk.explorer.refresh()
+    assert str(error) in open_desk.model.error
+    assert not open_desk.model.umap_running
+
+
+def test_columns_of_another_run_are_dropped(open_desk: Desk, run: Path, tmp_path: Path) -> None:
+    model, explorer = open_desk.model, open_desk.explorer
+    before, other = model.columns, Path(shutil.copytree(run, tmp_path / "other"))
+    explorer._on_columns_loaded(RunDirectory(other), Columns({"rlnOther": np.arange(3)}))
+    assert model.columns is before
+
+
+def test_a_broken_epoch_is_said_once_and_a_later_one_is_shown(
+    open_desk: Desk, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, explorer = open_desk.model, open_desk.explorer
+    broken, tries = publish_again(run), []
+
+    def load(run: RunDirectory, epoch: int, previous: Scene | None) -> Scene:
+        tries.append(epoch)
+        if epoch == broken:
+            raise OSError("damaged")
+        return load_scene(run, epoch, previous)
+
+    monkeypatch.setattr(explorer_module, "load_scene", load)
+    explorer.refresh()
+    open_desk.until(lambda: "damaged" in model.error)
+    model.error = ""
+    for _ in range(3):
+        explorer.refresh()
+        open_desk.until(lambda: not explorer.busy)
+    assert tries == [broken]
+    assert not model.error
+    later = publish_again(run)
+    explorer.refresh()
+    open_desk.until(lambda: model.scene.epoch == later)
 
 
 def test_closing_ends_the_threads(run: Path) -> None:
