@@ -1,5 +1,6 @@
 """Options of a run: one definition gives command-line flags, the form in napari and config.json."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -52,7 +53,11 @@ class Config:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         _require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
         _require(self.threads >= 0, "threads", self.threads, "0 or more")
-        _require(self.kl_weight >= 0, "kl_weight", self.kl_weight, "0 or more")
+        _require(0 <= self.kl_weight < math.inf, "kl_weight", self.kl_weight, "0 or more, and finite")
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "0 or more, and below 2^63")
+        _require(
+            self.recipe == "default" or self.epochs > 0, "epochs", self.epochs, "at least 1 in this recipe"
+        )
         _require(0 <= self.held_out < 0.5, "held_out", self.held_out, "between 0 and 0.5")
         for name in ("resolution", "mask_diameter"):
             value = getattr(self, name)

@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,6 +91,21 @@ class RunDirectory:
             temporary.write_text(json.dumps(document, indent=2) + "\n")
         return cls(path)
 
+    def store_options(self, config: Config) -> None:
+        """Replace the options in config.json, when a resumed run gets more epochs."""
+        document = {**self.document, "options": config.to_json()}
+        with _replacing(self.config_path) as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n")
+
+    def discard(self) -> None:
+        """Remove a run that has no epoch yet: what `create` and the log wrote, and nothing else."""
+        if self.epochs():
+            return
+        for path in (self.log_path, self.star_path, self.config_path):
+            path.unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
     @property
     def config_path(self) -> Path:
         return self.path / "config.json"
@@ -122,12 +138,7 @@ class RunDirectory:
     @property
     def document(self) -> dict[str, Any]:
         """config.json as it stands."""
-        try:
-            values: dict[str, Any] = json.loads(self.config_path.read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise InputError(
-                f"{self.config_path} cannot be read ({error}): the run directory is damaged."
-            ) from error
+        values = _read_json(self.config_path)
         if values.get("format") != FORMAT_VERSION:
             raise InputError(
                 f"{self.config_path} has format {values.get('format')}, but this version reads {FORMAT_VERSION}: "
@@ -171,16 +182,11 @@ class RunDirectory:
         description: Mapping[str, Any],
     ) -> None:
         """Write an epoch: torch tensors of the model, latents, and a JSON-able description (box, radius, stage ...)."""
-        from safetensors.torch import save_file
-
         final = self.epoch_path(epoch)
         final.parent.mkdir(exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".epoch-", dir=final.parent))
         try:
-            save_file(
-                {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
-                temporary / "model.safetensors",
-            )
+            _save_tensors(temporary / "model.safetensors", tensors)
             np.savez(
                 temporary / "latents.npz",
                 mean=latents.mean,
@@ -196,18 +202,19 @@ class RunDirectory:
 
     def read_description(self, epoch: int) -> dict[str, Any]:
         """The description that `publish` stored."""
-        values: dict[str, Any] = json.loads(self._epoch_file(epoch, "epoch.json").read_text())
-        return values
+        return _read_json(self._epoch_file(epoch, "epoch.json"))
 
     def read_model(self, epoch: int) -> dict[str, Any]:
         """Tensors of the model, by name."""
-        from safetensors.torch import load_file
-
-        return load_file(self._epoch_file(epoch, "model.safetensors"))
+        return _load_tensors(self._epoch_file(epoch, "model.safetensors"))
 
     def read_latents(self, epoch: int) -> Latents:
-        with np.load(self._epoch_file(epoch, "latents.npz"), allow_pickle=False) as file:
-            return Latents(file["mean"], file["log_variance"], file["information"], epoch)
+        path = self._epoch_file(epoch, "latents.npz")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return Latents(file["mean"], file["log_variance"], file["information"], epoch)
+        except (ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise _damaged(path, error) from error
 
     def read_embedding(self, epoch: int, method: str = "umap") -> Embedding | None:
         """The stored embedding of an epoch, or None where it was not made yet."""
@@ -233,17 +240,13 @@ class RunDirectory:
 
     def write_resume(self, tensors: Mapping[str, Any]) -> None:
         """Keep what a resumed run needs beyond the newest epoch, replacing the previous state atomically."""
-        from safetensors.torch import save_file
-
         with _replacing(self.resume_path) as temporary:
-            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary)
+            _save_tensors(temporary, tensors)
 
     def read_resume(self) -> dict[str, Any]:
-        from safetensors.torch import load_file
-
         if not self.resume_path.is_file():
             raise InputError(f"{self.path} cannot be resumed: it has no resume.safetensors; start a new run.")
-        return load_file(self.resume_path)
+        return _load_tensors(self.resume_path)
 
     def append_metrics(self, row: Mapping[str, object]) -> None:
         """Add a row to metrics.csv; a column that earlier rows lack stays empty there."""
@@ -257,6 +260,40 @@ class RunDirectory:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
+    from safetensors.torch import save
+
+    # Not save_file: it makes files that only their owner may read.
+    path.write_bytes(save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}))
+
+
+def _load_tensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Any] = load_file(path)
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+    return tensors
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    if not isinstance(values, dict):
+        raise _damaged(path, "no object")
+    return values
+
+
+def _damaged(path: Path, cause: object) -> InputError:
+    return InputError(
+        f"{path} cannot be read ({cause}): the run directory is damaged; copy it again or train anew."
+    )
 
 
 @contextmanager

@@ -110,3 +110,19 @@ def test_options_out_of_range_are_refused_by_name(options, message):
 def test_an_unknown_option_in_the_document_is_refused():
     with pytest.raises(InputError, match="unknown option 'colour'"):
         Config.from_json({"colour": "red"})
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "latents.npz", "epoch.json"])
+def test_damaged_epochs_are_told_in_a_sentence(run, name):
+    run.publish(1, {"volumes": torch.zeros(1)}, latents(1), {})
+    (run.epoch_path(1) / name).write_bytes(b"{")
+    with pytest.raises(InputError, match="is damaged"):
+        {"model": run.read_model, "latents": run.read_latents, "epoch": run.read_description}[
+            name.split(".")[0]
+        ](1)
+
+
+def test_others_may_read_an_epoch(run):
+    run.publish(1, {"volumes": torch.zeros(1)}, latents(1), {})
+    modes = {path.stat().st_mode & 0o777 for path in run.epoch_path(1).iterdir()}
+    assert len(modes) == 1

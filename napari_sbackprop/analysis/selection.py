@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.data.output_file import new_file
 from napari_sbackprop.data.subset import write_subset
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
@@ -50,11 +51,12 @@ def inside_polygon(points: npt.NDArray[np.floating], vertices: npt.ArrayLike) ->
     """Rows of points (N, 2) inside the polygon with vertices (V, 2); the outline closes itself."""
     import shapely
 
-    vertices = np.asarray(vertices, dtype=np.float64)
-    if vertices.ndim != 2 or vertices.shape[1] != 2 or len(vertices) < 3:
-        raise InputError(
-            f"A polygon needs at least three (x, y) vertices, not an array of shape {vertices.shape}."
-        )
+    try:
+        vertices = np.asarray(vertices, dtype=np.float64)
+    except (TypeError, ValueError):
+        vertices = np.empty(0)
+    if vertices.ndim != 2 or vertices.shape[1] != 2 or len(vertices) < 3 or not np.isfinite(vertices).all():
+        raise InputError("A polygon must be a list of at least three vertices [x, y], all finite numbers.")
     polygon = shapely.make_valid(shapely.Polygon(vertices))  # a hand-drawn outline may cross itself
     shapely.prepare(polygon)
     return np.flatnonzero(shapely.contains_xy(polygon, points[:, 0], points[:, 1]))
@@ -109,8 +111,12 @@ def export_selection(
         if original is not None:
             source, indices = original, matching_rows(run.star_path, indices, original)
     output = Path(output)
-    write_subset(source, indices, output)
+    note = output.with_name(output.name.removesuffix(".star") + ".json")
+    if output.suffix == ".json":
+        raise InputError(f"{output} ends in .json, which the note beside the selection needs: name it .star.")
     record = {"name": selection.name, "run": str(run.path), "source": str(source), "count": len(indices)}
     document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
-    output.with_suffix(".json").write_text(json.dumps(document) + "\n")
+    with new_file(note) as temporary:  # first, so that neither file is written where one of them exists
+        temporary.write_text(json.dumps(document) + "\n")
+        write_subset(source, indices, output)
     return len(indices)

@@ -23,6 +23,12 @@ class SentenceGroup(TyperGroup):
         except (InputError, TrainingError) as error:
             print(f"Error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
+        except OSError as error:
+            print(
+                f"Error: {error.filename or 'a file'} cannot be used: {error.strerror or error}.",
+                file=sys.stderr,
+            )
+            raise typer.Exit(1) from None
 
 
 application = typer.Typer(

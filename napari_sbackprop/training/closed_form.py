@@ -151,7 +151,7 @@ class ClosedForm:
     def iterate(self) -> Posterior:
         """One iteration; returns the posterior under the volumes that it began with."""
         radius = self.radii[self.done]
-        self.model = self.model.resized(radius)
+        before, self.model = self.model, self.model.resized(radius)
         spectra, mask = self._at_radius(radius)
         posterior = self.posterior()
         subspace = self.done < _SUBSPACE_ITERATIONS
@@ -162,7 +162,8 @@ class ClosedForm:
             statistics = image_statistics(
                 spectra.subset(self._held_out), self.model.volumes, self.model.sphere
             )
-            self.model = self.model.rescaled(relevance(*statistics))
+            earlier = before.relevance if before.sphere.radius == radius else None
+            self.model = self.model.rescaled(relevance(*statistics), earlier)
         return posterior
 
     def state(self) -> dict[str, Tensor]:

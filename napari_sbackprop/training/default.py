@@ -40,16 +40,17 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     """Run the default recipe, or continue it; yields progress, publishes epochs."""
     generator = torch.Generator().manual_seed(session.config.seed)
     chosen, held_out = session.split(generator)
+    stored = session.run.read_resume() if resume else {}
+    users_mask = _read_mask(session)
     reading = whitened_spectra(session.particles, session.disc, session.mask_radius)
     spectra = yield from session.following(reading, _READING)
     if spectra is None:
         return
-    data = _with_consensus(session, spectra, chosen, held_out)
+    data = _with_consensus(session, spectra, chosen, held_out, users_mask)
 
     halves = session.halves(chosen)
     latent_size = session.config.latent_size
     start = ClosedForm(spectra, data.consensus, data.mask, chosen, halves, held_out, latent_size, generator)
-    stored = session.run.read_resume() if resume else {}
     if stored:
         start.load(nested(stored, "start."))
         generator.set_state(stored["generator"])
@@ -69,26 +70,33 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
         )
 
 
-def _with_consensus(session: Session, spectra: Spectra, chosen: Tensor, held_out: Tensor) -> _Data:
+def _with_consensus(
+    session: Session, spectra: Spectra, chosen: Tensor, held_out: Tensor, users_mask: Tensor | None
+) -> _Data:
     sphere = half_sphere(spectra.disc.radius)
     raw = back_project(spectra, sphere, chosen)
-    mask = _solvent_mask(session, raw, sphere)
+    mask = _solvent_mask(session, raw, sphere) if users_mask is None else users_mask.to(raw.device)
     volumes = mask_solution(raw, sphere, mask)
     correlation = torch.ones(1, sphere.radius + 1).to(volumes)
     consensus = LinearModel(volumes, sphere, correlation, correlation[:, 0])
     return _Data(spectra, consensus, mask, chosen, held_out)
 
 
-def _solvent_mask(session: Session, raw: Tensor, sphere: HalfSphere) -> Tensor:
-    """The user's mask, or one made from the back-projected consensus (W, 1, 2)."""
+def _read_mask(session: Session) -> Tensor | None:
     box, path = session.particles.box, session.config.mask
-    if path is not None:
-        values, _ = read_volume(path)
-        if values.shape[0] != box:
-            raise InputError(
-                f"{path} has a box of {values.shape[0]}, but the particles have {box}: resample the mask."
-            )
-        return torch.from_numpy(values).clamp(0, 1).to(raw.device)
+    if path is None:
+        return None
+    values, _ = read_volume(path)
+    if values.shape[0] != box:
+        raise InputError(
+            f"{path} has a box of {values.shape[0]}, but the particles have {box}: resample the mask."
+        )
+    return torch.from_numpy(values).clamp(0, 1)
+
+
+def _solvent_mask(session: Session, raw: Tensor, sphere: HalfSphere) -> Tensor:
+    """Mask made from the back-projected consensus (W, 1, 2)."""
+    box = session.particles.box
     consensus = sphere_to_volumes(torch.view_as_complex(raw[:, 0].contiguous()), sphere, box).cpu()
     ball = soft_ball(box, session.mask_radius, edge=0.05 * box, dimensions=3)
     region = solvent_mask(consensus / gridding_correction(box) * ball, session.particles.pixel_size)

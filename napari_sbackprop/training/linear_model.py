@@ -22,7 +22,8 @@ class LinearModel:
     volumes : (W, C, 2) float32, channel 0 the consensus, as the posterior uses them.
     sphere : their voxels.
     correlation : (C, R + 1), half-set FSC of each channel by shell, between 0 and 1; ones where not measured.
-    relevance : (C,), variance of the coefficients among held-out particles, at most 1; already in the volumes.
+    relevance : (C,), variance of the coefficients among held-out particles, at most 1, multiplied over the iterations
+        at this resolution: near 0 where held-out particles deny a direction again and again.
     """
 
     volumes: Tensor
@@ -42,11 +43,18 @@ class LinearModel:
         best[0] = 1
         return best / posterior_filter(self.correlation)
 
-    def rescaled(self, relevance: Tensor) -> "LinearModel":
-        """Scale the basis (K volumes) by the spread of held-out coefficients, so that the unit prior fits them."""
+    def rescaled(self, relevance: Tensor, earlier: Tensor | None) -> "LinearModel":
+        """Scale the basis by the spread (K,) of held-out coefficients, so that the unit prior fits them.
+
+        `earlier` is the relevance (C,) after the iterations before, None where there were none at this resolution.
+        """
         kept = torch.where(relevance < _LEAST_RELEVANCE, 0.0, relevance.clamp(max=1))
         channels = torch.cat([torch.ones_like(kept[:1]), kept])
-        return replace(self, volumes=self.volumes * channels.sqrt()[:, None], relevance=channels)
+        return replace(
+            self,
+            volumes=self.volumes * channels.sqrt()[:, None],
+            relevance=channels if earlier is None else channels * earlier,
+        )
 
     def resized(self, radius: int) -> "LinearModel":
         """The same volumes with shells 0 ... radius; new shells are empty."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.particles import OpticsGroup, Particles
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.ctf import contrast_transfer
 from napari_sbackprop.imaging.fourier import images_to_disc
 from napari_sbackprop.imaging.grids import HalfDisc, half_disc
@@ -100,6 +101,11 @@ def noise_spectra(particles: Particles, disc: HalfDisc, mask_radius: float) -> T
             power += shell_mean(spectrum, disc.shell, disc.radius + 1, disc.weight).sum(0)
         row = power / len(chosen) / share
         row[:_FIRST_TRUSTED_SHELL] = torch.maximum(row[:_FIRST_TRUSTED_SHELL], row[_FIRST_TRUSTED_SHELL])
+        if not row.min() > 0:
+            raise InputError(
+                f"The images of optics group {particles.optics[group].name!r} in {particles.source} have no noise outside "
+                "the particle: give images that were not masked, or choose a smaller mask diameter."
+            )
         rows.append(row)
     return torch.stack(rows)
 

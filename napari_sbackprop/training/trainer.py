@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,29 +50,53 @@ def train(
     """
     if resume:
         directory = RunDirectory(run)
-        star = directory.source if directory.source.is_file() else star
+        star = star if star.is_file() else directory.source
         if star.read_bytes() != directory.star_path.read_bytes():
-            raise InputError(f"{star} has changed since {run} was started: start a new run for it.")
+            raise InputError(
+                f"{star} is not, or no longer, the STAR file that {run} was started with: start a new run for it."
+            )
         config = _resumed_config(directory.config, config)
     particles = read_particles(star)
+    if particles.count < (least := 2 * (config.latent_size + 1)):
+        raise InputError(
+            f"{star} has {particles.count} particles, but --latent-size {config.latent_size} needs at least {least}."
+        )
     device = _device(config.device)
     _set_threads(config.threads)
-    if not resume:
+    if resume:
+        directory.store_options(config)
+    else:
         directory = RunDirectory.create(run, star, config, _provenance(device))
 
-    handler = logging.FileHandler(directory.log_path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    package = logging.getLogger("napari_sbackprop")
-    package.addHandler(handler)
-    level = package.level
-    package.setLevel(logging.INFO)
+    session = Session(directory, config, particles, device, stop or threading.Event())
     try:
-        session = Session(directory, config, particles, device, stop or threading.Event())
-        yield from _logged(_recipe(session, resume))
+        with _log_file(directory.log_path):
+            yield from _logged(_recipe(session, resume))
+    except InputError:
+        if not resume:
+            directory.discard()  # so that the same command works with the option mended
+        raise
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             f"The memory of {device} is full: choose a smaller batch size or a coarser resolution."
         ) from error
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise TrainingError(
+            f"The images of {star} do not determine the model ({error}): check them, or choose a smaller latent size."
+        ) from error
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Send the package's log to a file as well."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    package = logging.getLogger("napari_sbackprop")
+    level = package.level
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
     finally:
         package.removeHandler(handler)
         package.setLevel(level)

@@ -156,7 +156,7 @@ def test_a_changed_star_cannot_be_resumed(small_set, tmp_path):
             stop.set()
     star = folder / "particles.star"
     star.write_text(star.read_text() + "\n")
-    with pytest.raises(InputError, match="has changed since"):
+    with pytest.raises(InputError, match="no longer, the STAR file"):
         next(iter(train(star, run, RECIPES["default"], resume=True)))
 
 
@@ -176,3 +176,37 @@ def test_a_diverging_loss_stops_with_a_sentence(small_set, tmp_path, monkeypatch
 def test_options_that_do_not_fit_the_data_are_refused_early(options, message, small_set, tmp_path):
     with pytest.raises(InputError, match=message):
         list(train(small_set / "particles.star", tmp_path / "run", Config(**options)))
+
+
+def test_a_refused_run_leaves_its_name_free(small_set, tmp_path):
+    star, run = small_set / "particles.star", tmp_path / "run"
+    with pytest.raises(InputError, match="--resolution"):
+        list(train(star, run, Config(resolution=500.0)))
+    assert not run.exists()
+
+
+def test_more_epochs_are_remembered(small_set, tmp_path):
+    star, run = small_set / "particles.star", tmp_path / "run"
+    few = Config(epochs=1, **SMALL)
+    list(train(star, run, few))
+    before = RunDirectory(run).epochs()
+    list(train(star, run, Config(epochs=2, **SMALL), resume=True))
+    assert RunDirectory(run).config.epochs == 2
+    assert len(RunDirectory(run).epochs()) == len(before) + 1
+
+
+def test_another_star_file_is_not_resumed(small_set, tmp_path):
+    star, run = small_set / "particles.star", tmp_path / "run"
+    list(train(star, run, Config(epochs=0, **SMALL)))
+    other = tmp_path / "other.star"
+    other.write_text(star.read_text() + "\n")
+    with pytest.raises(InputError, match="is not, or no longer"):
+        list(train(other, run, Config(**SMALL), resume=True))
+
+
+def test_too_few_particles_are_refused(small_set, tmp_path):
+    lines = (small_set / "particles.star").read_text().splitlines()
+    few = small_set / "few.star"
+    few.write_text("\n".join(lines[: -(400 - 5 + 1)]) + "\n")
+    with pytest.raises(InputError, match="needs at least 8"):
+        list(train(few, tmp_path / "run", Config(**SMALL)))

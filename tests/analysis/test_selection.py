@@ -1,0 +1,101 @@
+"""Selections: how they are made, and that exporting them loses nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_sbackprop.analysis.selection import (
+    ParticleSelection,
+    checked_indices,
+    export_selection,
+    inside_polygon,
+    kmeans,
+)
+from napari_sbackprop.config import Config
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.run_directory import RunDirectory
+
+STAR = """
+data_particles
+
+loop_
+_rlnImageName
+_rlnAngleRot
+1@a.mrcs 10.50
+2@a.mrcs 20.5000
+1@b.mrcs 1e1
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    (tmp_path / "p.star").write_text(STAR)
+    return RunDirectory.create(tmp_path / "run", tmp_path / "p.star", Config(), {})
+
+
+def chosen(*indices: int) -> ParticleSelection:
+    return ParticleSelection("mine", np.array(indices, dtype=np.int64), {"how": "by hand"})
+
+
+def test_export_keeps_the_rows_as_they_were_written(run, tmp_path):
+    output = tmp_path / "out.star"
+    assert export_selection(run, chosen(0, 2), output) == 2
+    assert output.read_text() == STAR.replace("2@a.mrcs 20.5000\n", "")
+    note = json.loads((tmp_path / "out.json").read_text())
+    assert note["indices"] == [0, 2]
+    assert note["how"] == "by hand"
+
+
+@pytest.mark.parametrize("existing", ["out.star", "out.json"])
+def test_export_overwrites_neither_file(run, tmp_path, existing):
+    (tmp_path / existing).write_text("precious")
+    with pytest.raises(InputError, match="exists already"):
+        export_selection(run, chosen(1), tmp_path / "out.star")
+    assert (tmp_path / existing).read_text() == "precious"
+    assert not {"out.star", "out.json"} - {existing} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_export_needs_particles_and_a_star_name(run, tmp_path):
+    with pytest.raises(InputError, match="is empty"):
+        export_selection(run, chosen(), tmp_path / "out.star")
+    with pytest.raises(InputError, match=r"ends in \.json"):
+        export_selection(run, chosen(1), tmp_path / "out.json")
+
+
+def test_polygons_close_themselves_and_may_cross():
+    grid = np.stack(np.meshgrid(np.arange(5.0), np.arange(5.0)), -1).reshape(-1, 2)
+    inside = inside_polygon(grid, [[0.5, 0.5], [3.5, 0.5], [3.5, 3.5], [0.5, 3.5]])
+    assert len(inside) == 9
+    bow = inside_polygon(grid, [[0.5, 0.5], [3.5, 3.5], [3.5, 0.5], [0.5, 3.5]])
+    assert 0 < len(bow) < 9
+
+
+@pytest.mark.parametrize(
+    "vertices", [[], [[0, 0], [1, 1]], {"a": 1}, "text", [[0, 0], [1], [2, 2]], [[0, 0], [1, 0], [np.nan, 1]]]
+)
+def test_polygons_that_are_none_are_refused(vertices):
+    with pytest.raises(InputError, match="at least three vertices"):
+        inside_polygon(np.zeros((2, 2)), vertices)
+
+
+def test_indices_are_sorted_and_checked():
+    assert checked_indices([3, 1, 3], 4, "f.npy").tolist() == [1, 3]
+    assert checked_indices([True, False, True, False], 4, "f.npy").tolist() == [0, 2]
+    for wrong, message in (
+        ([4], "names particle 4"),
+        ([-1], "names particle -1"),
+        ([0.5], "one row of particle numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            checked_indices(wrong, 4, "f.npy")
+
+
+def test_clusters_are_found_and_ordered():
+    generator = np.random.default_rng(0)
+    centres = np.array([[5.0, 0], [-5, 0], [0, 5]])
+    truth = generator.integers(0, 3, 300)
+    labels, found = kmeans(centres[truth] + generator.normal(size=(300, 2)), 3)
+    assert np.allclose(found, centres[[1, 2, 0]], atol=0.5)
+    assert (labels == np.array([2, 0, 1])[truth]).mean() > 0.99
