@@ -340,6 +340,9 @@ def test_demo_leaves_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "demo" / "mine.txt").write_text("kept")
     succeed("demo", *options)  # a demo replaces a demo
     assert (tmp_path / "demo" / "mine.txt").read_text() == "kept"
+    (tmp_path / "demo" / "run" / "selections").mkdir()
+    (tmp_path / "demo" / "run" / "selections" / "open.star").write_text("kept")
+    assert "would be lost" in fail("demo", *options)
 
 
 def test_demo_refuses_a_folder_of_others(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ commands = typer.Typer()
 
 CLUSTERS = 10
 RECORD = "demo.json"
-"""What was made, with the figures; a folder that holds it is a demo's and may be replaced."""
+"""Sizes and seconds of a demo; a folder that holds it is a demo's and may be replaced."""
 PARTS = ("particles", "run", "maps", "selected.star", "selected.json", "latents.png", "explorer.png", RECORD)
 SCREENSHOT_SECONDS = 300
 
@@ -72,6 +72,8 @@ def _make_room(output: Path) -> None:
     """Remove a previous demo, refuse anything else, and mark the folder as a demo's."""
     if output.exists() and not (output / RECORD).is_file() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} exists and is not a demo's folder: choose another with --output.")
+    if saved := sorted(output.glob("run/selections/*")) + sorted(output.glob("run/volumes/*")):
+        raise InputError(f"{saved[0]} would be lost: move it away, or choose another folder with --output.")
     for name in PARTS:
         part = output / name
         if part.is_dir() and not part.is_symlink():
