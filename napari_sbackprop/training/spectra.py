@@ -22,7 +22,7 @@ from napari_sbackprop.imaging.masks import soft_ball
 from napari_sbackprop.imaging.poses import shift_phase
 from napari_sbackprop.imaging.shells import shell_mean
 
-CHUNK = 512  # images read and transformed at once
+CHUNK = 128  # images read and transformed at once
 _NOISE_SAMPLE = 2000  # images per optics group that the noise spectrum is measured on
 _FIRST_TRUSTED_SHELL = 3  # background subtraction empties the shells below
 
