@@ -39,6 +39,16 @@ inline void check_like(const Tensor& tensor, const char* name, const Tensor& lik
   check_shape(tensor, name, shape);
 }
 
+// int64 of the given shape, between 0 and count - 1.
+inline void check_indices(const Tensor& tensor, const char* name, std::initializer_list<int64_t> shape, int64_t count) {
+  check_shape(tensor, name, shape);
+  STD_TORCH_CHECK(tensor.scalar_type() == ScalarType::Long, name, " must be int64.");
+  const int64_t* values = tensor.const_data_ptr<int64_t>();
+  for (int64_t k = 0; k < tensor.numel(); ++k) {
+    STD_TORCH_CHECK(values[k] >= 0 && values[k] < count, name, " has ", values[k], ", but there are ", count, " rows.");
+  }
+}
+
 inline void check_channels(int64_t channels) {
   STD_TORCH_CHECK(
       channels >= 1 && channels <= kMaxChannels, "Between 1 and ", kMaxChannels, " channels are supported, not ",

@@ -42,6 +42,13 @@ void backward(const BackwardTask<T>& task, const Item* items, int64_t count, Scr
 }
 
 template <typename T>
+void misfit(const MisfitTask<T>& task, const Item* items, int64_t count, Scratch<T>& scratch) {
+  with_channels<T>(task.channels, [&](auto c, auto lanes) {
+    misfit_items<T, decltype(c)::value, decltype(lanes)::value>(task, items, count, scratch);
+  });
+}
+
+template <typename T>
 void normal(const NormalTask<T>& task, const Item* items, int64_t count, Scratch<T>& scratch) {
   with_channels<T>(task.channels, [&](auto c, auto lanes) {
     normal_items<T, decltype(c)::value, decltype(lanes)::value>(task, items, count, scratch);
@@ -57,8 +64,10 @@ void gram(const GramTask<T>& task, const Item* items, int64_t count, int64_t fir
 
 }  // namespace
 
-const Kernels<float> single_precision = {project<float>, backward<float>, normal<float>, gram<float>};
-const Kernels<double> double_precision = {project<double>, backward<double>, normal<double>, gram<double>};
+const Kernels<float> single_precision = {project<float>,  backward<float>, misfit<float>,
+                                         descend<float>, normal<float>,   gram<float>};
+const Kernels<double> double_precision = {project<double>,  backward<double>, misfit<double>,
+                                          descend<double>, normal<double>,   gram<double>};
 
 }  // namespace SBACKPROP_ISA
 }  // namespace sbackprop

@@ -183,6 +183,68 @@ std::tuple<Tensor, Tensor, Tensor> backward_as(
   return {volumes_gradient, coefficients_gradient, rotation_gradient};
 }
 
+template <typename T>
+std::tuple<Tensor, Tensor> misfit_as(
+    const Tensor& volumes, const Tensor& coefficients, const Tensor& rotation, const Tensor& data, const Tensor& transfer,
+    const Tensor& rows, const Tables& tables, const Tensor& gradient) {
+  const int channels = static_cast<int>(volumes.size(1));
+  const int64_t images = coefficients.size(0);
+  MisfitTask<T> task;
+  task.geometry = geometry_of<T>(tables, rotation);
+  const Plan plan = plan_batch(task.geometry, images, tables);
+  task.channels = channels;
+  task.volumes = volumes.const_data_ptr<T>();
+  task.coefficient_stride = vectors_for(channels) * lanes_for(channels);
+  const std::vector<T> packed = pack_coefficients<T>(coefficients, task.coefficient_stride);
+  task.coefficients = packed.data();
+  task.rows = rows.const_data_ptr<int64_t>();
+  task.data = data.const_data_ptr<T>();
+  task.transfer = transfer.const_data_ptr<T>();
+  task.volumes_gradient = gradient.mutable_data_ptr<T>();
+  std::vector<T> coefficient_partials(plan.items.size() * channels), misfit_partials(plan.items.size());
+  task.coefficients_gradient = coefficient_partials.data();
+  task.misfit = misfit_partials.data();
+
+  Workers<T> workers;
+  run_coloured(plan, workers, [&](const Item* items, int64_t count, Scratch<T>& scratch) {
+    kernels<T>().misfit(task, items, count, scratch);
+  });
+  Tensor misfit = torch::stable::new_empty(coefficients, {images});
+  Tensor slope = torch::stable::new_empty(coefficients, {images, channels});
+  fold_partials<T>(plan, misfit_partials, 1, 1, misfit.mutable_data_ptr<T>());
+  fold_partials<T>(plan, coefficient_partials, channels, channels, slope.mutable_data_ptr<T>());
+  return {misfit, slope};
+}
+
+// Give both voxels of each Hermitian pair (n, 2) the mean of their values, one of them conjugated.
+template <typename T>
+void tie_pairs(T* values, int64_t channels, const int64_t* pairs, int64_t count) {
+  torch::stable::parallel_for(0, count, 256, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      T* const a = values + 2 * channels * pairs[2 * k];
+      T* const b = values + 2 * channels * pairs[2 * k + 1];
+      for (int64_t c = 0; c < 2 * channels; c += 2) {
+        const T re = (a[c] + b[c]) / 2, im = (a[c + 1] - b[c + 1]) / 2;
+        a[c] = b[c] = re;
+        a[c + 1] = im;
+        b[c + 1] = -im;
+      }
+    }
+  });
+}
+
+template <typename T>
+void descend_as(
+    const Tensor& volumes, const Tensor& gradient, const Tensor& weight, const Tensor& inverse, const Tensor& pairs,
+    double decay, double pull) {
+  const int64_t size = volumes.size(0), channels = volumes.size(1);
+  const DescentTask<T> task{
+      static_cast<int>(channels), volumes.mutable_data_ptr<T>(), gradient.mutable_data_ptr<T>(),
+      weight.const_data_ptr<T>(), inverse.const_data_ptr<T>(), T(decay), T(pull)};
+  tie_pairs(task.gradient, channels, pairs.const_data_ptr<int64_t>(), pairs.size(0));
+  torch::stable::parallel_for(0, size, 1024, [&](int64_t begin, int64_t end) { kernels<T>().descend(task, begin, end); });
+}
+
 // Copy one image's products to G and h; the kernels fill the upper triangle.
 template <typename T>
 void unpack_products(const T* products, int channels, T* matrix, T* vector) {
@@ -285,6 +347,34 @@ std::tuple<Tensor, Tensor, Tensor> project_backward(
   return run(gradient, volumes, coefficients, rotation, tables, need_volumes, need_rotation);
 }
 
+std::tuple<Tensor, Tensor> misfit(
+    const Tensor& volumes, const Tensor& coefficients, const Tensor& rotation, const Tensor& data, const Tensor& transfer,
+    const Tensor& rows, const Tensor& pixels, const Tensor& tile_starts, const Tensor& tile_centres, const Tensor& row,
+    int64_t radius, const Tensor& gradient) {
+  const Tables tables{pixels, tile_starts, tile_centres, row, radius};
+  check_tables(pixels, tile_starts, tile_centres, row, radius);
+  check_volumes(volumes, coefficients, rotation);
+  check_like(data, "data", volumes, {data.size(0), pixels.size(0), 2});
+  check_like(transfer, "transfer", volumes, {data.size(0), pixels.size(0)});
+  check_indices(rows, "rows", {coefficients.size(0)}, data.size(0));
+  check_like(gradient, "gradient", volumes, {volumes.size(0), volumes.size(1), 2});
+  const auto run = is_double(volumes) ? misfit_as<double> : misfit_as<float>;
+  return run(volumes, coefficients, rotation, data, transfer, rows, tables, gradient);
+}
+
+void descend(
+    const Tensor& volumes, const Tensor& gradient, const Tensor& weight, const Tensor& inverse, const Tensor& pairs,
+    double decay, double pull) {
+  const int64_t size = volumes.size(0), channels = volumes.size(1);
+  check_like(volumes, "volumes", volumes, {size, channels, 2});
+  check_like(gradient, "gradient", volumes, {size, channels, 2});
+  check_like(weight, "weight", volumes, {size});
+  check_like(inverse, "inverse", volumes, {size, channels});
+  check_indices(pairs, "pairs", {pairs.size(0), 2}, size);
+  const auto run = is_double(volumes) ? descend_as<double> : descend_as<float>;
+  run(volumes, gradient, weight, inverse, pairs, decay, pull);
+}
+
 std::tuple<Tensor, Tensor> gram(
     const Tensor& volumes, const Tensor& data, const Tensor& transfer, const Tensor& rotation, const Tensor& pixels,
     const Tensor& tile_starts, const Tensor& tile_centres, const Tensor& row, int64_t radius) {
@@ -325,6 +415,8 @@ void normal_equations(
 STABLE_TORCH_LIBRARY_IMPL(napari_sbackprop, CPU, library) {
   library.impl("project", TORCH_BOX(&sbackprop::project));
   library.impl("project_backward", TORCH_BOX(&sbackprop::project_backward));
+  library.impl("misfit", TORCH_BOX(&sbackprop::misfit));
+  library.impl("descend", TORCH_BOX(&sbackprop::descend));
   library.impl("gram", TORCH_BOX(&sbackprop::gram));
   library.impl("normal_equations", TORCH_BOX(&sbackprop::normal_equations));
 }

@@ -137,6 +137,26 @@ void rotation_of_tile(const BackwardTask<T>& task, const Item& item, const Tile<
   }
 }
 
+// What the pixels scattered into the box, to the gradients of the volumes and of the coefficients; empties the box.
+template <typename Task, typename T, int C, int L>
+inline __attribute__((always_inline)) void collect_touched(
+    const Task& task, const Row<T, C, L>& row, const T* coefficients, const Touched& touched, T* box, T* products) {
+  typename Row<T, C, L>::V sum[Row<T, C, L>::capacity];
+  row.clear(sum);
+  const auto prefetch = [&](int64_t voxel) __attribute__((always_inline)) {
+    prefetch_row(task.volumes + voxel * row.floats, row.floats);
+    if (task.volumes_gradient != nullptr) prefetch_row(task.volumes_gradient + voxel * row.floats, row.floats);
+  };
+  for_touched(touched, kPrefetchDistance, prefetch, [&](int slot, int64_t voxel) {
+    T* cell = box + 2 * slot;
+    const Complex<T> g{cell[0], cell[1]};
+    cell[0] = cell[1] = 0;
+    row.accumulate(sum, repeat<T, L>(g.re, g.im), task.volumes + voxel * row.floats);
+    if (task.volumes_gradient != nullptr) row.add_outer(task.volumes_gradient + voxel * row.floats, coefficients, g);
+  });
+  write_coefficients<T, C, L>(row, sum, products);
+}
+
 template <typename T, int C, int L>
 void backward_tile(const BackwardTask<T>& task, const Item& item, Scratch<T>& scratch) {
   const Row<T, C, L> row(task.channels);
@@ -153,20 +173,7 @@ void backward_tile(const BackwardTask<T>& task, const Item& item, Scratch<T>& sc
     corner_weights(tile.fx[n], tile.fy[n], tile.fz[n], weight);
     scatter(scratch.box, tile.slot[n], weight, read_gradient(task, item, tile.pixel[n]));
   }
-  typename Row<T, C, L>::V sum[Row<T, C, L>::capacity];
-  row.clear(sum);
-  const auto prefetch = [&](int64_t voxel) __attribute__((always_inline)) {
-    prefetch_row(task.volumes + voxel * row.floats, row.floats);
-    if (task.volumes_gradient != nullptr) prefetch_row(task.volumes_gradient + voxel * row.floats, row.floats);
-  };
-  for_touched(touched, kPrefetchDistance, prefetch, [&](int slot, int64_t voxel) {
-    T* cell = scratch.box + 2 * slot;
-    const Complex<T> g{cell[0], cell[1]};
-    cell[0] = cell[1] = 0;
-    row.accumulate(sum, repeat<T, L>(g.re, g.im), task.volumes + voxel * row.floats);
-    if (task.volumes_gradient != nullptr) row.add_outer(task.volumes_gradient + voxel * row.floats, coefficients, g);
-  });
-  write_coefficients<T, C, L>(row, sum, task.coefficients_gradient + int64_t{item.order} * task.channels);
+  collect_touched(task, row, coefficients, touched, scratch.box, task.coefficients_gradient + int64_t{item.order} * task.channels);
 }
 
 template <typename T, int C, int L>
@@ -208,6 +215,95 @@ void backward_items(const BackwardTask<T>& task, const Item* items, int64_t coun
       backward_tile<T, C, L>(task, items[i], scratch);
     } else {
       backward_pixels<T, C, L>(task, items[i]);
+    }
+  }
+}
+
+// Turn a slice's value into the gradient of its misfit, q |transfer X - y|^2, which is added to `sum`.
+template <typename T>
+inline Complex<T> differentiate(const MisfitTask<T>& task, const Item& item, int pixel, Complex<T> value, T& sum) {
+  const int64_t at = task.rows[item.image] * task.geometry.pixel_count + pixel;
+  const T transfer = task.transfer[at], weight = task.geometry.pixels[3 * int64_t{pixel} + 2];
+  const T re = transfer * value.re - task.data[2 * at];
+  const T im = transfer * value.im - (item.negated ? -task.data[2 * at + 1] : task.data[2 * at + 1]);
+  sum += weight * (re * re + im * im);
+  return {2 * weight * transfer * re, 2 * weight * transfer * im};
+}
+
+template <typename T, int C, int L>
+void misfit_tile(const MisfitTask<T>& task, const Item& item, Scratch<T>& scratch) {
+  const Row<T, C, L> row(task.channels);
+  const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
+  Tile<T> tile;
+  Touched touched;
+  open_tile(task.geometry, item, scratch.marks, tile, touched);
+  mix_touched(row, task.volumes, coefficients, touched, scratch.mixed);
+  T sum = 0;
+  for (int n = 0; n < tile.count; ++n) {
+    T weight[8];
+    corner_weights(tile.fx[n], tile.fy[n], tile.fz[n], weight);
+    const Complex<T> value = interpolate(scratch.mixed, tile.slot[n], weight);
+    scatter(scratch.box, tile.slot[n], weight, differentiate(task, item, tile.pixel[n], value, sum));
+  }
+  for (int n = 0; n < tile.outside_count; ++n) differentiate(task, item, tile.outside[n], Complex<T>{0, 0}, sum);
+  task.misfit[item.order] = sum;
+  collect_touched(task, row, coefficients, touched, scratch.box, task.coefficients_gradient + int64_t{item.order} * task.channels);
+}
+
+template <typename T, int C, int L>
+void misfit_pixels(const MisfitTask<T>& task, const Item& item) {
+  const Row<T, C, L> row(task.channels);
+  const T* coefficients = task.coefficients + int64_t{item.image} * task.coefficient_stride;
+  typename Row<T, C, L>::V sum[Row<T, C, L>::capacity], own[Row<T, C, L>::capacity];
+  row.clear(sum);
+  row.load_coefficients(coefficients, own);
+  T misfit = 0;
+  for (int pixel = task.geometry.tile_starts[item.tile]; pixel < task.geometry.tile_starts[item.tile + 1]; ++pixel) {
+    const Stencil<T> stencil = stencil_of(task.geometry, item, pixel);
+    if (!stencil.mine) continue;
+    Complex<T> value{0, 0};
+    for (int e = 0; stencil.inside && e < 8; ++e) {
+      const Complex<T> mixed = row.mix(own, task.volumes + (stencil.first[e >> 1] + int64_t{e & 1}) * row.floats);
+      value.re += stencil.weight[e] * mixed.re;
+      value.im += stencil.weight[e] * mixed.im;
+    }
+    const Complex<T> g = differentiate(task, item, pixel, value, misfit);
+    for (int e = 0; stencil.inside && e < 8; ++e) {
+      const int64_t start = (stencil.first[e >> 1] + int64_t{e & 1}) * row.floats;
+      const Complex<T> share{stencil.weight[e] * g.re, stencil.weight[e] * g.im};
+      row.accumulate(sum, repeat<T, L>(share.re, share.im), task.volumes + start);
+      row.add_outer(task.volumes_gradient + start, coefficients, share);
+    }
+  }
+  task.misfit[item.order] = misfit;
+  write_coefficients<T, C, L>(row, sum, task.coefficients_gradient + int64_t{item.order} * task.channels);
+}
+
+template <typename T, int C, int L>
+void misfit_items(const MisfitTask<T>& task, const Item* items, int64_t count, Scratch<T>& scratch) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (task.geometry.combine) {
+      misfit_tile<T, C, L>(task, items[i], scratch);
+    } else {
+      misfit_pixels<T, C, L>(task, items[i]);
+    }
+  }
+}
+
+// Voxels begin .. end - 1; rows of volumes, inverse and gradient are read once and the gradient is left at zero.
+template <typename T>
+void descend(const DescentTask<T>& task, int64_t begin, int64_t end) {
+  const int64_t channels = task.channels;
+  for (int64_t voxel = begin; voxel < end; ++voxel) {
+    T* const value = task.volumes + 2 * channels * voxel;
+    T* const slope = task.gradient + 2 * channels * voxel;
+    const T* const inverse = task.inverse + channels * voxel;
+    const T weight = task.weight[voxel];
+    for (int64_t c = 0; c < channels; ++c) {
+      const T keep = 1 + task.decay * (1 - weight * inverse[c]), pull = task.pull * inverse[c];
+      value[2 * c] = keep * value[2 * c] + pull * slope[2 * c];
+      value[2 * c + 1] = keep * value[2 * c + 1] + pull * slope[2 * c + 1];
+      slope[2 * c] = slope[2 * c + 1] = 0;
     }
   }
 }

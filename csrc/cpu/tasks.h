@@ -62,6 +62,22 @@ struct BackwardTask {
   T* rotation_gradient;           // (items, 6), by Item::order; may be null
 };
 
+// Misfit of slices to data, and its gradients: what projecting, comparing and going back would need three passes for.
+template <typename T>
+struct MisfitTask {
+  Geometry<T> geometry;
+  int channels;
+  const T* volumes;
+  const T* coefficients;
+  int coefficient_stride;
+  const int64_t* rows;       // (B,), row of each image in data and transfer
+  const T* data;             // (N, P, 2)
+  const T* transfer;         // (N, P)
+  T* volumes_gradient;       // (W, C, 2), added to
+  T* coefficients_gradient;  // (items, C), by Item::order
+  T* misfit;                 // (items,), by Item::order
+};
+
 template <typename T>
 struct GramTask {
   Geometry<T> geometry;
@@ -84,6 +100,17 @@ struct NormalTask {
   T* vector;               // (W, C, 2), added to
 };
 
+// The step of a solver that knows the diagonal of the Hessian: V += decay (1 - w inverse) V + pull inverse dV, and dV = 0.
+template <typename T>
+struct DescentTask {
+  int channels;
+  T* volumes;         // (W, C, 2)
+  T* gradient;        // (W, C, 2)
+  const T* weight;    // (W,)
+  const T* inverse;   // (W, C)
+  T decay, pull;
+};
+
 // Channels 0 .. C-1 as re, im pairs are read by vectors of `lanes`; the last vector is moved back so that it ends with
 // the row. Rows of fewer than kLanes numbers go pair by pair.
 inline int lanes_for(int channels) { return 2 * channels < kLanes ? 2 : kLanes; }
@@ -98,6 +125,8 @@ template <typename T>
 struct Kernels {
   void (*project)(const ProjectTask<T>&, const Item*, int64_t count, Scratch<T>&);
   void (*backward)(const BackwardTask<T>&, const Item*, int64_t count, Scratch<T>&);
+  void (*misfit)(const MisfitTask<T>&, const Item*, int64_t count, Scratch<T>&);
+  void (*descend)(const DescentTask<T>&, int64_t begin, int64_t end);
   void (*normal)(const NormalTask<T>&, const Item*, int64_t count, Scratch<T>&);
   void (*gram)(
       const GramTask<T>&, const Item*, int64_t count, int64_t first_image, T* workspace, T* products);

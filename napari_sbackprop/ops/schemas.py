@@ -23,6 +23,16 @@ library.define(
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 library.define(
+    "misfit(Tensor volumes, Tensor coefficients, Tensor rotation, Tensor data, Tensor transfer, Tensor rows,"
+    f" {_TABLES}, Tensor(a!) gradient) -> (Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+library.define(
+    "descend(Tensor(a!) volumes, Tensor(b!) gradient, Tensor weight, Tensor inverse, Tensor pairs, float decay,"
+    " float pull) -> ()",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+library.define(
     f"gram(Tensor volumes, Tensor data, Tensor transfer, Tensor rotation, {_TABLES}) -> (Tensor, Tensor)",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
@@ -58,12 +68,16 @@ def _fake_project_backward(
     )
 
 
+def _fake_misfit(volumes: Tensor, coefficients: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return coefficients.new_empty(coefficients.shape[0]), torch.empty_like(coefficients)
+
+
 def _fake_gram(volumes: Tensor, data: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     batch, channels = data.shape[0], volumes.shape[1]
     return volumes.new_empty(batch, channels, channels), volumes.new_empty(batch, channels)
 
 
-def _fake_normal_equations(*_: Any) -> None:
+def _fake_in_place(*_: Any) -> None:
     return None
 
 
@@ -89,8 +103,10 @@ def _differentiate_project(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, .
 for _name, _fake in {
     "project": _fake_project,
     "project_backward": _fake_project_backward,
+    "misfit": _fake_misfit,
+    "descend": _fake_in_place,
     "gram": _fake_gram,
-    "normal_equations": _fake_normal_equations,
+    "normal_equations": _fake_in_place,
 }.items():
     _torch_library.register_fake(f"{NAMESPACE}::{_name}", _fake, lib=library)
 _torch_library.register_autograd(
