@@ -105,12 +105,15 @@ inline void add_rotation(const Geometry<T>& geometry, const Item& item, int pixe
   }
 }
 
+// Complex number by complex number: neighbouring pixels share corners, and a load that overlaps an earlier store only in
+// part would have to wait until that has reached the cache.
 template <typename T>
 inline __attribute__((always_inline)) void scatter(T* box, int slot, const T weight[8], Complex<T> g) {
-  for (int pair = 0; pair < 4; ++pair) {
-    T* to = box + 2 * (slot + kCornerSlot[2 * pair]);
-    const T low = weight[2 * pair], high = weight[2 * pair + 1];
-    store(to, load<Vector<T, 4>>(to) + Vector<T, 4>{low, low, high, high} * Vector<T, 4>{g.re, g.im, g.re, g.im});
+  using V = Vector<T, 2>;
+  const V value = {g.re, g.im};
+  for (int e = 0; e < 8; ++e) {
+    T* to = box + 2 * (slot + kCornerSlot[e]);
+    store(to, load<V>(to) + weight[e] * value);
   }
 }
 
@@ -138,13 +141,14 @@ void rotation_of_tile(const BackwardTask<T>& task, const Item& item, const Tile<
 }
 
 // What the pixels scattered into the box, to the gradients of the volumes and of the coefficients; empties the box.
-template <typename Task, typename T, int C, int L>
+// `cached`: the volumes' rows were read a moment ago.
+template <bool cached, typename Task, typename T, int C, int L>
 inline __attribute__((always_inline)) void collect_touched(
     const Task& task, const Row<T, C, L>& row, const T* coefficients, const Touched& touched, T* box, T* products) {
   typename Row<T, C, L>::V sum[Row<T, C, L>::capacity];
   row.clear(sum);
   const auto prefetch = [&](int64_t voxel) __attribute__((always_inline)) {
-    prefetch_row(task.volumes + voxel * row.floats, row.floats);
+    if (!cached) prefetch_row(task.volumes + voxel * row.floats, row.floats);
     if (task.volumes_gradient != nullptr) prefetch_row(task.volumes_gradient + voxel * row.floats, row.floats);
   };
   for_touched(touched, kPrefetchDistance, prefetch, [&](int slot, int64_t voxel) {
@@ -173,7 +177,7 @@ void backward_tile(const BackwardTask<T>& task, const Item& item, Scratch<T>& sc
     corner_weights(tile.fx[n], tile.fy[n], tile.fz[n], weight);
     scatter(scratch.box, tile.slot[n], weight, read_gradient(task, item, tile.pixel[n]));
   }
-  collect_touched(task, row, coefficients, touched, scratch.box, task.coefficients_gradient + int64_t{item.order} * task.channels);
+  collect_touched<false>(task, row, coefficients, touched, scratch.box, task.coefficients_gradient + int64_t{item.order} * task.channels);
 }
 
 template <typename T, int C, int L>
@@ -247,7 +251,7 @@ void misfit_tile(const MisfitTask<T>& task, const Item& item, Scratch<T>& scratc
   }
   for (int n = 0; n < tile.outside_count; ++n) differentiate(task, item, tile.outside[n], Complex<T>{0, 0}, sum);
   task.misfit[item.order] = sum;
-  collect_touched(task, row, coefficients, touched, scratch.box, task.coefficients_gradient + int64_t{item.order} * task.channels);
+  collect_touched<true>(task, row, coefficients, touched, scratch.box, task.coefficients_gradient + int64_t{item.order} * task.channels);
 }
 
 template <typename T, int C, int L>

@@ -1,7 +1,17 @@
-"""Image formation as fused operations on Fourier volumes: project, Gram matrices, normal equations."""
+"""Image formation as fused operations on Fourier volumes: slices, misfit, Gram matrices, normal equations."""
 
 from napari_sbackprop.ops.dispatch import Backend, backend
 from napari_sbackprop.ops.extension import CompileError, compile_extension
-from napari_sbackprop.ops.image_formation import gram, normal_equations, project
+from napari_sbackprop.ops.image_formation import descend, gram, misfit, normal_equations, project
 
-__all__ = ["Backend", "CompileError", "backend", "compile_extension", "gram", "normal_equations", "project"]
+__all__ = [
+    "Backend",
+    "CompileError",
+    "backend",
+    "compile_extension",
+    "descend",
+    "gram",
+    "misfit",
+    "normal_equations",
+    "project",
+]

@@ -11,7 +11,7 @@ from napari_sbackprop.imaging.grids import HalfDisc, HalfSphere
 from napari_sbackprop.ops import reference
 from napari_sbackprop.ops import schemas as schemas  # registers the operations
 from napari_sbackprop.ops.dispatch import backend
-from napari_sbackprop.ops.tables import tables
+from napari_sbackprop.ops.tables import mirror_pairs, tables
 
 _native = torch.ops.napari_sbackprop
 _CPU_CHANNELS = 256  # kMaxChannels in csrc/cpu/tasks.h
@@ -64,6 +64,108 @@ def project(
     rotation = rotation.to(volumes.dtype)
     slices = _native.project(volumes.contiguous(), coefficients.contiguous(), rotation.contiguous(), *lookup)
     return torch.view_as_complex(slices)
+
+
+def misfit(
+    volumes: Tensor,
+    coefficients: Tensor,
+    rotation: Tensor,
+    data: Tensor,
+    transfer: Tensor,
+    rows: Tensor,
+    disc: HalfDisc,
+    sphere: HalfSphere,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Compare some images with slices of mixed volumes: misfit and its gradients in one pass.
+
+    E_b = sum_p q_p |transfer slice_b - data|^2 with `project`'s slices and q the pixel weight (1/2 on x = 0). Adds
+    d sum_b E_b / dV to `gradient`; slices are never stored.
+
+    Parameters
+    ----------
+    volumes : (W, C, 2) float32 or float64.
+    coefficients : (B, C), s.
+    rotation : (B, 3, 3), A.
+    data : (N, P) complex, whitened and centred spectra of all images.
+    transfer : (N, P) real, whitened CTF of all images.
+    rows : (B,) int64, where each image is in data and transfer.
+    gradient : (W, C, 2), contiguous accumulator.
+
+    Returns
+    -------
+    E (B,) and dE/ds (B, C).
+    """
+    batch, channels = len(coefficients), volumes.shape[1]
+    _check("volumes", volumes, (sphere.size, channels, 2))
+    _check("coefficients", coefficients, (batch, channels))
+    _check("rotation", rotation, (batch, 3, 3))
+    _check("data", data, (len(data), disc.size))
+    _check("transfer", transfer, (len(data), disc.size))
+    _check("rows", rows, (batch,))
+    _check("gradient", gradient, (sphere.size, channels, 2))
+    if not _is_native(volumes) or volumes.is_cuda:
+        return _misfit_by_autograd(
+            volumes, coefficients, rotation, data[rows], transfer[rows], disc, sphere, gradient
+        )
+    with torch.no_grad():
+        numbers = [volumes, coefficients, rotation, _real_view(data), transfer]
+        numbers = [tensor.to(volumes.dtype).contiguous() for tensor in numbers]
+        energy, slope = _native.misfit(*numbers, rows, *tables(disc, sphere, volumes.device), gradient)
+    return energy, slope
+
+
+def _misfit_by_autograd(
+    volumes: Tensor,
+    coefficients: Tensor,
+    rotation: Tensor,
+    data: Tensor,
+    transfer: Tensor,
+    disc: HalfDisc,
+    sphere: HalfSphere,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    volumes, coefficients = volumes.detach().requires_grad_(), coefficients.detach().requires_grad_()
+    with torch.enable_grad():
+        slices = project(volumes, coefficients, rotation, disc, sphere)
+        residual = torch.view_as_real(transfer * slices - data).square().sum(-1)
+        energy = residual @ disc.weight.to(residual)
+        slope_of_volumes, slope = torch.autograd.grad(energy.sum(), (volumes, coefficients))
+    gradient += slope_of_volumes
+    return energy.detach(), slope
+
+
+def descend(
+    volumes: Tensor,
+    gradient: Tensor,
+    weight: Tensor,
+    inverse: Tensor,
+    sphere: HalfSphere,
+    *,
+    decay: float,
+    pull: float,
+) -> None:
+    """Step of a solver that knows the diagonal of the Hessian, in place; leaves the gradient at zero for the next batch.
+
+    V -= decay (1 - weight inverse) V + pull inverse dV, after the Hermitian pairs of the gradient's x = 0 plane were
+    given their mean.
+
+    Parameters
+    ----------
+    volumes, gradient : (W, C, 2), contiguous.
+    weight : (W,), what the data put on each voxel.
+    inverse : (W, C), of weight + prior precision.
+    """
+    size, channels, _ = volumes.shape
+    _check("gradient", gradient, (size, channels, 2))
+    _check("weight", weight, (size,))
+    _check("inverse", inverse, (size, channels))
+    pairs = mirror_pairs(sphere, volumes.device)
+    with torch.no_grad():
+        if _is_native(volumes) and not volumes.is_cuda:
+            _native.descend(volumes, gradient, weight, inverse, pairs, -decay, -pull)
+        else:
+            reference.descend(volumes, gradient, weight, inverse, pairs, decay, pull)
 
 
 def gram(

@@ -178,3 +178,24 @@ def normal_equations(
         matrix.addmm_(scalar.T, packed[chunk])
         vector[..., 0].addmm_(real.T, first[chunk])
         vector[..., 1].addmm_(imaginary.T, first[chunk])
+
+
+def descend(
+    volumes: Tensor,
+    gradient: Tensor,
+    weight: Tensor,
+    inverse: Tensor,
+    pairs: Tensor,
+    decay: float,
+    pull: float,
+) -> None:
+    """Preconditioned step, in place; see `ops.descend`. `pairs` (n, 2) holds the Hermitian pairs of the x = 0 plane."""
+    first, second = pairs.unbind(-1)
+    conjugate = gradient.new_tensor([1, -1])
+    mean = (gradient[first] + gradient[second] * conjugate) / 2
+    gradient[first] = mean
+    gradient[second] = mean * conjugate
+    volumes -= (
+        decay * (1 - weight[:, None] * inverse)[..., None] * volumes + pull * inverse[..., None] * gradient
+    )
+    gradient.zero_()

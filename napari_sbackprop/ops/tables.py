@@ -39,3 +39,11 @@ def tables(disc: HalfDisc, sphere: HalfSphere, device: torch.device) -> Tables:
         sphere.row.int().contiguous().to(device),
         sphere.radius,
     )
+
+
+@lru_cache(maxsize=64)
+def mirror_pairs(sphere: HalfSphere, device: torch.device) -> Tensor:
+    """Hermitian pairs (n, 2) int64 of the x = 0 plane, the origin with itself."""
+    own = torch.arange(sphere.size)
+    first = own[(sphere.coordinates[:, 0] == 0) & (own <= sphere.conjugate)]
+    return torch.stack([first, sphere.conjugate[first]], dim=-1).to(device)

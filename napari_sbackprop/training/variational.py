@@ -5,17 +5,19 @@ nothing depends on the number of particles or pixels. For fixed coefficients the
 they take preconditioned steps instead of Adam's.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from napari_sbackprop import ops
 from napari_sbackprop.config import Config
 from napari_sbackprop.imaging.shells import shell_mean
 from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.models.encoder import PosteriorEncoder
 from napari_sbackprop.models.latent import kl_divergence, sample_latent
-from napari_sbackprop.models.structural_basis import StructuralBasis
 from napari_sbackprop.training.epochs import adam_tensors, load_adam
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import (
@@ -67,19 +69,19 @@ class VariationalStage:
         self.epochs_done = 0
         device = start.volumes.device
         extra = start.volumes.new_zeros(start.sphere.size, config.basis_size - config.latent_size, 2)
-        self.basis = StructuralBasis(torch.cat([start.volumes, extra], dim=1), start.sphere)
+        self.volumes, self.sphere = torch.cat([start.volumes, extra], dim=1), start.sphere
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.encoder = PosteriorEncoder(config.latent_size, config.encoder_width).to(device)
             self.head = CoefficientHead(config.latent_size, config.basis_size, linear_start=True).to(device)
         self.optimiser = torch.optim.Adam(
-            [*self.encoder.parameters(), *self.head.parameters()], lr=_LEARNING_RATE
+            [*self.encoder.parameters(), *self.head.parameters()], lr=_LEARNING_RATE, fused=True
         )
         self.filter_bank = linear_posterior(*image_statistics(spectra, start.volumes, start.sphere))
-        weight = voxel_weight(spectra, start.sphere, chosen)[:, None, None]  # (W, 1, 1)
-        prior = self._prior_precision(weight)
-        self._inverse = 1 / (weight + prior)  # (W, C, 1), of the diagonal of the Hessian
-        self._decay = prior * self._inverse
+        self._weight = voxel_weight(spectra, start.sphere, chosen)
+        # Diagonal of the inverse Hessian, (W, C)
+        self._inverse = 1 / (self._weight[:, None] + self._prior_precision(self._weight))
+        self._gradient = torch.zeros_like(self.volumes)
 
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Amortised mean and log-variance of some particles."""
@@ -97,21 +99,20 @@ class VariationalStage:
             seen += len(rows)
             sums = {name: sums[name] + len(rows) * value for name, value in losses.items()}
             yield seen, {name: value / seen for name, value in sums.items()}
-        with torch.no_grad():
-            self.basis.volumes.copy_(multiply_maps(self.basis.volumes, self.basis.sphere, self.mask))
+        self.volumes.copy_(multiply_maps(self.volumes, self.sphere, self.mask))
         self.epochs_done += 1
 
     def outcome(self) -> tuple[Posterior, dict[str, float]]:
         """Exact posterior of all particles, refined from the encoder's answer, with its `evidence_figures`."""
         with torch.no_grad():
-            statistics = image_statistics(self.spectra, self.basis.volumes.detach(), self.basis.sphere)
+            statistics = image_statistics(self.spectra, self.volumes, self.sphere)
             mean, _ = self.encode(torch.arange(self.spectra.count))
         posterior = refined_posterior(statistics, self.head, mean)
         return posterior, evidence_figures(posterior, self.held_out)
 
     def published(self) -> dict[str, Tensor]:
         """Tensors that decoding and encoding need, by name."""
-        channels, radius = self.basis.volumes.shape[1], self.basis.sphere.radius
+        channels, radius = self.volumes.shape[1], self.sphere.radius
         return {
             **self._parameters(),
             "encoder.volumes": self.start.volumes,
@@ -126,8 +127,7 @@ class VariationalStage:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Continue from a stored `state`."""
-        with torch.no_grad():
-            self.basis.volumes.copy_(state["basis.volumes"])
+        self.volumes.copy_(state["basis.volumes"])
         self.encoder.load_state_dict(nested(state, "encoder."))
         self.head.load_state_dict(nested(state, "head."))
         load_adam(self.optimiser, nested(state, "adam."))
@@ -136,51 +136,54 @@ class VariationalStage:
     def _parameters(self) -> dict[str, Tensor]:
         encoder, head = self.encoder.state_dict(), self.head.state_dict()
         return {
-            "basis.volumes": self.basis.volumes.detach(),
+            "basis.volumes": self.volumes,
             **with_prefix(encoder, "encoder."),
             **with_prefix(head, "head."),
         }
 
     def _step(self, rows: Tensor, relative_step: float) -> dict[str, float]:
         spectra = self.spectra
-        data, transfer = spectra.data[rows], spectra.transfer[rows]
         mean, log_variance = self.encode(rows)
         coefficients = self.head(sample_latent(mean, log_variance, self.generator))
-        slices = self.basis(coefficients, spectra.rotation[rows], spectra.disc)  # (B, P)
-        residual = torch.view_as_real(transfer * slices - data).square().sum(-1)
-        misfit = (residual @ spectra.disc.weight.to(residual)).mean()
+        misfit, slope = ops.misfit(
+            self.volumes,
+            pad(coefficients.detach(), (1, 0), value=1.0),
+            spectra.rotation[rows],
+            spectra.data,
+            spectra.transfer,
+            rows,
+            spectra.disc,
+            self.sphere,
+            self._gradient,
+        )
         divergence = kl_divergence(mean, log_variance).mean()
-        loss = misfit + self.config.kl_weight * divergence
-        if not torch.isfinite(loss):
+        loss = misfit.mean().item() + self.config.kl_weight * divergence.item()
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"The loss became {loss.item()}: training stopped, and the last finished epoch is kept."
+                f"The loss became {loss}: training stopped, and the last finished epoch is kept."
             )
 
+        # The misfit's own gradient is known; this has the same one in the coefficients.
+        stand_in = (slope[:, 1:] * coefficients).sum(-1).mean()
         self.optimiser.zero_grad()
-        self.basis.volumes.grad = None
-        loss.backward()
+        (stand_in + self.config.kl_weight * divergence).backward()
         self.optimiser.step()
-        share = len(rows) / len(self.chosen)
-        self._step_volumes(min(_LARGEST_STEP, relative_step * share))
-        return {"loss": loss.item() / spectra.disc.size, "kl": divergence.item()}
-
-    @torch.no_grad()
-    def _step_volumes(self, step: float) -> None:
-        """Move the volumes by `step` of the way to the minimum, as far as the diagonal of the Hessian knows it."""
-        volumes, gradient = self.basis.volumes, self.basis.volumes.grad
-        assert gradient is not None
-        # The gradient of the mean loss is twice the residual of the normal equations of one average particle.
-        volumes.addcmul_(volumes, self._decay, value=-step)
-        volumes.addcmul_(self.basis.tie(gradient), self._inverse, value=-step * len(self.chosen) / 2)
+        step = min(_LARGEST_STEP, relative_step * len(rows) / len(self.chosen))
+        # The gradient is twice the residual of the batch's normal equations, and the volumes' are those of all particles.
+        pull = step * len(self.chosen) / (2 * len(rows))
+        ops.descend(
+            self.volumes, self._gradient, self._weight, self._inverse, self.sphere, decay=step, pull=pull
+        )
+        return {"loss": loss / spectra.disc.size, "kl": divergence.item()}
 
     def _prior_precision(self, weight: Tensor) -> Tensor:
-        """Precision (W, C, 1) whose shrinkage at full data is that of the start, w / (w + p) = shrinkage."""
+        """Precision (W, C) whose shrinkage at full data is that of the start, w / (w + p) = shrinkage."""
         sphere = self.start.sphere
         shell = sphere.shell.clamp(max=sphere.radius)
-        mean_weight = shell_mean(weight.flatten().cpu(), shell, sphere.radius + 1)
+        mean_weight = shell_mean(weight.cpu(), shell, sphere.radius + 1)
         shrinkage = self.start.shrinkage.cpu().clamp(_LEAST_SHRINKAGE, 0.999)
         ratio = (1 - shrinkage) / shrinkage
         ratio[0] = 1e-3
         extra = ratio.new_ones(self.config.basis_size - self.config.latent_size, ratio.shape[1])
         precision = torch.cat([ratio, extra]) * mean_weight  # (C, R + 1)
-        return precision[:, shell].T[..., None].to(weight)
+        return precision[:, shell].T.contiguous().to(weight)

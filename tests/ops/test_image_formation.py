@@ -7,6 +7,7 @@ from torch import Tensor
 
 from napari_sbackprop import ops
 from napari_sbackprop.ops import reference
+from napari_sbackprop.ops.tables import mirror_pairs
 
 CHANNELS = [2, 5, 17]  # vectors of two, loops with a tail, compile-time constants
 TOLERANCE = 3e-6  # float32 kernels against the float64 reference
@@ -69,6 +70,75 @@ def test_project_and_its_gradients_agree_with_the_float64_reference(
     truths = project_with_gradients(problem.double(), reference.project, problem.data)
     for name, result, truth in zip(("slices", "dV", "ds", "dA"), results, truths, strict=True):
         assert relative_error(result, truth) < 10 * TOLERANCE, name
+
+
+def misfit_of(problem: Problem, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    gradient = torch.zeros_like(problem.volumes)
+    pose = problem.rotation[rows]
+    images = (problem.data, problem.transfer, rows, problem.disc, problem.sphere)
+    energy, slope = ops.misfit(problem.volumes, problem.coefficients[rows], pose, *images, gradient)
+    return energy, slope, gradient
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_misfit_and_its_gradients_agree_with_the_float64_reference(
+    channels: int, rotation: Tensor | None, device: str
+) -> None:
+    problem = make_problem(channels=channels, rotation=rotation, device=device)
+    rows = torch.tensor([3, 1, 4, 1], device=device)
+    exact = problem.double()
+    volumes, coefficients = exact.volumes.requires_grad_(), exact.coefficients[rows].requires_grad_()
+    slices = reference.project(volumes, coefficients, exact.rotation[rows], exact.disc, exact.sphere)
+    residual = exact.transfer[rows] * slices - exact.data[rows]
+    energy = residual.abs().square() @ exact.disc.weight.to(residual.real)
+    expected = (energy, *torch.autograd.grad(energy.sum(), (coefficients, volumes)))
+    for value, truth in zip(misfit_of(problem, rows), expected, strict=True):
+        assert relative_error(value, truth) < TOLERANCE
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_misfit_adds_to_the_gradient(device: str) -> None:
+    problem = make_problem(device=device)
+    first, second = torch.arange(3, device=device), torch.arange(3, 6, device=device)
+    gradient = torch.zeros_like(problem.volumes)
+    for rows in (first, second):
+        images = (problem.data, problem.transfer, rows, problem.disc, problem.sphere)
+        ops.misfit(problem.volumes, problem.coefficients[rows], problem.rotation[rows], *images, gradient)
+    together = misfit_of(problem, torch.cat([first, second]))[2]
+    assert relative_error(gradient, together) < TOLERANCE
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_descent_makes_the_same_step_as_the_reference_and_empties_the_gradient(
+    channels: int, device: str
+) -> None:
+    problem = make_problem(channels=channels, device=device)
+    sphere, generator = problem.sphere, torch.Generator().manual_seed(1)
+    gradient = torch.randn(problem.volumes.shape, generator=generator).to(device)
+    weight = torch.rand(sphere.size, generator=generator).to(device)
+    inverse = torch.rand(sphere.size, channels, generator=generator).to(device)
+    numbers = [problem.volumes, gradient, weight, inverse]
+    expected = [tensor.double() for tensor in numbers]
+    reference.descend(*expected, mirror_pairs(sphere, problem.volumes.device), 0.2, 0.7)
+    ops.descend(*numbers, sphere, decay=0.2, pull=0.7)
+    assert relative_error(problem.volumes, expected[0]) < 1e-6
+    assert not gradient.any()
+
+
+def test_repeated_descent_reaches_the_minimum_that_the_prior_allows() -> None:
+    """One voxel off the plane x = 0 with weight w, prior p and data d minimises w |V - d|^2 + p |V|^2: V = w d / (w + p)."""
+    problem = make_problem(channels=1)
+    sphere, volumes = problem.sphere, torch.zeros(problem.sphere.size, 1, 2)
+    weight, prior = torch.full((sphere.size,), 3.0), 1.0
+    inverse = (1 / (weight + prior))[:, None]
+    gradient = torch.zeros_like(volumes)
+    for _ in range(60):
+        gradient += 2 * weight[:, None, None] * (volumes - 1)
+        ops.descend(volumes, gradient, weight, inverse, sphere, decay=0.5, pull=0.25)
+    interior = sphere.coordinates[:, 0] > 0
+    torch.testing.assert_close(volumes[interior], torch.full_like(volumes[interior], 0.75))
 
 
 @pytest.mark.parametrize("device", DEVICES)

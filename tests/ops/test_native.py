@@ -14,7 +14,7 @@ from problem import Problem, make_problem
 from torch import Tensor
 
 from napari_sbackprop import ops
-from napari_sbackprop.ops.tables import tables
+from napari_sbackprop.ops.tables import mirror_pairs, tables
 
 pytestmark = pytest.mark.skipif(ops.backend("cpu").name != "native", reason="no compiled kernels here")
 
@@ -59,7 +59,21 @@ def test_results_are_bitwise_equal_for_any_number_of_threads(threads: None, stre
             problem.rotation,
         )
         native.normal_equations(*moments, *lookup, matrix, vector)
-        outcomes.append((slices, *gradients, *products, matrix, vector))
+        slope = torch.zeros_like(problem.volumes)
+        misfits = native.misfit(
+            *native_arguments(problem)[:3], *moments[:2], torch.arange(24), *lookup, slope
+        )
+        volumes, weight, inverse = problem.volumes.clone(), matrix[:, 0], matrix[:, :17].contiguous()
+        native.descend(
+            volumes,
+            slope.clone(),
+            weight.contiguous(),
+            inverse,
+            mirror_pairs(problem.sphere, CPU),
+            -0.1,
+            -0.1,
+        )
+        outcomes.append((slices, *gradients, *products, matrix, vector, *misfits, slope, volumes))
     for outcome in outcomes[1:]:
         assert all(torch.equal(a, b) for a, b in zip(outcomes[0], outcome, strict=True))
 
@@ -87,6 +101,18 @@ def test_opcheck() -> None:
     matrix, vector = torch.zeros(problem.sphere.size, 6), torch.zeros_like(problem.volumes)
     moments = (*data, problem.coefficients, problem.second, problem.rotation)
     torch.library.opcheck(native.normal_equations.default, (*moments, *lookup, matrix, vector))
+    images = (*native_arguments(problem)[:3], *data, torch.arange(2))
+    torch.library.opcheck(native.misfit.default, (*images, *lookup, vector))
+    weights = (torch.ones(problem.sphere.size), torch.ones(problem.sphere.size, 3))
+    pairs = mirror_pairs(problem.sphere, CPU)
+    torch.library.opcheck(native.descend.default, (problem.volumes, vector, *weights, pairs, -0.1, -0.1))
+
+
+def test_rows_beyond_the_data_are_refused() -> None:
+    problem = make_problem(batch=2)
+    images = (*native_arguments(problem)[:3], real(problem.data), problem.transfer, torch.tensor([0, 2]))
+    with pytest.raises(RuntimeError, match="rows has 2, but there are 2 rows"):
+        native.misfit(*images, *tables(problem.disc, problem.sphere, CPU), torch.zeros_like(problem.volumes))
 
 
 def test_gradients_that_nobody_needs_are_not_made() -> None:
