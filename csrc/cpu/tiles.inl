@@ -7,6 +7,7 @@ struct Tile {
   int pixel[kTilePixels];
   int slot[kTilePixels];      // lower corner in the box, (z * kBoxSide + y) * kBoxSide + x
   T fx[kTilePixels], fy[kTilePixels], fz[kTilePixels];
+  T row[4][kTilePixels];      // weights of the four rows of corners along x
   int outside_count;
   int outside[kTilePixels];   // pixels beyond the sphere
   int x, y, z;                // voxel of box slot 0
@@ -14,6 +15,7 @@ struct Tile {
 
 // Step between the lower and the upper corner of a cell along each axis of the box.
 constexpr int kStepY = kBoxSide, kStepZ = kBoxRows;
+constexpr int kRowSlot[4] = {0, kStepY, kStepZ, kStepZ + kStepY};
 constexpr int kCornerSlot[8] = {0, 1, kStepY, kStepY + 1, kStepZ, kStepZ + 1, kStepZ + kStepY, kStepZ + kStepY + 1};
 
 template <typename T>
@@ -61,6 +63,13 @@ inline void locate_pixels(const Geometry<T>& geometry, const Item& item, Tile<T>
     tile.fx[n] = fx[i];
     tile.fy[n] = fy[i];
     tile.fz[n] = fz[i];
+  }
+  for (int n = 0; n < tile.count; ++n) {
+    const T fy = tile.fy[n], fz = tile.fz[n];
+    tile.row[0][n] = (1 - fy) * (1 - fz);
+    tile.row[1][n] = fy * (1 - fz);
+    tile.row[2][n] = (1 - fy) * fz;
+    tile.row[3][n] = fy * fz;
   }
 }
 
@@ -141,7 +150,9 @@ inline void open_tile(
 template <typename T>
 inline __attribute__((always_inline)) void prefetch_row(const T* row, int numbers) {
   constexpr int kLine = 64 / sizeof(T);
-  for (int k = 0; k < numbers + kLine - 1; k += kLine) __builtin_prefetch(row + (k < numbers ? k : numbers - 1));
+  for (int k = 0; k < numbers; k += kLine) __builtin_prefetch(row + k);
+  // Rows begin at a multiple of two numbers, so that two more than whole lines never reach into another.
+  if (numbers % kLine != 2) __builtin_prefetch(row + numbers - 1);
 }
 
 // One pixel of the direct path: its corners in the volume instead of the box.
