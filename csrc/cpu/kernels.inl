@@ -23,6 +23,7 @@ inline void with_channels(int channels, Function&& f) {
     if (channels == 9) return f(Constant<9>{}, Constant<kLanes>{});
     if (channels == 17) return f(Constant<17>{}, Constant<kLanes>{});
     if (channels == 33) return f(Constant<33>{}, Constant<kLanes>{});
+    if (channels == 65) return f(Constant<65>{}, Constant<kLanes>{});
   }
   f(Constant<0>{}, Constant<kLanes>{});
 }

@@ -48,13 +48,8 @@ inline void gather_pixel(
     const T weight = stencil.weight[e] * scale;
     row.accumulate(sum, repeat<T, L>(weight, weight), task.volumes + voxel * row.floats);
   }
-  T numbers[2 * (C ? C : kMaxChannels)];
-  row.unpack(sum, numbers);
   const int channels = row.floats / 2;
-  for (int c = 0; c < channels; ++c) {
-    x[c] = numbers[2 * c];
-    x[leading + c] = numbers[2 * c + 1];
-  }
+  row.unzip(sum, x, x + leading);
   x[channels] = root * task.data[2 * at];
   x[leading + channels] = item.negated ? -root * task.data[2 * at + 1] : root * task.data[2 * at + 1];
 }

@@ -3,6 +3,14 @@
 template <typename T, int L>
 struct VectorOf;
 template <>
+struct VectorOf<float, 1> {
+  typedef float type __attribute__((vector_size(4)));
+};
+template <>
+struct VectorOf<double, 1> {
+  typedef double type __attribute__((vector_size(8)));
+};
+template <>
 struct VectorOf<float, 2> {
   typedef float type __attribute__((vector_size(8)));
 };
@@ -119,6 +127,29 @@ struct Row {
 
   inline __attribute__((always_inline)) void clear(V* sum) const {
     for (int i = 0; i < vectors; ++i) sum[i] = V{};
+  }
+
+  // Copy a sum of accumulate() to C real and C imaginary parts.
+  inline __attribute__((always_inline)) void unzip(const V* sum, T* re, T* im) const {
+    using Half = Vector<T, L / 2>;
+    for (int i = 0; i < vectors; ++i) {
+      Half real, imaginary;
+#if __has_builtin(__builtin_shufflevector)
+      if constexpr (L == 8) {
+        real = __builtin_shufflevector(sum[i], sum[i], 0, 2, 4, 6);
+        imaginary = __builtin_shufflevector(sum[i], sum[i], 1, 3, 5, 7);
+        store(re + offset(i) / 2, real);
+        store(im + offset(i) / 2, imaginary);
+        continue;
+      }
+#endif
+      for (int lane = 0; lane < L / 2; ++lane) {
+        real[lane] = sum[i][2 * lane];
+        imaginary[lane] = sum[i][2 * lane + 1];
+      }
+      store(re + offset(i) / 2, real);
+      store(im + offset(i) / 2, imaginary);
+    }
   }
 
   // Copy a sum of accumulate() to 2 C numbers in order.
