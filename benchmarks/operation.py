@@ -1,13 +1,18 @@
 """Time the native operations against plain PyTorch in the same process: a table on stderr, JSON on stdout.
 
-    python benchmarks/operation.py --boxes 64 96 160 --basis 16 --batch 256 --threads 2
+    python benchmarks/operation.py --boxes 64 96 128 160 256 --basis 16 64 --batch 256 --threads 2
 
 A box of M pixels keeps shells 0 ... M/2 - 1. Poses are random and uniform. Times are microseconds per image, the
 smallest of several runs: what other programs on the machine take is not ours to report. Plain PyTorch is measured at
 its own best of several small batches, because large ones overflow the caches.
+
+"floor" is the time that the bytes alone take at the machine's measured copy rate: every voxel that a slice touches read
+once per image (and its gradient read and written once), the images once. Reuse between the images of a batch can beat
+it, because a voxel that is still in the cache is not read again.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -83,6 +88,18 @@ def workloads(
         slices = implementation.project(*leaves, rotation, *grids)  # type: ignore[attr-defined]
         return torch.autograd.grad(slices, leaves, data)
 
+    residual_gradient = torch.zeros_like(volumes)
+
+    def misfit() -> object:
+        if implementation is ops:
+            rows = torch.arange(batch, device=volumes.device)
+            return ops.misfit(
+                volumes, coefficients, rotation, data, transfer, rows, *grids, residual_gradient
+            )
+        slices = implementation.project(*leaves, rotation, *grids)  # type: ignore[attr-defined]
+        residual = torch.view_as_real(transfer * slices - data).square().sum(-1)
+        return torch.autograd.grad((residual @ disc.weight.to(residual)).sum(), leaves)
+
     def gram() -> tuple[Tensor, Tensor]:
         return implementation.gram(volumes, data, transfer, rotation, *grids)  # type: ignore[attr-defined]
 
@@ -93,16 +110,47 @@ def workloads(
     return {
         "project": project,
         "project + gradients": project_with_gradients,
+        "misfit": misfit,
         "gram": gram,
         "normal equations": normal_equations,
     }
 
 
-def measure_box(box: int, options: argparse.Namespace) -> list[dict[str, object]]:
-    """Rows of the table for one box size."""
+def copy_rate(device: torch.device) -> float:
+    """Measured bytes per microsecond (MB/s) that a copy reads and writes."""
+    source = torch.ones(2**26, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / best_time(lambda: target.copy_(source), 1, device, 1.0)
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Measured GFLOP/s of a float32 matrix product."""
+    a = torch.ones(2048, 2048, device=device)
+    return 2 * 2048**3 / best_time(lambda: a @ a, 1, device, 1.0) / 1e3
+
+
+def compulsory_bytes(disc: HalfDisc, sphere: HalfSphere, channels: int) -> dict[str, int]:
+    """Bytes that one image must move in each operation; see the module's docstring."""
+    rotation = random_rotations(8, torch.Generator().manual_seed(1)).float()
+    index = reference.corners(rotation, disc, sphere).index.flatten(1)
+    touched = sum(len(row.unique()) for row in index) / len(index)
+    row, packed = 8 * channels, 4 * channels * (channels + 1) // 2
+    image = {"slice": 8 * disc.size, "data": 12 * disc.size}
+    return {
+        "project": int(touched * row + image["slice"]),
+        "project + gradients": int(touched * 4 * row + 2 * image["slice"]),
+        "misfit": int(touched * 3 * row + image["data"]),
+        "gram": int(touched * row + image["data"]),
+        "normal equations": int(touched * 2 * (row + packed) + image["data"]),
+    }
+
+
+def measure_box(box: int, basis: int, rate: float, options: argparse.Namespace) -> list[dict[str, object]]:
+    """Rows of the table for one box size and number of basis volumes; `rate` is `copy_rate`."""
     device = torch.device(options.device)
     disc, sphere = half_disc(box // 2 - 1), half_sphere(box // 2 - 1)
-    inputs = make_inputs(disc, sphere, options.basis + 1, options.batch, device)
+    inputs = make_inputs(disc, sphere, basis + 1, options.batch, device)
+    moved = compulsory_bytes(disc, sphere, basis + 1)
     native = {
         name: best_time(work, options.batch, device, options.seconds)
         for name, work in workloads(ops, inputs, options.batch, disc, sphere).items()
@@ -117,24 +165,29 @@ def measure_box(box: int, options: argparse.Namespace) -> list[dict[str, object]
         rows.append(
             {
                 "box": box,
-                "basis": options.basis,
+                "basis": basis,
                 "batch": options.batch,
                 "operation": name,
                 "native_us": round(microseconds, 1),
                 "plain_us": round(plain, 1),
                 "speedup": round(plain / microseconds, 1),
+                "megabytes": round(moved[name] / 1e6, 2),
+                "floor_us": round(moved[name] / rate, 1),
+                "images_per_second": round(1e6 / microseconds),
             }
         )
     return rows
 
 
 def parse_options() -> argparse.Namespace:
-    operations = ["project", "project + gradients", "gram", "normal equations"]
+    operations = ["project", "project + gradients", "misfit", "gram", "normal equations"]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--boxes", type=int, nargs="+", default=[64, 96, 160], help="box sizes M, pixels")
-    parser.add_argument("--basis", type=int, default=16, help="basis volumes K")
+    parser.add_argument(
+        "--boxes", type=int, nargs="+", default=[64, 96, 128, 160], help="box sizes M, pixels"
+    )
+    parser.add_argument("--basis", type=int, nargs="+", default=[16, 64], help="basis volumes K")
     parser.add_argument("--batch", type=int, default=256, help="images per native call")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
@@ -147,15 +200,19 @@ def main() -> None:
     options = parse_options()
     torch.set_num_threads(options.threads)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    device = torch.device(options.device)
+    copy, matrix = copy_rate(device), matrix_rate(device)
     rows: list[dict[str, object]] = []
-    print(f"{'M':>4} {'operation':<20} {'native':>9} {'plain':>9}   (us per image)", file=sys.stderr)
-    for box in options.boxes:
-        for row in measure_box(box, options):
+    heads = ("M", "K", "operation", "us", "images/s", "plain us", "ratio", "MB", "floor us")
+    print("{:>4} {:>3} {:<20} {:>8} {:>9} {:>9} {:>6} {:>6} {:>9}".format(*heads), file=sys.stderr)
+    for box, basis in itertools.product(options.boxes, options.basis):
+        for row in measure_box(box, basis, copy, options):
             rows.append(row)
-            line = "{box:>4} {operation:<20} {native_us:>9.1f} {plain_us:>9.1f} {speedup:>6.1f}x".format(
-                **row
+            line = (
+                "{box:>4} {basis:>3} {operation:<20} {native_us:>8.1f} {images_per_second:>9} {plain_us:>9.1f}"
+                " {speedup:>5.1f}x {megabytes:>6.2f} {floor_us:>9.1f}"
             )
-            print(line, file=sys.stderr, flush=True)
+            print(line.format(**row), file=sys.stderr, flush=True)
     backend = ops.backend(options.device)
     machine = {
         "backend": backend.name,
@@ -163,6 +220,8 @@ def main() -> None:
         "threads": options.threads,
         "torch": torch.__version__,
         "load_before": load,
+        "copy_gb_per_s": round(copy / 1e3, 1),
+        "matrix_gflop_per_s": round(matrix),
     }
     print(json.dumps({"machine": machine, "rows": rows}, indent=1))
 

@@ -1,6 +1,6 @@
 """Time training beside cryoDRGN on the same particles and cores: a table on stderr, JSON on stdout.
 
-    python benchmarks/training.py [--box 96] [--particles 5000] [--peer-particles 256] [--output DIR]
+    python benchmarks/training.py [--box 96] [--particles 5000] [--small-particles 256] [--output DIR]
 
 Ours is what a user sees: the particles per second of the VAE's last epoch, everything included. cryoDRGN is run where
 it is installed (pip install cryodrgn==4.3.1), with the options of the paper's cryoDRGN-small; its own time for the second
@@ -27,7 +27,11 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.training.trainer import train
 
-SMALL = "--enc-dim 256 --enc-layers 3 --dec-dim 256 --dec-layers 3 --pe-type geom_lowf -b 8 --no-amp --zdim 8 -n 2"
+# The paper's cryoDRGN-small, and the defaults of cryoDRGN 4.3.
+PEERS = {
+    "cryodrgn_small": "--enc-dim 256 --enc-layers 3 --dec-dim 256 --dec-layers 3 --pe-type geom_lowf -b 8 --no-amp",
+    "cryodrgn_default": "--enc-dim 1024 --enc-layers 3 --dec-dim 1024 --dec-layers 3 -b 8 --no-amp",
+}
 
 
 def ours(star: Path, run: Path, config: Config) -> dict[str, Any]:
@@ -45,8 +49,10 @@ def ours(star: Path, run: Path, config: Config) -> dict[str, Any]:
     }
 
 
-def cryodrgn(star: Path, work: Path, box: int, particles: int, threads: int) -> dict[str, Any] | None:
-    """Rate of cryoDRGN-small on the first `particles` particles, or None where it is not installed."""
+def cryodrgn(
+    star: Path, work: Path, box: int, particles: int, threads: int, networks: str
+) -> dict[str, Any] | None:
+    """Rate of cryoDRGN with some networks on the first `particles` particles, or None where it is not installed."""
     if importlib.util.find_spec("cryodrgn") is None:
         return None
     import numpy as np
@@ -59,7 +65,7 @@ def cryodrgn(star: Path, work: Path, box: int, particles: int, threads: int) -> 
     for command in (
         f"parse_pose_star {star} -o {poses} -D {box}",
         f"parse_ctf_star {star} -o {ctf} -D {box} --ps 0",
-        f"train_vae {star} --poses {poses} --ctf {ctf} --ind {subset} --datadir {star.parent} -o {work / 'peer'} {SMALL}",
+        f"train_vae {star} --poses {poses} --ctf {ctf} --ind {subset} --datadir {star.parent} -o {work / 'peer'} {networks} --zdim 8 -n 2",
     ):
         result = subprocess.run(
             [sys.executable, "-c", start, *command.split()],
@@ -85,7 +91,8 @@ def main() -> None:
     )
     parser.add_argument("--box", type=int, default=96)
     parser.add_argument("--particles", type=int, default=5000)
-    parser.add_argument("--peer-particles", type=int, default=256)
+    parser.add_argument("--small-particles", type=int, default=256, help="for cryoDRGN-small")
+    parser.add_argument("--default-particles", type=int, default=32, help="for its default networks")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--output", type=Path, help="new folder that keeps the particles and the run")
     options = parser.parse_args()
@@ -105,12 +112,16 @@ def main() -> None:
             "batch_size": config.batch_size,
             "particles": options.particles,
             "default": ours(star, work / "run", config),
-            "cryodrgn_small": cryodrgn(star, work, options.box, options.peer_particles, options.threads),
         }
-    if (peer := results["cryodrgn_small"]) is not None:
-        results["ratio"] = round(results["default"]["images_per_second"] / peer["images_per_second"], 1)
+        for name, networks in PEERS.items():
+            asked = options.small_particles if name.endswith("small") else options.default_particles
+            particles = min(asked, options.particles)
+            results[name] = cryodrgn(star, work, options.box, particles, options.threads, networks)
+    for name in PEERS:
+        if (peer := results[name]) is not None:
+            peer["ratio"] = round(results["default"]["images_per_second"] / peer["images_per_second"], 1)
     print(json.dumps(results, indent=2))
-    for name in ("default", "cryodrgn_small"):
+    for name in ("default", *PEERS):
         print(f"{name:16s} {results[name] and results[name]['images_per_second']} images/s", file=sys.stderr)
 
 

@@ -1,0 +1,124 @@
+"""How the cost of a full training step grows: a table on stderr, JSON on stdout.
+
+    python benchmarks/step.py --sizes 64 96 128 160 --basis 8 16 32 64 --batches 64 256 1024 --threads 1 2
+
+Each row changes one quantity of the reference step (96 px, K = 16, Z = 8, 256 images, all threads) and times the step of
+the VAE as training makes it: encoder, head, misfit with all gradients, Adam and the volumes. The particles are noise in
+memory; reading files and publishing epochs are timed by training.py. Medians, so that a row says what a user gets.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import torch
+
+from napari_sbackprop.config import Config
+from napari_sbackprop.imaging.grids import half_disc, half_sphere
+from napari_sbackprop.imaging.poses import random_rotations
+from napari_sbackprop.training.linear_model import LinearModel
+from napari_sbackprop.training.spectra import Spectra
+from napari_sbackprop.training.variational import VariationalStage
+
+
+@dataclass(frozen=True)
+class Case:
+    """One step to time."""
+
+    box: int = 96
+    basis: int = 16
+    latent: int = 8
+    batch: int = 256
+    particles: int = 2048
+    threads: int = os.cpu_count() or 1
+
+
+def make_stage(case: Case) -> VariationalStage:
+    """A stage over random particles; the values don't matter to the time that a step takes."""
+    generator = torch.Generator().manual_seed(0)
+    disc, sphere = half_disc(case.box // 2 - 1), half_sphere(case.box // 2 - 1)
+    count = max(case.particles, case.batch)
+    spectra = Spectra(
+        disc,
+        torch.randn(count, disc.size, dtype=torch.complex64, generator=generator),
+        torch.full((count, disc.size), 0.01),
+        random_rotations(count, generator).float(),
+    )
+    channels = case.latent + 1
+    model = LinearModel(
+        torch.randn(sphere.size, channels, 2, generator=generator),
+        sphere,
+        torch.full((channels, sphere.radius + 1), 0.5),
+        torch.ones(channels),
+    )
+    config = Config(latent_size=case.latent, basis_size=case.basis, batch_size=case.batch)
+    mask = torch.ones(case.box, case.box, case.box)
+    return VariationalStage(config, model, spectra, mask, torch.arange(count), torch.arange(0), generator)
+
+
+def step_time(case: Case, seconds: float) -> float:
+    """Median seconds of a step."""
+    torch.set_num_threads(case.threads)
+    stage = make_stage(case)
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < 4 or time.perf_counter() - started < seconds:
+        begin = time.perf_counter()
+        for _ in stage.epoch():
+            times.append(time.perf_counter() - begin)
+            begin = time.perf_counter()
+            if time.perf_counter() - started > 2 * seconds and len(times) > 4:
+                break
+    return statistics.median(times[1:])
+
+
+def cases(options: argparse.Namespace) -> list[Case]:
+    """The reference, then one quantity at a time."""
+    reference = Case()
+    rows = [reference]
+    rows += [replace(reference, box=value) for value in options.sizes]
+    rows += [replace(reference, basis=value) for value in options.basis]
+    rows += [replace(reference, latent=value) for value in options.latents]
+    rows += [replace(reference, batch=value) for value in options.batches]
+    rows += [replace(reference, particles=value) for value in options.particles]
+    rows += [replace(reference, threads=value) for value in options.threads]
+    return list(dict.fromkeys(rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[64, 96, 128, 160], help="box sizes M, pixels"
+    )
+    parser.add_argument("--basis", type=int, nargs="+", default=[8, 16, 32, 64], help="basis volumes K")
+    parser.add_argument("--latents", type=int, nargs="+", default=[2, 8, 16], help="latent dimensions Z")
+    parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024], help="images per step")
+    parser.add_argument("--particles", type=int, nargs="+", default=[2048, 8192], help="particles in memory")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count() or 1])
+    parser.add_argument("--seconds", type=float, default=4.0, help="time spent on each row")
+    options = parser.parse_args()
+    print("   M   K   Z     B      N threads   ms/step  images/s", file=sys.stderr)
+    rows = []
+    for case in cases(options):
+        seconds = step_time(case, options.seconds)
+        row = {
+            **case.__dict__,
+            "milliseconds": round(1e3 * seconds, 1),
+            "images_per_second": round(case.batch / seconds),
+        }
+        rows.append(row)
+        line = "{box:>4} {basis:>3} {latent:>3} {batch:>5} {particles:>6} {threads:>7} {milliseconds:>9} {images_per_second:>9}"
+        print(line.format(**row), file=sys.stderr, flush=True)
+    machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
+    print(json.dumps({"machine": machine, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
