@@ -149,7 +149,8 @@ def _check_against_reference(device: torch.device) -> float:
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device)
 
-    rotation = torch.linalg.qr(torch.randn(batch, 3, 3, generator=generator)).Q.to(device)
+    columns = torch.linalg.qr(torch.randn(batch, 3, 3, generator=generator)).Q
+    rotation = columns.contiguous().to(device)  # LAPACK's matrices are stored by columns
     lookup = tables(disc, sphere, device)
     volumes, coefficients = normal(sphere.size, channels, 2), normal(batch, channels)
     data, transfer = normal(batch, disc.size, 2), normal(batch, disc.size)

@@ -15,6 +15,7 @@ from napari_sbackprop.ops import cuda, cuda_runtime, reference
 from napari_sbackprop.ops.extension import source_directory
 from napari_sbackprop.ops.tables import tables
 
+KERNELS = ("project", "project_backward", "gram", "normal_equations")
 ARCHITECTURES = (80, 86, 89, 90, 100, 120)
 CPU = torch.device("cpu")
 Launch = Callable[..., None]
@@ -147,6 +148,28 @@ def test_a_gradient_that_is_not_finite_does_not_vanish(bad: float) -> None:
     assert not torch.isfinite(of_volumes).all()
     assert not torch.isfinite(of_coefficients[0]).all()
     assert torch.isfinite(of_coefficients[1]).all()
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_kernels_that_agree_with_plain_pytorch_pass_the_check_at_first_use() -> None:
+    assert cuda.self_check(CPU) == ""
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("broken", KERNELS)
+def test_the_check_at_first_use_finds_a_kernel_that_does_nothing(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = cuda_runtime.launch
+
+    def launch_others(program: str, kernel: str, *rest: Any) -> None:
+        if kernel != broken:
+            launch(program, kernel, *rest)
+
+    monkeypatch.setattr(cuda_runtime, "launch", launch_others)
+    # Fresh memory might still hold the right slices of an earlier test.
+    monkeypatch.setattr(torch.Tensor, "new_empty", torch.Tensor.new_zeros)
+    assert "differ from plain PyTorch" in cuda.self_check(CPU)
 
 
 def test_items_cover_every_pixel_once() -> None:
