@@ -45,7 +45,7 @@ __device__ inline void gather_pixel(
   }
   if (lane == 0) {
     re[kChannels] = root * data.re;
-    im[kChannels] = raw.x < 0 ? -root * data.im : root * data.im;
+    im[kChannels] = root * conjugated_if(raw.x < 0, data).im;
   }
 }
 
@@ -66,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) gram(
     for (int n = threadIdx.x / kGroup; n < kGramPixels; n += kGroups) {
       const bool present = base + n < geometry.pixel_count;
       const int index = present ? base + n : 0;
-      const long long at = static_cast<long long>(image) * geometry.pixel_count + index;
+      const long long at = geometry.at(image, index);
       const Complex datum = present ? load_complex(data + 2 * at) : Complex{0, 0};
       gather_pixel(geometry, rotation, index, volumes, present ? transfer[at] : 0.0f, datum, x[2 * n], x[2 * n + 1]);
     }
@@ -93,8 +93,9 @@ extern "C" __global__ void __launch_bounds__(kThreads) normal_equations(
     Geometry geometry, const int* items, int tiles, const float* data, const float* transfer, const float* first,
     const float* second, float* matrix, float* vector) {
   __shared__ Touched touched;
-  __shared__ int power[kMaxTouched], real[kMaxTouched], imaginary[kMaxTouched];
-  __shared__ unsigned largest[2];
+  __shared__ int power[kMaxTouched];
+  __shared__ unsigned largest_power;
+  __shared__ Spread spread;
   const int packed = items[blockIdx.x];
   if (packed < 0) return;
   const Item item = unpack_item(packed, tiles);
@@ -102,23 +103,16 @@ extern "C" __global__ void __launch_bounds__(kThreads) normal_equations(
   float square = 0;
   Complex back = {0, 0};
   if (pixel.inside) {
-    const long long at = static_cast<long long>(item.image) * geometry.pixel_count + pixel.index;
+    const long long at = geometry.at(item.image, pixel.index);
     const float weighted = geometry.pixels[3 * pixel.index + 2] * transfer[at];
-    const Complex datum = load_complex(data + 2 * at);
+    const Complex datum = load_signed(data, item, at);
     square = weighted * transfer[at];
-    back = {weighted * datum.re, weighted * (item.negated ? -datum.im : datum.im)};
+    back = {weighted * datum.re, weighted * datum.im};
   }
   clear_list(touched, power);
-  clear_list(touched, real);
-  clear_list(touched, imaginary);
-  const FixedPoint square_fixed(largest_of_block(size_bits(square), &largest[0]));
-  const FixedPoint back_fixed(largest_of_block(size_bits(back), &largest[1]));
-  if (pixel.inside) {
-    scatter(pixel, square_fixed, square, power);
-    scatter(pixel, back_fixed, back.re, real);
-    scatter(pixel, back_fixed, back.im, imaginary);
-  }
-  __syncthreads();
+  const FixedPoint square_fixed(largest_of_block(size_bits(square), &largest_power));
+  if (pixel.inside) scatter(pixel, square_fixed, square, power);
+  const FixedPoint back_fixed = scatter_complex(pixel, back, touched, spread);
   const float* moments = second + static_cast<long long>(kPacked) * item.image;
   const float* means = first + static_cast<long long>(kChannels) * item.image;
   const int lane = threadIdx.x % kWarp;
@@ -126,7 +120,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) normal_equations(
     const int voxel = touched.voxel[i];
     if (voxel < 0) continue;
     const float share = square_fixed.to_float(power[i]);
-    const Complex g = {back_fixed.to_float(real[i]), back_fixed.to_float(imaginary[i])};
+    const Complex g = spread.at(i, back_fixed);
     float* row = matrix + static_cast<long long>(kPacked) * voxel;
     for (int k = lane; k < kPacked; k += kWarp) atomicAdd(row + k, share * moments[k]);
     for (int c = lane; c < kChannels; c += kWarp) {

@@ -1,13 +1,33 @@
-// Slices of mixed volumes and their gradients: one block per item (a tile of an image, one sign of p_x). The slices'
-// twin on the CPU is cpu/project.inl; the geometry is trilinear.h for both.
+// Slices of mixed volumes, their misfit to data, and the gradients of both: one block per item (a tile of an image, one
+// sign of p_x). The twin on the CPU is cpu/project.inl; the geometry is trilinear.h for both.
 #include "tile.h"
 
 namespace sbackprop {
 
+// What a thread has of its block's item.
+struct Own {
+  Item item;
+  Pixel pixel;
+  float coefficients[kPerLane];
+};
+
+// Open the block's item; false where the list has none for it. Ends with a barrier.
+__device__ inline bool open_item(
+    const Geometry& geometry, const int* items, int tiles, const float* coefficients, Touched& touched, Own& own) {
+  const int packed = items[blockIdx.x];
+  if (packed < 0) return false;
+  own.item = unpack_item(packed, tiles);
+  own.pixel = open_tile(geometry, own.item, touched);
+  load_coefficients(coefficients, own.item.image, own.coefficients);
+  return true;
+}
+
+// A pixel's value from the mixed voxels at its corners; 0 beyond the sphere.
 __device__ inline Complex interpolate(const Pixel& pixel, const Complex* mixed) {
+  Complex sum = {0, 0};
+  if (!pixel.inside) return sum;
   float weight[8];
   corner_weights(pixel.fx, pixel.fy, pixel.fz, weight);
-  Complex sum = {0, 0};
   for (int e = 0; e < 8; ++e) {
     const Complex corner = mixed[pixel.slot[e >> 1] + (e & 1)];
     sum.re += weight[e] * corner.re;
@@ -47,27 +67,6 @@ __device__ inline void add_rotation(
   add_warp_sums(slopes, 6, gradient + 9 * item.image);
 }
 
-// dV += s (x) G and ds += Re(conj(G) V) over the touched voxels, from one reading of each row.
-__device__ inline void add_gradients(
-    const float* volumes, const float own[kPerLane], const Touched& touched, const FixedPoint& fixed, const int* real,
-    const int* imaginary, float* volumes_gradient, float sums[kPerLane]) {
-  const int lane = threadIdx.x % kGroup;
-  for (int i = threadIdx.x / kGroup; i < touched.count; i += kGroups) {
-    const int voxel = touched.voxel[i];
-    if (voxel < 0) continue;
-    const Complex g = {fixed.to_float(real[i]), fixed.to_float(imaginary[i])};
-    const long long start = 2ll * kChannels * voxel;
-#pragma unroll
-    for (int j = 0; j < kPerLane; ++j) {
-      const int c = lane + j * kGroup;
-      if (c >= kChannels) break;
-      const Complex v = load_complex(volumes + start + 2 * c);
-      sums[j] += g.re * v.re + g.im * v.im;
-      if (volumes_gradient != nullptr) add_complex(volumes_gradient + start + 2 * c, own[j] * g.re, own[j] * g.im);
-    }
-  }
-}
-
 // Lanes with the same channels lie kGroup apart: add them up within each warp, then one atomic per warp and channel.
 __device__ inline void add_coefficients(const float sums[kPerLane], float* gradient) {
 #pragma unroll
@@ -79,22 +78,49 @@ __device__ inline void add_coefficients(const float sums[kPerLane], float* gradi
   }
 }
 
+// Spread g, the gradient in each pixel's value, over the touched voxels, then from one reading of each row dV += s (x) G
+// and ds += Re(conj(G) V). volumes_gradient may be null; coefficients_gradient is (B, C).
+__device__ inline void add_gradients(
+    const Own& own, Complex g, const Touched& touched, Spread& spread, const float* volumes, float* volumes_gradient,
+    float* coefficients_gradient) {
+  const FixedPoint fixed = scatter_complex(own.pixel, g, touched, spread);
+  const int lane = threadIdx.x % kGroup;
+  float sums[kPerLane] = {};
+  for (int i = threadIdx.x / kGroup; i < touched.count; i += kGroups) {
+    const int voxel = touched.voxel[i];
+    if (voxel < 0) continue;
+    const Complex sum = spread.at(i, fixed);
+    const long long start = 2ll * kChannels * voxel;
+#pragma unroll
+    for (int j = 0; j < kPerLane; ++j) {
+      const int c = lane + j * kGroup;
+      if (c >= kChannels) break;
+      const Complex v = load_complex(volumes + start + 2 * c);
+      sums[j] += sum.re * v.re + sum.im * v.im;
+      if (volumes_gradient == nullptr) continue;
+      add_complex(volumes_gradient + start + 2 * c, own.coefficients[j] * sum.re, own.coefficients[j] * sum.im);
+    }
+  }
+  add_coefficients(sums, coefficients_gradient + static_cast<long long>(kChannels) * own.item.image);
+}
+
+// Gradient of a pixel's misfit q |transfer X - y|^2 in its value X; the misfit is added to `sum`.
+__device__ inline Complex differentiate(Complex value, float transfer, Complex datum, float weight, float* sum) {
+  const float re = transfer * value.re - datum.re, im = transfer * value.im - datum.im;
+  *sum += weight * (re * re + im * im);
+  return {2 * weight * transfer * re, 2 * weight * transfer * im};
+}
+
 extern "C" __global__ void __launch_bounds__(kThreads) project(
     Geometry geometry, const int* items, int tiles, const float* volumes, const float* coefficients, float* slices) {
   __shared__ Touched touched;
   __shared__ Complex mixed[kMaxTouched];
-  const int packed = items[blockIdx.x];
-  if (packed < 0) return;
-  const Item item = unpack_item(packed, tiles);
-  const Pixel pixel = open_tile(geometry, item, touched);
-  float own[kPerLane];
-  load_coefficients(coefficients + static_cast<long long>(kChannels) * item.image, own);
-  mix_touched(volumes, own, touched, mixed);
-  if (pixel.index < 0) return;
-  const Complex value = pixel.inside ? interpolate(pixel, mixed) : Complex{0, 0};
-  float* to = slices + 2 * (static_cast<long long>(item.image) * geometry.pixel_count + pixel.index);
-  to[0] = value.re;
-  to[1] = item.negated ? -value.im : value.im;
+  Own own;
+  if (!open_item(geometry, items, tiles, coefficients, touched, own)) return;
+  mix_touched(volumes, own.coefficients, touched, mixed);
+  if (own.pixel.index < 0) return;
+  const Complex value = conjugated_if(own.item.negated != 0, interpolate(own.pixel, mixed));
+  store_complex(slices + 2 * geometry.at(own.item.image, own.pixel.index), value);
 }
 
 // volumes_gradient and rotation_gradient may be null; all gradients are added to.
@@ -103,34 +129,40 @@ extern "C" __global__ void __launch_bounds__(kThreads) project_backward(
     const float* gradient, float* volumes_gradient, float* coefficients_gradient, float* rotation_gradient) {
   __shared__ Touched touched;
   __shared__ Complex mixed[kMaxTouched];
-  __shared__ int real[kMaxTouched], imaginary[kMaxTouched];
-  __shared__ unsigned largest;
-  const int packed = items[blockIdx.x];
-  if (packed < 0) return;
-  const Item item = unpack_item(packed, tiles);
-  const Pixel pixel = open_tile(geometry, item, touched);
-  float own[kPerLane];
-  load_coefficients(coefficients + static_cast<long long>(kChannels) * item.image, own);
+  __shared__ Spread spread;
+  Own own;
+  if (!open_item(geometry, items, tiles, coefficients, touched, own)) return;
   Complex g = {0, 0};
-  if (pixel.inside) {
-    g = load_complex(gradient + 2 * (static_cast<long long>(item.image) * geometry.pixel_count + pixel.index));
-    if (item.negated) g.im = -g.im;
-  }
-  clear_list(touched, real);
-  clear_list(touched, imaginary);
-  const FixedPoint fixed(largest_of_block(size_bits(g), &largest));
-  if (pixel.inside) {
-    scatter(pixel, fixed, g.re, real);
-    scatter(pixel, fixed, g.im, imaginary);
-  }
+  if (own.pixel.inside) g = load_signed(gradient, own.item, geometry.at(own.item.image, own.pixel.index));
   if (rotation_gradient != nullptr) {
-    mix_touched(volumes, own, touched, mixed);
-    add_rotation(geometry, item, pixel, g, mixed, rotation_gradient);
+    mix_touched(volumes, own.coefficients, touched, mixed);
+    add_rotation(geometry, own.item, own.pixel, g, mixed, rotation_gradient);
   }
-  __syncthreads();
-  float sums[kPerLane] = {};
-  add_gradients(volumes, own, touched, fixed, real, imaginary, volumes_gradient, sums);
-  add_coefficients(sums, coefficients_gradient + static_cast<long long>(kChannels) * item.image);
+  add_gradients(own, g, touched, spread, volumes, volumes_gradient, coefficients_gradient);
+}
+
+// Image b of the batch is row rows[b] of data and transfer. energy (B,) and both gradients are added to.
+extern "C" __global__ void __launch_bounds__(kThreads) misfit(
+    Geometry geometry, const int* items, int tiles, const float* volumes, const float* coefficients, const float* data,
+    const float* transfer, const long long* rows, float* volumes_gradient, float* energy, float* coefficients_gradient) {
+  __shared__ Touched touched;
+  __shared__ Complex mixed[kMaxTouched];
+  __shared__ Spread spread;
+  Own own;
+  if (!open_item(geometry, items, tiles, coefficients, touched, own)) return;
+  mix_touched(volumes, own.coefficients, touched, mixed);
+  const int index = own.pixel.index;
+  float sum = 0;
+  Complex g = {0, 0};
+  if (index >= 0) {
+    const long long at = geometry.at(rows[own.item.image], index);
+    const Complex value = interpolate(own.pixel, mixed), datum = load_signed(data, own.item, at);
+    g = differentiate(value, transfer[at], datum, geometry.pixels[3 * index + 2], &sum);
+  }
+  add_warp_sums(&sum, 1, energy + own.item.image);
+  // Beyond the sphere a pixel has a misfit but moves nothing, and must not choose the step of the fixed point.
+  if (!own.pixel.inside) g = {0, 0};
+  add_gradients(own, g, touched, spread, volumes, volumes_gradient, coefficients_gradient);
 }
 
 }  // namespace sbackprop

@@ -30,6 +30,9 @@ struct Geometry {
   float limit;                 // points with |p|^2 beyond it contribute nothing
 
   SBACKPROP_INLINE VoxelRows rows() const { return {row, side, side / 2}; }
+
+  // Position of a pixel in an array (images, P).
+  SBACKPROP_INLINE long long at(long long image, int pixel) const { return image * pixel_count + pixel; }
 };
 
 // One tile of one image and one sign of p_x, packed as (image * tiles + tile) * 2 + negated.
@@ -170,8 +173,9 @@ __device__ inline Pixel open_tile(const Geometry& geometry, const Item& item, To
   return pixel;
 }
 
-// Coefficients of the channels that this lane reads: lane, lane + kGroup, ...
-__device__ inline void load_coefficients(const float* from, float own[kPerLane]) {
+// An image's coefficients (of (B, C)) of the channels that this lane reads: lane, lane + kGroup, ...
+__device__ inline void load_coefficients(const float* coefficients, int image, float own[kPerLane]) {
+  const float* from = coefficients + static_cast<long long>(kChannels) * image;
   for (int j = 0; j < kPerLane; ++j) {
     const int c = threadIdx.x % kGroup + j * kGroup;
     own[j] = c < kChannels ? from[c] : 0.0f;
@@ -182,6 +186,19 @@ __device__ inline Complex load_complex(const float* from) {
   // Rows are 8-byte aligned whatever C is: one transaction for both parts.
   const float2 both = *reinterpret_cast<const float2*>(from);
   return {both.x, both.y};
+}
+
+__device__ inline void store_complex(float* to, Complex value) {
+  *reinterpret_cast<float2*>(to) = float2{value.re, value.im};
+}
+
+__device__ inline Complex conjugated_if(bool conjugate, Complex value) {
+  return {value.re, conjugate ? -value.im : value.im};
+}
+
+// A pixel's number in an array (images, P, 2), conjugated where the item is negated.
+__device__ inline Complex load_signed(const float* from, const Item& item, long long at) {
+  return conjugated_if(item.negated != 0, load_complex(from + 2 * at));
 }
 
 __device__ inline void add_complex(float* to, float re, float im) {
@@ -264,6 +281,30 @@ __device__ inline void scatter(const Pixel& pixel, const FixedPoint& fixed, floa
 
 __device__ inline void clear_list(const Touched& touched, int* list) {
   for (int i = threadIdx.x; i < touched.count; i += kThreads) list[i] = 0;
+}
+
+// Complex numbers of the pixels, spread over the touched voxels.
+struct Spread {
+  int real[kMaxTouched], imaginary[kMaxTouched];
+  unsigned largest;
+
+  __device__ Complex at(int i, const FixedPoint& fixed) const {
+    return {fixed.to_float(real[i]), fixed.to_float(imaginary[i])};
+  }
+};
+
+// Spread one number per pixel; pixels that read no voxels must bring 0. Ends with a barrier.
+__device__ inline FixedPoint scatter_complex(
+    const Pixel& pixel, Complex value, const Touched& touched, Spread& spread) {
+  clear_list(touched, spread.real);
+  clear_list(touched, spread.imaginary);
+  const FixedPoint fixed(largest_of_block(size_bits(value), &spread.largest));
+  if (pixel.inside) {
+    scatter(pixel, fixed, value.re, spread.real);
+    scatter(pixel, fixed, value.im, spread.imaginary);
+  }
+  __syncthreads();
+  return fixed;
 }
 
 }  // namespace sbackprop

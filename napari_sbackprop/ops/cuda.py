@@ -11,11 +11,12 @@ from napari_sbackprop.ops import cuda_runtime, reference
 from napari_sbackprop.ops.cuda_runtime import CudaError
 from napari_sbackprop.ops.extension import CompileError
 from napari_sbackprop.ops.schemas import library
-from napari_sbackprop.ops.tables import Tables, tables
+from napari_sbackprop.ops.tables import Tables, mirror_pairs, tables
 
 _HALF_DIAGONAL = 7 / math.sqrt(2)  # of a tile of 8 x 8 pixels
 _BRICK = 12  # voxels; items that read the same brick run together, so that L2 serves them
 _GRAM_PARTS = 4  # blocks per image
+_MOST_BLOCKS = 4096  # of a kernel whose threads go on a grid further
 
 
 class _Geometry(ctypes.Structure):
@@ -103,6 +104,50 @@ def project_backward(
     return of_volumes, of_coefficients, of_rotation
 
 
+def misfit(
+    volumes: Tensor,
+    coefficients: Tensor,
+    rotation: Tensor,
+    data: Tensor,
+    transfer: Tensor,
+    rows: Tensor,
+    *rest: Tensor | int,
+) -> tuple[Tensor, Tensor]:
+    """Kernel of napari_sbackprop::misfit; trusts `rows`, since a look at them would wait for the GPU."""
+    *lookup, gradient = rest
+    assert isinstance(gradient, Tensor)
+    energy, slope = coefficients.new_zeros(len(coefficients)), torch.zeros_like(coefficients)
+    tensors: list[Tensor | None] = [volumes, coefficients, data, transfer, rows, gradient, energy, slope]
+    table = Tables(*lookup)  # type: ignore[arg-type]
+    _launch_over_items("project", "misfit", rotation, table, volumes.shape[1], tensors)
+    return energy, slope
+
+
+def _launch_over_channels(
+    kernel: str, like: Tensor, count: int, tensors: list[Tensor], numbers: tuple[float, ...]
+) -> None:
+    """Start a kernel of descend.cu over `count` rows of channels; `like` is (W, C, 2)."""
+    channels = like.shape[1]
+    blocks = max(1, min(_MOST_BLOCKS, math.ceil(count * channels / cuda_runtime.THREADS)))
+    arguments = [*map(_pointer, tensors), ctypes.c_int64(count), *map(ctypes.c_float, numbers)]
+    cuda_runtime.launch("descend", kernel, channels, (blocks, 1), arguments, like.device)
+
+
+def descend(
+    volumes: Tensor,
+    gradient: Tensor,
+    weight: Tensor,
+    inverse: Tensor,
+    pairs: Tensor,
+    decay: float,
+    pull: float,
+) -> None:
+    """Kernels of napari_sbackprop::descend."""
+    _launch_over_channels("tie_pairs", gradient, len(pairs), [gradient, pairs], ())
+    tensors = [volumes, gradient, weight, inverse]
+    _launch_over_channels("descend", volumes, len(volumes), tensors, (decay, pull))
+
+
 def gram(
     volumes: Tensor, data: Tensor, transfer: Tensor, rotation: Tensor, *lookup: Tensor | int
 ) -> tuple[Tensor, Tensor]:
@@ -132,7 +177,7 @@ def normal_equations(
     _launch_over_items("moments", "normal_equations", rotation, table, channels, tensors)
 
 
-for _kernel in (project, project_backward, gram, normal_equations):
+for _kernel in (project, project_backward, misfit, descend, gram, normal_equations):
     library.impl(_kernel.__name__, _kernel, "CUDA")
 
 
@@ -142,14 +187,15 @@ def _largest_error(results: tuple[Tensor, ...], truths: tuple[Tensor, ...]) -> f
 
 
 def _check_against_reference(device: torch.device) -> float:
-    """Largest relative error of all four kernels on a small problem."""
+    """Largest relative error of all kernels on a small problem."""
     generator = torch.Generator().manual_seed(0)
     disc, sphere, batch, channels = half_disc(8), half_sphere(8), 4, 3
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device)
 
-    rotation = torch.linalg.qr(torch.randn(batch, 3, 3, generator=generator)).Q.to(device)
+    columns = torch.linalg.qr(torch.randn(batch, 3, 3, generator=generator)).Q
+    rotation = columns.contiguous().to(device)  # LAPACK's matrices are stored by columns
     lookup = tables(disc, sphere, device)
     volumes, coefficients = normal(sphere.size, channels, 2), normal(batch, channels)
     data, transfer = normal(batch, disc.size, 2), normal(batch, disc.size)
@@ -174,6 +220,22 @@ def _check_against_reference(device: torch.device) -> float:
     reference.normal_equations(spectra, transfer, coefficients, second, rotation, disc, sphere, *true_sums)
     results += sums
     truths += true_sums
+
+    rows = torch.tensor([2, 0, 2, 1], device=device)
+    images, true_images = (data, transfer, rows), (spectra, transfer, rows)
+    slope, true_slope = torch.zeros_like(volumes), torch.zeros_like(volumes)
+    results += misfit(volumes, coefficients, rotation, *images, *lookup, slope)
+    truths += reference.misfit(volumes, coefficients, rotation, *true_images, disc, sphere, true_slope)
+    results.append(slope.clone())
+    truths.append(true_slope.clone())
+
+    weight, inverse, pairs = normal(sphere.size), normal(sphere.size, channels), mirror_pairs(sphere, device)
+    steps = (volumes.clone(), volumes.clone())
+    for _ in range(2):  # the second step shows whether the first has left the gradient at zero
+        descend(steps[0], slope, weight, inverse, pairs, -0.1, -0.2)
+        reference.descend(steps[1], true_slope, weight, inverse, pairs, 0.1, 0.2)
+    results.append(steps[0])
+    truths.append(steps[1])
     return _largest_error(tuple(results), tuple(truths))
 
 

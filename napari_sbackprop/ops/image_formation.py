@@ -89,7 +89,7 @@ def misfit(
     rotation : (B, 3, 3), A.
     data : (N, P) complex, whitened and centred spectra of all images.
     transfer : (N, P) real, whitened CTF of all images.
-    rows : (B,) int64, where each image is in data and transfer.
+    rows : (B,) int64, where each image is in data and transfer; may lie on the CPU.
     gradient : (W, C, 2), contiguous accumulator.
 
     Returns
@@ -104,35 +104,15 @@ def misfit(
     _check("transfer", transfer, (len(data), disc.size))
     _check("rows", rows, (batch,))
     _check("gradient", gradient, (sphere.size, channels, 2))
-    if not _is_native(volumes) or volumes.is_cuda:
-        return _misfit_by_autograd(
-            volumes, coefficients, rotation, data[rows], transfer[rows], disc, sphere, gradient
-        )
     with torch.no_grad():
+        if not _is_native(volumes):
+            images = (data, transfer, rows)
+            return reference.misfit(volumes, coefficients, rotation, *images, disc, sphere, gradient)
         numbers = [volumes, coefficients, rotation, _real_view(data), transfer]
         numbers = [tensor.to(volumes.dtype).contiguous() for tensor in numbers]
+        rows = rows.to(volumes.device, torch.int64).contiguous()
         energy, slope = _native.misfit(*numbers, rows, *tables(disc, sphere, volumes.device), gradient)
     return energy, slope
-
-
-def _misfit_by_autograd(
-    volumes: Tensor,
-    coefficients: Tensor,
-    rotation: Tensor,
-    data: Tensor,
-    transfer: Tensor,
-    disc: HalfDisc,
-    sphere: HalfSphere,
-    gradient: Tensor,
-) -> tuple[Tensor, Tensor]:
-    volumes, coefficients = volumes.detach().requires_grad_(), coefficients.detach().requires_grad_()
-    with torch.enable_grad():
-        slices = project(volumes, coefficients, rotation, disc, sphere)
-        residual = torch.view_as_real(transfer * slices - data).square().sum(-1)
-        energy = residual @ disc.weight.to(residual)
-        slope_of_volumes, slope = torch.autograd.grad(energy.sum(), (volumes, coefficients))
-    gradient += slope_of_volumes
-    return energy.detach(), slope
 
 
 def descend(
@@ -162,7 +142,8 @@ def descend(
     _check("inverse", inverse, (size, channels))
     pairs = mirror_pairs(sphere, volumes.device)
     with torch.no_grad():
-        if _is_native(volumes) and not volumes.is_cuda:
+        if _is_native(volumes):
+            weight, inverse = (tensor.to(volumes.dtype).contiguous() for tensor in (weight, inverse))
             _native.descend(volumes, gradient, weight, inverse, pairs, -decay, -pull)
         else:
             reference.descend(volumes, gradient, weight, inverse, pairs, decay, pull)

@@ -100,6 +100,28 @@ def project(
     return torch.cat(slices)
 
 
+def misfit(
+    volumes: Tensor,
+    coefficients: Tensor,
+    rotation: Tensor,
+    data: Tensor,
+    transfer: Tensor,
+    rows: Tensor,
+    disc: HalfDisc,
+    sphere: HalfSphere,
+    gradient: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Misfit and its gradients by autograd; see `ops.misfit`."""
+    volumes, coefficients = volumes.detach().requires_grad_(), coefficients.detach().requires_grad_()
+    with torch.enable_grad():
+        slices = project(volumes, coefficients, rotation, disc, sphere)
+        residual = torch.view_as_real(transfer[rows] * slices - data[rows]).square().sum(-1)
+        energy = residual @ disc.weight.to(residual)
+        slope_of_volumes, slope = torch.autograd.grad(energy.sum(), (volumes, coefficients))
+    gradient += slope_of_volumes
+    return energy.detach(), slope
+
+
 def gram(
     volumes: Tensor, data: Tensor, transfer: Tensor, rotation: Tensor, disc: HalfDisc, sphere: HalfSphere
 ) -> tuple[Tensor, Tensor]:

@@ -155,6 +155,7 @@ static float __uint_as_float(unsigned bits) {
 
 #include "project.cu"
 
+#include "descend.cu"
 #include "moments.cu"
 
 // Same arguments as cuLaunchKernel takes; 0 when every block came to its end.
@@ -162,6 +163,9 @@ extern "C" int emulate(const char* kernel, unsigned x, unsigned y, void** argume
   using namespace emulation;
   if (!std::strcmp(kernel, "project")) body = call_with(sbackprop::project, arguments);
   else if (!std::strcmp(kernel, "project_backward")) body = call_with(sbackprop::project_backward, arguments);
+  else if (!std::strcmp(kernel, "misfit")) body = call_with(sbackprop::misfit, arguments);
+  else if (!std::strcmp(kernel, "tie_pairs")) body = call_with(sbackprop::tie_pairs, arguments);
+  else if (!std::strcmp(kernel, "descend")) body = call_with(sbackprop::descend, arguments);
   else if (!std::strcmp(kernel, "gram")) body = call_with(sbackprop::gram, arguments);
   else if (!std::strcmp(kernel, "normal_equations")) body = call_with(sbackprop::normal_equations, arguments);
   else return 2;

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 import torch
 from problem import Problem, make_problem, relative_error
+from torch import Tensor
 
 from napari_sbackprop.ops import cuda, cuda_runtime, reference
 from napari_sbackprop.ops.extension import source_directory
-from napari_sbackprop.ops.tables import tables
+from napari_sbackprop.ops.tables import mirror_pairs, tables
 
 ARCHITECTURES = (80, 86, 89, 90, 100, 120)
+KERNELS = ("project", "project_backward", "misfit", "tie_pairs", "descend", "gram", "normal_equations")
+PROGRAMS = ("project", "moments", "descend")
 CPU = torch.device("cpu")
 Launch = Callable[..., None]
 
@@ -98,6 +101,96 @@ def test_project_and_its_gradients(channels: int, stretch: float) -> None:
     assert relative_error(of_coefficients, truths[1]) < 1e-5
 
 
+def compare_misfit(problem: Problem, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Hold the kernel's misfit and gradients of images `rows` against the reference; they are added to a gradient of 1."""
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    arguments = (problem.volumes, problem.coefficients[: len(rows)], problem.rotation[: len(rows)])
+    gradient = torch.ones_like(problem.volumes)
+    data = torch.view_as_real(problem.data)
+    results = cuda.misfit(*arguments, data, problem.transfer, rows, *lookup, gradient)
+
+    wide = problem.double()
+    wide_arguments = (wide.volumes, wide.coefficients[: len(rows)], wide.rotation[: len(rows)])
+    true_gradient = torch.ones_like(wide.volumes)
+    images = (wide.data, wide.transfer, rows, wide.disc, wide.sphere)
+    truths = reference.misfit(*wide_arguments, *images, true_gradient)
+    for name, result, truth in zip(
+        ("E", "ds", "dV"), (*results, gradient), (*truths, true_gradient), strict=True
+    ):
+        assert relative_error(result, truth) < 1e-5, name
+    return *results, gradient
+
+
+def beyond_the_sphere(problem: Problem) -> Tensor:
+    pixels = problem.disc.coordinates.to(problem.rotation)
+    return (pixels @ problem.rotation[:, :2]).norm(dim=-1) > problem.sphere.radius + 0.5  # (B, P)
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("stretch", [1.0, 1.6])
+@pytest.mark.parametrize("channels", [3, 17])
+def test_misfit_and_its_gradients(channels: int, stretch: float) -> None:
+    problem = stretched(make_problem(radius=6, batch=4, channels=channels), stretch)
+    assert beyond_the_sphere(problem).any() == (stretch > 1)
+    compare_misfit(problem, torch.tensor([3, 1, 1]))
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_tiles_in_the_box_can_reach_beyond_the_sphere() -> None:
+    problem = stretched(make_problem(radius=12, batch=1, channels=3), 1.045)
+    assert beyond_the_sphere(problem).any()
+    compare_misfit(problem, torch.tensor([0]))
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_pose_that_is_not_a_number_has_the_misfit_of_an_empty_slice(bad: float) -> None:
+    problem = make_problem(radius=6, batch=3, channels=3)
+    problem.rotation[1] = bad
+    energy, slope, _ = compare_misfit(problem, torch.arange(3))
+    weighted = problem.data[1].abs().square() * problem.disc.weight
+    torch.testing.assert_close(energy[1], weighted.sum())
+    assert not slope[1].any()
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_data_beyond_the_sphere_that_are_not_numbers_move_nothing() -> None:
+    problem = stretched(make_problem(radius=6, batch=1, channels=3), 1.6)
+    outside = beyond_the_sphere(problem)[0]
+    problem.data[0, outside] = float("nan")
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    gradient = torch.zeros_like(problem.volumes)
+    arguments = (problem.volumes, problem.coefficients, problem.rotation)
+    images = (torch.view_as_real(problem.data), problem.transfer, torch.tensor([0]))
+    energy, slope = cuda.misfit(*arguments, *images, *lookup, gradient)
+    assert energy.isnan().all()
+    assert torch.isfinite(slope).all()
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("most_blocks", [3, 4096], ids=["many a thread", "one a thread"])
+@pytest.mark.parametrize("channels", [3, 17])
+def test_descent_makes_the_step_of_the_reference(
+    channels: int, most_blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "_MOST_BLOCKS", most_blocks)
+    problem = make_problem(radius=6, channels=channels)
+    sphere, generator = problem.sphere, torch.Generator().manual_seed(1)
+    numbers = [
+        problem.volumes,
+        torch.randn(problem.volumes.shape, generator=generator),
+        torch.rand(sphere.size, generator=generator),
+        torch.rand(sphere.size, channels, generator=generator),
+    ]
+    expected = [tensor.double() for tensor in numbers]
+    pairs = mirror_pairs(sphere, CPU)
+    reference.descend(*expected, pairs, 0.2, 0.7)
+    cuda.descend(*numbers, pairs, -0.2, -0.7)
+    assert relative_error(numbers[0], expected[0]) < 1e-6
+    assert not numbers[1].any()
+
+
 @pytest.mark.usefixtures("on_the_host")
 @pytest.mark.parametrize("stretch", [1.0, 1.6])
 @pytest.mark.parametrize("channels", [3, 17])
@@ -149,6 +242,28 @@ def test_a_gradient_that_is_not_finite_does_not_vanish(bad: float) -> None:
     assert torch.isfinite(of_coefficients[1]).all()
 
 
+@pytest.mark.usefixtures("on_the_host")
+def test_kernels_that_agree_with_plain_pytorch_pass_the_check_at_first_use() -> None:
+    assert cuda.self_check(CPU) == ""
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("broken", KERNELS)
+def test_the_check_at_first_use_finds_a_kernel_that_does_nothing(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = cuda_runtime.launch
+
+    def launch_others(program: str, kernel: str, *rest: Any) -> None:
+        if kernel != broken:
+            launch(program, kernel, *rest)
+
+    monkeypatch.setattr(cuda_runtime, "launch", launch_others)
+    # Fresh memory might still hold the right slices of an earlier test.
+    monkeypatch.setattr(torch.Tensor, "new_empty", torch.Tensor.new_zeros)
+    assert "differ from plain PyTorch" in cuda.self_check(CPU)
+
+
 def test_items_cover_every_pixel_once() -> None:
     problem = make_problem(radius=12, batch=8)
     lookup = tables(problem.disc, problem.sphere, CPU)
@@ -166,7 +281,7 @@ def test_items_cover_every_pixel_once() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
-@pytest.mark.parametrize("program", ["project", "moments"])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_kernels_compile_for_every_architecture(program: str, tmp_path: Path) -> None:
     targets = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in ARCHITECTURES]
     source = source_directory() / "cuda" / f"{program}.cu"
@@ -177,7 +292,7 @@ def test_kernels_compile_for_every_architecture(program: str, tmp_path: Path) ->
 
 
 def test_kernels_include_nothing_of_the_system() -> None:
-    for program in ("project", "moments"):
+    for program in PROGRAMS:
         source, headers = cuda_runtime.program_source(program)
         for text in (source, *headers.values()):
             included = [line.split('"')[1] for line in text.splitlines() if line.startswith("#include")]
