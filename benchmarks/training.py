@@ -65,7 +65,8 @@ def cryodrgn(
     for command in (
         f"parse_pose_star {star} -o {poses} -D {box}",
         f"parse_ctf_star {star} -o {ctf} -D {box} --ps 0",
-        f"train_vae {star} --poses {poses} --ctf {ctf} --ind {subset} --datadir {star.parent} -o {work / 'peer'} {networks} --zdim 8 -n 2",
+        f"train_vae {star} --poses {poses} --ctf {ctf} --ind {subset} --datadir {star.parent} -o {work / 'peer'}"
+        f" {networks} --zdim 8 -n 2",
     ):
         result = subprocess.run(
             [sys.executable, "-c", start, *command.split()],
