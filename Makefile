@@ -36,6 +36,7 @@ bench: setup
 	@$(PIP) install --quiet --constraint constraints.txt --group bench || echo "going on without cryoDRGN" >&2
 	@rm -rf build/bench && mkdir -p build
 	@$(BIN)/python benchmarks/operation.py
+	@$(BIN)/python benchmarks/step.py
 	@$(BIN)/python benchmarks/training.py --output build/bench
 	@$(BIN)/python benchmarks/decode.py build/bench/run
 	@xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python benchmarks/explorer.py build/bench/run

@@ -66,7 +66,7 @@ def cryodrgn(
         f"parse_pose_star {star} -o {poses} -D {box}",
         f"parse_ctf_star {star} -o {ctf} -D {box} --ps 0",
         f"train_vae {star} --poses {poses} --ctf {ctf} --ind {subset} --datadir {star.parent} -o {work / 'peer'}"
-        f" {networks} --zdim 8 -n 2",
+        f" {networks} --zdim 8 -n 2 --no-analysis",
     ):
         result = subprocess.run(
             [sys.executable, "-c", start, *command.split()],

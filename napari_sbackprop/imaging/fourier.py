@@ -4,6 +4,8 @@ Unnormalised, with the origin at index M // 2 in real space: the transform of a 
 ray) is the central slice of the transform of the map. Arrays are [z, y, x] and [y, x].
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -34,9 +36,9 @@ def volumes_to_sphere(volumes: Tensor, sphere: HalfSphere) -> Tensor:
     """
     _require_room(volumes.shape[-1], sphere.radius)
     transform = torch.fft.rfftn(torch.fft.ifftshift(volumes, dim=(-3, -2, -1)), dim=(-3, -2, -1))
-    inside, (x, y, z) = _kept(sphere, volumes.device)
+    inside, place = _kept(sphere, volumes.shape[-1], volumes.device)
     values = transform.new_zeros(*volumes.shape[:-3], sphere.size)
-    values[..., inside] = transform[..., z, y, x]
+    values[..., inside] = transform.flatten(-3)[..., place]
     return values
 
 
@@ -46,9 +48,9 @@ def sphere_to_volumes(values: Tensor, sphere: HalfSphere, box: int) -> Tensor:
     Voxels beyond the last shell serve interpolation alone and are dropped.
     """
     _require_room(box, sphere.radius)
-    inside, (x, y, z) = _kept(sphere, values.device)
+    inside, place = _kept(sphere, box, values.device)
     transform = values.new_zeros(*values.shape[:-1], box, box, box // 2 + 1)
-    transform[..., z, y, x] = values[..., inside]
+    transform.flatten(-3)[..., place] = values[..., inside]  # a view
     return torch.fft.fftshift(torch.fft.irfftn(transform, s=(box, box, box)), dim=(-3, -2, -1))
 
 
@@ -91,10 +93,12 @@ def gaussian_filter(volumes: Tensor, width: float) -> Tensor:
     return torch.fft.irfftn(transform, s=(box, box, box))
 
 
-def _kept(sphere: HalfSphere, device: torch.device) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+@lru_cache(maxsize=64)
+def _kept(sphere: HalfSphere, box: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Voxels of the sphere that a box keeps, and where they lie in its flattened real transform (box, box, box//2 + 1)."""
     inside = torch.nonzero(sphere.shell <= sphere.radius).squeeze(-1)
-    x, y, z = sphere.coordinates[inside].to(device).unbind(-1)
-    return inside.to(device), (x, y, z)
+    x, y, z = sphere.coordinates[inside].unbind(-1)
+    return inside.to(device), ((z % box * box + y % box) * (box // 2 + 1) + x).to(device)
 
 
 def _require_room(box: int, radius: int) -> None:
