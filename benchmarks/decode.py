@@ -16,6 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from napari_sbackprop.analysis.reconstruction import Decoder
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import Latents, RunDirectory
 
 
@@ -58,7 +59,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     started = time.perf_counter()
-    decoder = Decoder.open(RunDirectory(options.run))
+    try:
+        decoder = Decoder.open(RunDirectory(options.run))
+    except InputError as error:
+        parser.error(str(error))
     opened = time.perf_counter() - started
     basis_size = len(decoder.basis) - 1
     with threadpool_limits(options.threads):

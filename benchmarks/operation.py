@@ -7,8 +7,8 @@ smallest of several runs: what other programs on the machine take is not ours to
 its own best of several small batches, because large ones overflow the caches.
 
 "floor" is the time that the bytes alone take at the machine's measured copy rate: every voxel that a slice touches read
-once per image (and its gradient read and written once), the images once. Reuse between the images of a batch can beat
-it, because a voxel that is still in the cache is not read again.
+once per image and pass (and its gradient read and written once), the images once. Reuse between the images of a batch
+can beat it, because a voxel that is still in the cache is not read again.
 """
 
 import argparse

@@ -42,7 +42,7 @@ def make_stage(case: Case) -> VariationalStage:
     """A stage over random particles; the values don't matter to the time that a step takes."""
     generator = torch.Generator().manual_seed(0)
     disc, sphere = half_disc(case.box // 2 - 1), half_sphere(case.box // 2 - 1)
-    count = max(case.particles, case.batch)
+    count = case.particles
     spectra = Spectra(
         disc,
         torch.randn(count, disc.size, dtype=torch.complex64, generator=generator),
@@ -82,9 +82,9 @@ def cases(options: argparse.Namespace) -> list[Case]:
     reference = Case()
     rows = [reference]
     rows += [replace(reference, box=value) for value in options.sizes]
-    rows += [replace(reference, basis=value) for value in options.basis]
+    rows += [replace(reference, basis=value, latent=min(8, value)) for value in options.basis]
     rows += [replace(reference, latent=value) for value in options.latents]
-    rows += [replace(reference, batch=value) for value in options.batches]
+    rows += [replace(reference, batch=value, particles=8 * value) for value in options.batches]
     rows += [replace(reference, particles=value) for value in options.particles]
     rows += [replace(reference, threads=value) for value in options.threads]
     return list(dict.fromkeys(rows))

@@ -50,9 +50,9 @@ def ours(star: Path, run: Path, config: Config) -> dict[str, Any]:
 
 
 def cryodrgn(
-    star: Path, work: Path, box: int, particles: int, threads: int, networks: str
+    name: str, star: Path, work: Path, box: int, particles: int, threads: int
 ) -> dict[str, Any] | None:
-    """Rate of cryoDRGN with some networks on the first `particles` particles, or None where it is not installed."""
+    """Rate of one of PEERS on the first `particles` particles, or None where cryoDRGN is not installed."""
     if importlib.util.find_spec("cryodrgn") is None:
         return None
     import numpy as np
@@ -65,8 +65,8 @@ def cryodrgn(
     for command in (
         f"parse_pose_star {star} -o {poses} -D {box}",
         f"parse_ctf_star {star} -o {ctf} -D {box} --ps 0",
-        f"train_vae {star} --poses {poses} --ctf {ctf} --ind {subset} --datadir {star.parent} -o {work / 'peer'}"
-        f" {networks} --zdim 8 -n 2 --no-analysis",
+        f"train_vae {star} --poses {poses} --ctf {ctf} --ind {subset} --datadir {star.parent} -o {work / name}"
+        f" {PEERS[name]} --zdim 8 -n 2 --no-analysis",
     ):
         result = subprocess.run(
             [sys.executable, "-c", start, *command.split()],
@@ -79,7 +79,7 @@ def cryodrgn(
             raise SystemExit(
                 f"cryodrgn {command.split()[0]} failed:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
             )
-    log = (work / "peer" / "run.log").read_text()
+    log = (work / name / "run.log").read_text()
     hours, minutes, seconds = re.findall(r"Finished in (\d+):(\d+):([\d.]+)", log)[1]
     return {
         "images_per_second": round(particles / (3600 * int(hours) + 60 * int(minutes) + float(seconds)), 2)
@@ -114,10 +114,10 @@ def main() -> None:
             "particles": options.particles,
             "default": ours(star, work / "run", config),
         }
-        for name, networks in PEERS.items():
+        for name in PEERS:
             asked = options.small_particles if name.endswith("small") else options.default_particles
             particles = min(asked, options.particles)
-            results[name] = cryodrgn(star, work, options.box, particles, options.threads, networks)
+            results[name] = cryodrgn(name, star, work, options.box, particles, options.threads)
     for name in PEERS:
         if (peer := results[name]) is not None:
             peer["ratio"] = round(results["default"]["images_per_second"] / peer["images_per_second"], 1)

@@ -65,10 +65,9 @@ void gram(const GramTask<T>& task, const Item* items, int64_t count, int64_t fir
 
 }  // namespace
 
-const Kernels<float> single_precision = {project<float>,  backward<float>, misfit<float>,
-                                         descend<float>, normal<float>,   gram<float>};
-const Kernels<double> double_precision = {project<double>,  backward<double>, misfit<double>,
-                                          descend<double>, normal<double>,   gram<double>};
+const Kernels<float> single_precision = {project<float>, backward<float>, misfit<float>, normal<float>, gram<float>};
+const Kernels<double> double_precision = {
+    project<double>, backward<double>, misfit<double>, normal<double>, gram<double>};
 
 }  // namespace SBACKPROP_ISA
 }  // namespace sbackprop

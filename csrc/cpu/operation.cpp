@@ -216,35 +216,6 @@ std::tuple<Tensor, Tensor> misfit_as(
   return {misfit, slope};
 }
 
-// Give both voxels of each Hermitian pair (n, 2) the mean of their values, one of them conjugated.
-template <typename T>
-void tie_pairs(T* values, int64_t channels, const int64_t* pairs, int64_t count) {
-  torch::stable::parallel_for(0, count, 256, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      T* const a = values + 2 * channels * pairs[2 * k];
-      T* const b = values + 2 * channels * pairs[2 * k + 1];
-      for (int64_t c = 0; c < 2 * channels; c += 2) {
-        const T re = (a[c] + b[c]) / 2, im = (a[c + 1] - b[c + 1]) / 2;
-        a[c] = b[c] = re;
-        a[c + 1] = im;
-        b[c + 1] = -im;
-      }
-    }
-  });
-}
-
-template <typename T>
-void descend_as(
-    const Tensor& volumes, const Tensor& gradient, const Tensor& weight, const Tensor& inverse, const Tensor& pairs,
-    double decay, double pull) {
-  const int64_t size = volumes.size(0), channels = volumes.size(1);
-  const DescentTask<T> task{
-      static_cast<int>(channels), volumes.mutable_data_ptr<T>(), gradient.mutable_data_ptr<T>(),
-      weight.const_data_ptr<T>(), inverse.const_data_ptr<T>(), T(decay), T(pull)};
-  tie_pairs(task.gradient, channels, pairs.const_data_ptr<int64_t>(), pairs.size(0));
-  torch::stable::parallel_for(0, size, 1024, [&](int64_t begin, int64_t end) { kernels<T>().descend(task, begin, end); });
-}
-
 // Copy one image's products to G and h; the kernels fill the upper triangle.
 template <typename T>
 void unpack_products(const T* products, int channels, T* matrix, T* vector) {
@@ -362,19 +333,6 @@ std::tuple<Tensor, Tensor> misfit(
   return run(volumes, coefficients, rotation, data, transfer, rows, tables, gradient);
 }
 
-void descend(
-    const Tensor& volumes, const Tensor& gradient, const Tensor& weight, const Tensor& inverse, const Tensor& pairs,
-    double decay, double pull) {
-  const int64_t size = volumes.size(0), channels = volumes.size(1);
-  check_like(volumes, "volumes", volumes, {size, channels, 2});
-  check_like(gradient, "gradient", volumes, {size, channels, 2});
-  check_like(weight, "weight", volumes, {size});
-  check_like(inverse, "inverse", volumes, {size, channels});
-  check_indices(pairs, "pairs", {pairs.size(0), 2}, size);
-  const auto run = is_double(volumes) ? descend_as<double> : descend_as<float>;
-  run(volumes, gradient, weight, inverse, pairs, decay, pull);
-}
-
 std::tuple<Tensor, Tensor> gram(
     const Tensor& volumes, const Tensor& data, const Tensor& transfer, const Tensor& rotation, const Tensor& pixels,
     const Tensor& tile_starts, const Tensor& tile_centres, const Tensor& row, int64_t radius) {
@@ -416,7 +374,6 @@ STABLE_TORCH_LIBRARY_IMPL(napari_sbackprop, CPU, library) {
   library.impl("project", TORCH_BOX(&sbackprop::project));
   library.impl("project_backward", TORCH_BOX(&sbackprop::project_backward));
   library.impl("misfit", TORCH_BOX(&sbackprop::misfit));
-  library.impl("descend", TORCH_BOX(&sbackprop::descend));
   library.impl("gram", TORCH_BOX(&sbackprop::gram));
   library.impl("normal_equations", TORCH_BOX(&sbackprop::normal_equations));
 }

@@ -1,4 +1,4 @@
-// Slices of mixed volumes and their gradients. Included once per instruction set, inside its namespace.
+// Slices of mixed volumes, their misfit to data, and the gradients of both. Included once per instruction set, inside its namespace.
 
 template <typename T>
 inline void write_slice(const ProjectTask<T>& task, const Item& item, int pixel, Complex<T> value) {
@@ -189,7 +189,8 @@ void backward_tile(const BackwardTask<T>& task, const Item& item, Scratch<T>& sc
     rotation_of_tile(task, item, tile, scratch.mixed, values);
   }
   scatter(scratch.box, tile, values);
-  collect_touched<false>(task, row, coefficients, touched, scratch.box, task.coefficients_gradient + int64_t{item.order} * task.channels);
+  T* const products = task.coefficients_gradient + int64_t{item.order} * task.channels;
+  collect_touched<false>(task, row, coefficients, touched, scratch.box, products);
 }
 
 template <typename T, int C, int L>
@@ -266,7 +267,8 @@ void misfit_tile(const MisfitTask<T>& task, const Item& item, Scratch<T>& scratc
   scatter(scratch.box, tile, values);
   for (int n = 0; n < tile.outside_count; ++n) differentiate(task, item, tile.outside[n], Complex<T>{0, 0}, sum);
   task.misfit[item.order] = sum;
-  collect_touched<true>(task, row, coefficients, touched, scratch.box, task.coefficients_gradient + int64_t{item.order} * task.channels);
+  T* const products = task.coefficients_gradient + int64_t{item.order} * task.channels;
+  collect_touched<true>(task, row, coefficients, touched, scratch.box, products);
 }
 
 template <typename T, int C, int L>
@@ -305,24 +307,6 @@ void misfit_items(const MisfitTask<T>& task, const Item* items, int64_t count, S
       misfit_tile<T, C, L>(task, items[i], scratch);
     } else {
       misfit_pixels<T, C, L>(task, items[i]);
-    }
-  }
-}
-
-// Voxels begin .. end - 1; rows of volumes, inverse and gradient are read once and the gradient is left at zero.
-template <typename T>
-void descend(const DescentTask<T>& task, int64_t begin, int64_t end) {
-  const int64_t channels = task.channels;
-  for (int64_t voxel = begin; voxel < end; ++voxel) {
-    T* const value = task.volumes + 2 * channels * voxel;
-    T* const slope = task.gradient + 2 * channels * voxel;
-    const T* const inverse = task.inverse + channels * voxel;
-    const T weight = task.weight[voxel];
-    for (int64_t c = 0; c < channels; ++c) {
-      const T keep = 1 + task.decay * (1 - weight * inverse[c]), pull = task.pull * inverse[c];
-      value[2 * c] = keep * value[2 * c] + pull * slope[2 * c];
-      value[2 * c + 1] = keep * value[2 * c + 1] + pull * slope[2 * c + 1];
-      slope[2 * c] = slope[2 * c + 1] = 0;
     }
   }
 }

@@ -100,17 +100,6 @@ struct NormalTask {
   T* vector;               // (W, C, 2), added to
 };
 
-// The step of a solver that knows the diagonal of the Hessian: V += decay (1 - w inverse) V + pull inverse dV, and dV = 0.
-template <typename T>
-struct DescentTask {
-  int channels;
-  T* volumes;         // (W, C, 2)
-  T* gradient;        // (W, C, 2)
-  const T* weight;    // (W,)
-  const T* inverse;   // (W, C)
-  T decay, pull;
-};
-
 // Channels 0 .. C-1 as re, im pairs are read by vectors of `lanes`; the last vector is moved back so that it ends with
 // the row. Rows of fewer than kLanes numbers go pair by pair.
 inline int lanes_for(int channels) { return 2 * channels < kLanes ? 2 : kLanes; }
@@ -126,7 +115,6 @@ struct Kernels {
   void (*project)(const ProjectTask<T>&, const Item*, int64_t count, Scratch<T>&);
   void (*backward)(const BackwardTask<T>&, const Item*, int64_t count, Scratch<T>&);
   void (*misfit)(const MisfitTask<T>&, const Item*, int64_t count, Scratch<T>&);
-  void (*descend)(const DescentTask<T>&, int64_t begin, int64_t end);
   void (*normal)(const NormalTask<T>&, const Item*, int64_t count, Scratch<T>&);
   void (*gram)(
       const GramTask<T>&, const Item*, int64_t count, int64_t first_image, T* workspace, T* products);

@@ -93,7 +93,7 @@ def gaussian_filter(volumes: Tensor, width: float) -> Tensor:
     return torch.fft.irfftn(transform, s=(box, box, box))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # 16 bytes a voxel each
 def _kept(sphere: HalfSphere, box: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Voxels of the sphere that a box keeps, and where they lie in its flattened real transform (box, box, box//2 + 1)."""
     inside = torch.nonzero(sphere.shell <= sphere.radius).squeeze(-1)

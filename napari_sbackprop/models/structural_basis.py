@@ -6,6 +6,8 @@ from torch.nn.functional import pad
 
 from napari_sbackprop import ops
 from napari_sbackprop.imaging.grids import HalfDisc, HalfSphere
+from napari_sbackprop.ops.reference import tie_pairs
+from napari_sbackprop.ops.tables import mirror_pairs
 
 
 class StructuralBasis(nn.Module):
@@ -29,7 +31,5 @@ class StructuralBasis(nn.Module):
     @torch.no_grad()
     def tie(self, values: Tensor) -> Tensor:
         """Average the Hermitian pairs of the x = 0 plane of values (W, ..., 2), in place."""
-        plane = torch.nonzero(self.sphere.coordinates[:, 0] == 0).squeeze(-1).to(values.device)
-        mirror = self.sphere.conjugate.to(values.device)[plane]
-        values[plane] = (values[plane] + values[mirror] * values.new_tensor([1, -1])) / 2
+        tie_pairs(values, mirror_pairs(self.sphere, values.device))
         return values

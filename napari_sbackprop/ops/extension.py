@@ -71,7 +71,9 @@ def cache_directory() -> Path:
 
 def _instruction_set_flags() -> dict[str, tuple[str, ...]]:
     """Source files to compile and the flags of each; all instruction sets of a platform, chosen between at run time."""
-    units: dict[str, tuple[str, ...]] = {"operation.cpp": (), "plan.cpp": (), "kernels_portable.cpp": ()}
+    units: dict[str, tuple[str, ...]] = dict.fromkeys(
+        ("operation.cpp", "descend.cpp", "plan.cpp", "kernels_portable.cpp"), ()
+    )
     if platform.machine().lower() in ("x86_64", "amd64"):
         # One cluster home serves unlike nodes, so the choice can't be made while compiling.
         units = dict.fromkeys(units, ("-DSBACKPROP_WITH_AVX2",))

@@ -23,6 +23,22 @@ def _check(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, expected {shape}.")
 
 
+def _check_in_place(name: str, tensor: Tensor, like: Tensor) -> None:
+    """What a kernel adds to must be memory that it knows: the precision and device of `like`, contiguous."""
+    if tensor.dtype != like.dtype or tensor.device != like.device or not tensor.is_contiguous():
+        raise ValueError(
+            f"{name} is changed in place: it must be contiguous {like.dtype} on {like.device}, as the volumes."
+        )
+
+
+def _check_rows(rows: Tensor, count: int) -> None:
+    if rows.dtype.is_floating_point or rows.dtype in (torch.bool, torch.complex64, torch.complex128):
+        raise ValueError(f"rows has the type {rows.dtype}, expected integers.")
+    # On a GPU this would wait for it; there the caller answers for the values.
+    if not rows.is_cuda and len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count:
+        raise ValueError(f"rows runs from {rows.min()} to {rows.max()}, but there are {count} images.")
+
+
 def _is_native(volumes: Tensor) -> bool:
     """Whether the kernels of the tensor's device take its precision and number of channels; (W, C, 2)."""
     if volumes.is_cuda:
@@ -80,7 +96,8 @@ def misfit(
     """Compare some images with slices of mixed volumes: misfit and its gradients in one pass.
 
     E_b = sum_p q_p |transfer slice_b - data|^2 with `project`'s slices and q the pixel weight (1/2 on x = 0). Adds
-    d sum_b E_b / dV to `gradient`; slices are never stored.
+    d sum_b E_b / dV to `gradient`; slices are never stored. Data and transfer of another precision than the volumes', or
+    not contiguous, are converted as a whole in every call.
 
     Parameters
     ----------
@@ -104,6 +121,8 @@ def misfit(
     _check("transfer", transfer, (len(data), disc.size))
     _check("rows", rows, (batch,))
     _check("gradient", gradient, (sphere.size, channels, 2))
+    _check_in_place("gradient", gradient, volumes)
+    _check_rows(rows, len(data))
     with torch.no_grad():
         if not _is_native(volumes):
             images = (data, transfer, rows)
@@ -128,7 +147,7 @@ def descend(
     """Step of a solver that knows the diagonal of the Hessian, in place; leaves the gradient at zero for the next batch.
 
     V -= decay (1 - weight inverse) V + pull inverse dV, after the Hermitian pairs of the gradient's x = 0 plane were
-    given their mean.
+    given their mean. Autograd does not notice the change.
 
     Parameters
     ----------
@@ -137,13 +156,16 @@ def descend(
     inverse : (W, C), of weight + prior precision.
     """
     size, channels, _ = volumes.shape
+    _check("volumes", volumes, (sphere.size, channels, 2))
     _check("gradient", gradient, (size, channels, 2))
+    _check_in_place("volumes", volumes, volumes)
+    _check_in_place("gradient", gradient, volumes)
     _check("weight", weight, (size,))
     _check("inverse", inverse, (size, channels))
     pairs = mirror_pairs(sphere, volumes.device)
     with torch.no_grad():
+        weight, inverse = (tensor.to(volumes.dtype).contiguous() for tensor in (weight, inverse))
         if _is_native(volumes):
-            weight, inverse = (tensor.to(volumes.dtype).contiguous() for tensor in (weight, inverse))
             _native.descend(volumes, gradient, weight, inverse, pairs, -decay, -pull)
         else:
             reference.descend(volumes, gradient, weight, inverse, pairs, decay, pull)

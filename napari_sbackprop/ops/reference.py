@@ -202,6 +202,15 @@ def normal_equations(
         vector[..., 1].addmm_(imaginary.T, first[chunk])
 
 
+def tie_pairs(values: Tensor, pairs: Tensor) -> None:
+    """Give both voxels of each Hermitian pair (n, 2) the mean of their values (W, ..., 2), one conjugated; in place."""
+    first, second = pairs.unbind(-1)
+    conjugate = values.new_tensor([1, -1])
+    mean = (values[first] + values[second] * conjugate) / 2
+    values[first] = mean
+    values[second] = mean * conjugate
+
+
 def descend(
     volumes: Tensor,
     gradient: Tensor,
@@ -212,11 +221,7 @@ def descend(
     pull: float,
 ) -> None:
     """Preconditioned step, in place; see `ops.descend`. `pairs` (n, 2) holds the Hermitian pairs of the x = 0 plane."""
-    first, second = pairs.unbind(-1)
-    conjugate = gradient.new_tensor([1, -1])
-    mean = (gradient[first] + gradient[second] * conjugate) / 2
-    gradient[first] = mean
-    gradient[second] = mean * conjugate
+    tie_pairs(gradient, pairs)
     volumes -= (
         decay * (1 - weight[:, None] * inverse)[..., None] * volumes + pull * inverse[..., None] * gradient
     )

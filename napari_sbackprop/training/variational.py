@@ -159,6 +159,7 @@ class VariationalStage:
         divergence = kl_divergence(mean, log_variance).mean()
         loss = misfit.mean().item() + self.config.kl_weight * divergence.item()
         if not math.isfinite(loss):
+            self._gradient.zero_()
             raise TrainingError(
                 f"The loss became {loss}: training stopped, and the last finished epoch is kept."
             )

@@ -127,6 +127,59 @@ def test_descent_makes_the_same_step_as_the_reference_and_empties_the_gradient(
     assert not gradient.any()
 
 
+def test_descent_keeps_the_plane_of_a_real_map_hermitian() -> None:
+    problem = make_problem()
+    sphere, volumes = problem.sphere, torch.zeros_like(problem.volumes)
+    gradient, plane = problem.volumes.clone(), sphere.coordinates[:, 0] == 0
+    values = torch.view_as_complex(gradient)
+    expected = torch.where(plane[:, None], (values + values[sphere.conjugate].conj()) / 2, values)
+    ones = torch.ones(sphere.size)
+    ops.descend(volumes, gradient, ones, ones[:, None].repeat(1, 5), sphere, decay=0.0, pull=-1.0)
+    torch.testing.assert_close(torch.view_as_complex(volumes), expected)
+
+
+def test_tensors_changed_in_place_must_be_the_kernels_own() -> None:
+    problem = make_problem()
+    images = (problem.data, problem.transfer, torch.arange(6), problem.disc, problem.sphere)
+    start = (problem.volumes, problem.coefficients, problem.rotation, *images)
+    strided = torch.zeros_like(problem.volumes).transpose(1, 2).contiguous().transpose(1, 2)
+    for gradient in (strided, torch.zeros_like(problem.volumes, dtype=torch.float64)):
+        with pytest.raises(ValueError, match="gradient is changed in place"):
+            ops.misfit(*start, gradient)
+    ones = torch.ones(problem.sphere.size)
+    with pytest.raises(ValueError, match="volumes has the shape"):
+        ops.descend(
+            problem.volumes[1:], problem.volumes[1:], ones, ones[:, None], problem.sphere, decay=0, pull=0
+        )
+
+
+@pytest.mark.parametrize("rows", [[-1, 0], [0, 6]])
+def test_rows_without_an_image_are_refused(rows: list[int]) -> None:
+    problem = make_problem()
+    images = (problem.data, problem.transfer, torch.tensor(rows), problem.disc, problem.sphere)
+    with pytest.raises(ValueError, match="but there are 6 images"):
+        ops.misfit(
+            problem.volumes,
+            problem.coefficients[:2],
+            problem.rotation[:2],
+            *images,
+            torch.zeros_like(problem.volumes),
+        )
+
+
+def test_rows_must_be_integers() -> None:
+    problem = make_problem()
+    images = (problem.data, problem.transfer, torch.ones(6) > 0, problem.disc, problem.sphere)
+    with pytest.raises(ValueError, match="expected integers"):
+        ops.misfit(
+            problem.volumes,
+            problem.coefficients,
+            problem.rotation,
+            *images,
+            torch.zeros_like(problem.volumes),
+        )
+
+
 def test_repeated_descent_reaches_the_minimum_that_the_prior_allows() -> None:
     """One voxel off the plane x = 0 with weight w, prior p and data d minimises w |V - d|^2 + p |V|^2: V = w d / (w + p)."""
     problem = make_problem(channels=1)
