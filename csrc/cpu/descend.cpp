@@ -37,11 +37,17 @@ void descend_as(
   const T* const inverses = inverse.const_data_ptr<T>();
   tie_pairs(slopes, channels, pairs.const_data_ptr<int64_t>(), pairs.size(0));
   torch::stable::parallel_for(0, size, 1024, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin * channels; k < end * channels; ++k) {
-      const T keep = 1 + decay * (1 - weights[k / channels] * inverses[k]), step = pull * inverses[k];
-      values[2 * k] = keep * values[2 * k] + step * slopes[2 * k];
-      values[2 * k + 1] = keep * values[2 * k + 1] + step * slopes[2 * k + 1];
-      slopes[2 * k] = slopes[2 * k + 1] = 0;
+    for (int64_t voxel = begin; voxel < end; ++voxel) {
+      const T weight = weights[voxel];
+      const T* __restrict own = inverses + voxel * channels;
+      T* __restrict value = values + 2 * voxel * channels;
+      T* __restrict slope = slopes + 2 * voxel * channels;
+      for (int64_t c = 0; c < channels; ++c) {
+        const T keep = 1 + decay * (1 - weight * own[c]), step = pull * own[c];
+        value[2 * c] = keep * value[2 * c] + step * slope[2 * c];
+        value[2 * c + 1] = keep * value[2 * c + 1] + step * slope[2 * c + 1];
+        slope[2 * c] = slope[2 * c + 1] = 0;
+      }
     }
   });
 }
