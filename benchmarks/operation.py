@@ -90,15 +90,13 @@ def workloads(
 
     residual_gradient = torch.zeros_like(volumes)
 
-    def misfit() -> object:
-        if implementation is ops:
-            rows = torch.arange(batch, device=volumes.device)
-            return ops.misfit(
-                volumes, coefficients, rotation, data, transfer, rows, *grids, residual_gradient
-            )
-        slices = implementation.project(*leaves, rotation, *grids)  # type: ignore[attr-defined]
-        residual = torch.view_as_real(transfer * slices - data).square().sum(-1)
-        return torch.autograd.grad((residual @ disc.weight.to(residual)).sum(), leaves)
+    rows = torch.arange(batch, device=volumes.device)
+
+    def misfit() -> tuple[Tensor, Tensor]:
+        images = (data, transfer, rows)
+        return implementation.misfit(  # type: ignore[attr-defined]
+            volumes, coefficients, rotation, *images, *grids, residual_gradient
+        )
 
     def gram() -> tuple[Tensor, Tensor]:
         return implementation.gram(volumes, data, transfer, rotation, *grids)  # type: ignore[attr-defined]

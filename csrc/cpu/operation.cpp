@@ -110,22 +110,33 @@ void run_coloured(const Plan& plan, Workers<T>& workers, const Run& run) {
   }
 }
 
+// Fills in a task's mixture; keeps the coefficients that it points to, and the order of work.
+template <typename T>
+struct Mixture {
+  Plan plan;
+  std::vector<T> packed;
+
+  Mixture(
+      MixtureTask<T>& task, const Tensor& volumes, const Tensor& coefficients, const Tensor& rotation,
+      const Tables& tables) {
+    task.geometry = geometry_of<T>(tables, rotation);
+    plan = plan_batch(task.geometry, coefficients.size(0), tables);
+    task.channels = static_cast<int>(volumes.size(1));
+    task.volumes = volumes.const_data_ptr<T>();
+    task.coefficient_stride = vectors_for(task.channels) * lanes_for(task.channels);
+    packed = pack_coefficients<T>(coefficients, task.coefficient_stride);
+    task.coefficients = packed.data();
+  }
+};
+
 template <typename T>
 Tensor project_as(const Tensor& volumes, const Tensor& coefficients, const Tensor& rotation, const Tables& tables) {
-  const int channels = static_cast<int>(volumes.size(1));
-  const int64_t images = coefficients.size(0);
-  Tensor slices = torch::stable::new_empty(volumes, {images, tables.pixels.size(0), 2});
+  Tensor slices = torch::stable::new_empty(volumes, {coefficients.size(0), tables.pixels.size(0), 2});
   ProjectTask<T> task;
-  task.geometry = geometry_of<T>(tables, rotation);
-  const Plan plan = plan_batch(task.geometry, images, tables);
-  task.channels = channels;
-  task.volumes = volumes.const_data_ptr<T>();
-  task.coefficient_stride = vectors_for(channels) * lanes_for(channels);
-  const std::vector<T> packed = pack_coefficients<T>(coefficients, task.coefficient_stride);
-  task.coefficients = packed.data();
+  const Mixture<T> mixture(task, volumes, coefficients, rotation, tables);
   task.slices = slices.mutable_data_ptr<T>();
   Workers<T> workers;
-  run_freely(plan, workers, [&](const Item* items, int64_t count, Scratch<T>& scratch) {
+  run_freely(mixture.plan, workers, [&](const Item* items, int64_t count, Scratch<T>& scratch) {
     kernels<T>().project(task, items, count, scratch);
   });
   return slices;
@@ -152,13 +163,8 @@ std::tuple<Tensor, Tensor, Tensor> backward_as(
   const int channels = static_cast<int>(volumes.size(1));
   const int64_t images = coefficients.size(0);
   BackwardTask<T> task;
-  task.geometry = geometry_of<T>(tables, rotation);
-  const Plan plan = plan_batch(task.geometry, images, tables);
-  task.channels = channels;
-  task.volumes = volumes.const_data_ptr<T>();
-  task.coefficient_stride = vectors_for(channels) * lanes_for(channels);
-  const std::vector<T> packed = pack_coefficients<T>(coefficients, task.coefficient_stride);
-  task.coefficients = packed.data();
+  const Mixture<T> mixture(task, volumes, coefficients, rotation, tables);
+  const Plan& plan = mixture.plan;
   task.gradient = gradient.const_data_ptr<T>();
 
   Tensor volumes_gradient = torch::stable::new_empty(volumes, {need_volumes ? volumes.size(0) : 0, channels, 2});
@@ -190,13 +196,8 @@ std::tuple<Tensor, Tensor> misfit_as(
   const int channels = static_cast<int>(volumes.size(1));
   const int64_t images = coefficients.size(0);
   MisfitTask<T> task;
-  task.geometry = geometry_of<T>(tables, rotation);
-  const Plan plan = plan_batch(task.geometry, images, tables);
-  task.channels = channels;
-  task.volumes = volumes.const_data_ptr<T>();
-  task.coefficient_stride = vectors_for(channels) * lanes_for(channels);
-  const std::vector<T> packed = pack_coefficients<T>(coefficients, task.coefficient_stride);
-  task.coefficients = packed.data();
+  const Mixture<T> mixture(task, volumes, coefficients, rotation, tables);
+  const Plan& plan = mixture.plan;
   task.rows = rows.const_data_ptr<int64_t>();
   task.data = data.const_data_ptr<T>();
   task.transfer = transfer.const_data_ptr<T>();

@@ -39,37 +39,32 @@ struct Scratch {
   alignas(64) T box[kBoxRows * kBoxSide * 4];    // what the pixels scatter
 };
 
+// Slices of volumes that are mixed for each image.
 template <typename T>
-struct ProjectTask {
+struct MixtureTask {
   Geometry<T> geometry;
   int channels;
   const T* volumes;       // (W, C, 2)
   const T* coefficients;  // (B, stride) from pack_coefficients
   int coefficient_stride;
-  T* slices;              // (B, P, 2)
 };
 
 template <typename T>
-struct BackwardTask {
-  Geometry<T> geometry;
-  int channels;
-  const T* volumes;
-  const T* coefficients;
-  int coefficient_stride;
-  const T* gradient;              // (B, P, 2)
-  T* volumes_gradient;            // (W, C, 2), added to; may be null
-  T* coefficients_gradient;       // (items, C), by Item::order
-  T* rotation_gradient;           // (items, 6), by Item::order; may be null
+struct ProjectTask : MixtureTask<T> {
+  T* slices;  // (B, P, 2)
+};
+
+template <typename T>
+struct BackwardTask : MixtureTask<T> {
+  const T* gradient;         // (B, P, 2)
+  T* volumes_gradient;       // (W, C, 2), added to; may be null
+  T* coefficients_gradient;  // (items, C), by Item::order
+  T* rotation_gradient;      // (items, 6), by Item::order; may be null
 };
 
 // Misfit of slices to data, and its gradients: what projecting, comparing and going back would need three passes for.
 template <typename T>
-struct MisfitTask {
-  Geometry<T> geometry;
-  int channels;
-  const T* volumes;
-  const T* coefficients;
-  int coefficient_stride;
+struct MisfitTask : MixtureTask<T> {
   const int64_t* rows;       // (B,), row of each image in data and transfer
   const T* data;             // (N, P, 2)
   const T* transfer;         // (N, P)
