@@ -50,14 +50,15 @@ def make_stage(case: Case) -> VariationalStage:
         random_rotations(count, generator).float(),
     )
     channels = case.latent + 1
+    mask = torch.ones(case.box, case.box, case.box)
     model = LinearModel(
         torch.randn(sphere.size, channels, 2, generator=generator),
         sphere,
         torch.full((channels, sphere.radius + 1), 0.5),
         torch.ones(channels),
+        mask,
     )
     config = Config(latent_size=case.latent, basis_size=case.basis, batch_size=case.batch)
-    mask = torch.ones(case.box, case.box, case.box)
     return VariationalStage(config, model, spectra, mask, torch.arange(count), torch.arange(0), generator)
 
 

@@ -5,33 +5,62 @@ fixed posteriors. States separate within seconds, at low resolution first. Tippi
 component analysis", 1999, with the projection and CTF of each image; Punjani and Fleet's 3DVA (2021) is a relative.
 """
 
+from enum import Enum, auto
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from napari_sbackprop.imaging.grids import half_sphere
+from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.training.linear_model import LinearModel, posterior_filter
 from napari_sbackprop.training.posterior import Posterior, image_statistics, linear_posterior, relevance
+from napari_sbackprop.training.signal_mask import signal_mask
 from napari_sbackprop.training.spectra import Spectra
 from napari_sbackprop.training.volume_solver import (
     half_set_correlation,
     mask_solution,
+    multiply_basis,
     reduced_mask,
     solve_volumes,
 )
 
-_LOW_RESOLUTION = ((12, 6), (20, 8), (32, 4))  # radius in shells, iterations
+
+class Kind(Enum):
+    """How an iteration finds the volumes.
+
+    Subspace iteration lets weak directions grow fast, but noise with them; half sets then tell the two apart.
+    """
+
+    JOINT = auto()  # subspace iteration on all particles: half sets apart would disagree in sign
+    HALVES = auto()  # expectation maximisation, each half set by itself
+    SEARCH = auto()  # the directions that died start again, where the known ones showed that something moves
+
+
+class Iteration(NamedTuple):
+    """One step of the schedule."""
+
+    radius: int  # shells
+    kind: Kind
+
+
+_LOW_RESOLUTION = (
+    *[Iteration(12, Kind.JOINT)] * 6,
+    *[Iteration(20, Kind.JOINT)] * 2,
+    *[Iteration(20, Kind.HALVES)] * 4,
+    *[Iteration(32, Kind.HALVES)] * 2,
+    *[Iteration(32, Kind.SEARCH)] * 6,
+    *[Iteration(32, Kind.HALVES)] * 2,
+)
 _FULL_ITERATIONS = 5
-_SUBSPACE_ITERATIONS = 8  # before the half sets are told apart: a joint start, or the halves disagree in sign
+_DEAD = 0.2  # mean information per image below which a direction is lost, in units of the prior's
 
 
-def schedule(radius: int) -> tuple[int, ...]:
-    """Radius in shells of each iteration: cheap ones at low resolution first, the last with the full band."""
-    low = [
-        shells for shells, iterations in _LOW_RESOLUTION if shells < 0.9 * radius for _ in range(iterations)
-    ]
-    return *low, *[radius] * _FULL_ITERATIONS
+def schedule(radius: int) -> tuple[Iteration, ...]:
+    """All iterations for a band of `radius` shells: cheap ones at low resolution first, the last with the full band."""
+    low = [iteration for iteration in _LOW_RESOLUTION if iteration.radius < 0.9 * radius]
+    joint = [Iteration(radius, Kind.JOINT)] * (0 if low else 8)
+    return *low, *joint, *[Iteration(radius, Kind.HALVES)] * _FULL_ITERATIONS
 
 
 def gauge(posterior: Posterior, *, sampled: bool) -> tuple[Tensor, Tensor]:
@@ -59,8 +88,7 @@ def update_volumes(
     posterior: Posterior,
     mask: Tensor,
     sets: list[Tensor],
-    *,
-    subspace: bool,
+    kind: Kind,
 ) -> LinearModel:
     """Fix the gauge of a posterior and solve for the volumes.
 
@@ -69,11 +97,10 @@ def update_volumes(
     spectra : at the model's resolution.
     model, posterior : the volumes, and the posterior under them of all particles.
     mask : (m, m, m), applied to every volume.
-    sets : indices of the particles that shape the volumes, in one set or in two halves; with two, every basis shell
-        is shrunk by its half-set FSC.
-    subspace : ignore the posterior covariance (subspace iteration), which lets weak components grow from noise.
+    sets : indices of the particles that shape the volumes: two halves for `Kind.HALVES`, whose agreement at every
+        place and in every shell shrinks the basis, else one set.
     """
-    sphere = model.sphere
+    sphere, subspace = model.sphere, kind is not Kind.HALVES  # which ignores the posterior's covariance
     centre, transform = gauge(posterior, sampled=not subspace)
     inverse = torch.linalg.inv(transform)
     mean = (posterior.mean - centre) @ inverse.T
@@ -85,12 +112,26 @@ def update_volumes(
     solved = [
         mask_solution(solve_volumes(spectra, sphere, chosen, first, second), sphere, mask) for chosen in sets
     ]
-    volumes = torch.stack(solved).mean(0)
-    correlation = torch.ones(volumes.shape[1], sphere.radius + 1).to(volumes)
-    if len(solved) == 2:
-        correlation = half_set_correlation(solved[0], solved[1], sphere)
+    if kind is Kind.HALVES:
+        a, b = solved
+        return agreed_model(a, b, sphere, mask)
+    (volumes,) = solved
+    region = mask
+    if kind is Kind.SEARCH:
+        region = model.region
+        volumes = multiply_basis(volumes, sphere, region)
+    unknown = torch.ones(volumes.shape[1], sphere.radius + 1).to(volumes)
+    return LinearModel(volumes, sphere, unknown, unknown[:, 0], region)
+
+
+def agreed_model(a: Tensor, b: Tensor, sphere: HalfSphere, mask: Tensor) -> LinearModel:
+    """Mean of two half sets' volumes (W, C, 2), the basis shrunk by their agreement at every place and in every shell."""
+    region = signal_mask(a, b, posterior_filter(half_set_correlation(a, b, sphere)), sphere, mask)
+    a, b = multiply_basis(a, sphere, region), multiply_basis(b, sphere, region)
+    correlation = half_set_correlation(a, b, sphere)
     shrink = posterior_filter(correlation)[:, sphere.shell.clamp(max=sphere.radius)]  # (C, W)
-    return LinearModel(volumes * shrink.T[..., None], sphere, correlation, torch.ones_like(correlation[:, 0]))
+    volumes = (a + b) / 2 * shrink.T[..., None]
+    return LinearModel(volumes, sphere, correlation, torch.ones_like(correlation[:, 0]), region)
 
 
 class ClosedForm:
@@ -118,10 +159,10 @@ class ClosedForm:
         latent_size: int,
         generator: torch.Generator,
     ) -> None:
-        self.radii = schedule(spectra.disc.radius)
+        self.iterations = schedule(spectra.disc.radius)
         self.done = 0
-        self.model = consensus.resized(self.radii[0]).with_random_basis(latent_size, generator)
-        self._chosen, self._halves, self._held_out = chosen, halves, held_out
+        self.model = consensus.resized(self.iterations[0].radius).with_random_basis(latent_size, generator)
+        self._chosen, self._halves, self._held_out, self._generator = chosen, halves, held_out, generator
         # A cropped copy of all spectra is large: keep one.
         self._at_radius = lru_cache(maxsize=1)(
             lambda radius: (spectra.cropped(radius), reduced_mask(mask, radius))
@@ -130,18 +171,22 @@ class ClosedForm:
     @property
     def finished(self) -> bool:
         """No iteration is left."""
-        return self.done == len(self.radii)
+        return self.done == len(self.iterations)
 
     @property
     def fraction(self) -> float:
         """Share of the work that is done."""
-        cost = [(radius + 8) ** 2 for radius in self.radii]  # measured: images cost r^2, and there is a floor
+        cost = [
+            (radius + 8) ** 2 for radius, _ in self.iterations
+        ]  # measured: images cost r^2, and there is a floor
         return sum(cost[: self.done]) / sum(cost)
 
     @property
     def worth_showing(self) -> bool:
         """The last iteration ended a stage of resolution, or gave the first look."""
-        return self.finished or self.done == 3 or self.radii[self.done] != self.radii[self.done - 1]
+        if self.finished or self.done == 3:
+            return True
+        return self.iterations[self.done].radius != self.iterations[self.done - 1].radius
 
     def posterior(self) -> Posterior:
         """Posterior of all particles under the present model, at its resolution."""
@@ -150,15 +195,18 @@ class ClosedForm:
 
     def iterate(self) -> Posterior:
         """One iteration; returns the posterior under the volumes that it began with."""
-        radius = self.radii[self.done]
+        radius, kind = self.iterations[self.done]
         before, self.model = self.model, self.model.resized(radius)
         spectra, mask = self._at_radius(radius)
         posterior = self.posterior()
-        subspace = self.done < _SUBSPACE_ITERATIONS
-        sets = [self._chosen] if subspace else self._halves
-        self.model = update_volumes(spectra, self.model, posterior, mask, sets, subspace=subspace)
+        if kind is Kind.SEARCH and self.iterations[self.done - 1].kind is not Kind.SEARCH:
+            dead = posterior.information.mean(0).diagonal() < _DEAD
+            self.model = self.model.restarted(dead, self._generator)
+            posterior = self.posterior()
+        sets = self._halves if kind is Kind.HALVES else [self._chosen]
+        self.model = update_volumes(spectra, self.model, posterior, mask, sets, kind)
         self.done += 1
-        if not subspace and len(self._held_out):
+        if kind is Kind.HALVES and len(self._held_out):
             statistics = image_statistics(
                 spectra.subset(self._held_out), self.model.volumes, self.model.sphere
             )
@@ -172,6 +220,7 @@ class ClosedForm:
             "volumes": self.model.volumes,
             "correlation": self.model.correlation,
             "relevance": self.model.relevance,
+            "region": self.model.region,
             "done": torch.tensor(self.done),
         }
 
@@ -180,7 +229,7 @@ class ClosedForm:
         self.done = int(state["done"])
         sphere = half_sphere(state["correlation"].shape[1] - 1)
         device = self.model.volumes.device
-        volumes, correlation, weights = (
-            state[name].to(device) for name in ("volumes", "correlation", "relevance")
+        volumes, correlation, relevance, region = (
+            state[name].to(device) for name in ("volumes", "correlation", "relevance", "region")
         )
-        self.model = LinearModel(volumes, sphere, correlation, weights)
+        self.model = LinearModel(volumes, sphere, correlation, relevance, region)

@@ -78,7 +78,7 @@ def _with_consensus(
     mask = _solvent_mask(session, raw, sphere) if users_mask is None else users_mask.to(raw.device)
     volumes = mask_solution(raw, sphere, mask)
     correlation = torch.ones(1, sphere.radius + 1).to(volumes)
-    consensus = LinearModel(volumes, sphere, correlation, correlation[:, 0])
+    consensus = LinearModel(volumes, sphere, correlation, correlation[:, 0], mask)
     return _Data(spectra, consensus, mask, chosen, held_out)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.imaging.shells import shell_mean
+from napari_sbackprop.training.volume_solver import multiply_maps
 
 _LEAST_CORRELATION = 0.1  # a basis shell is never shrunk below this, so that it can recover
 _LEAST_RELEVANCE = 1e-4  # less is nothing: dying volumes would end as denormal numbers, which are slow
@@ -24,12 +25,14 @@ class LinearModel:
     correlation : (C, R + 1), half-set FSC of each channel by shell, between 0 and 1; ones where not measured.
     relevance : (C,), variance of the coefficients among held-out particles, at most 1, multiplied over the iterations
         at this resolution: near 0 where held-out particles deny a direction again and again.
+    region : (m, m, m), 0 to 1, where the basis may differ from zero; any box with room for the sphere.
     """
 
     volumes: Tensor
     sphere: HalfSphere
     correlation: Tensor
     relevance: Tensor
+    region: Tensor
 
     @property
     def shrinkage(self) -> Tensor:
@@ -71,18 +74,29 @@ class LinearModel:
         shared = min(radius, self.sphere.radius) + 1
         correlation = self.correlation.new_ones(len(self.correlation), radius + 1)
         correlation[:, :shared] = self.correlation[:, :shared]
-        return LinearModel(volumes, sphere, correlation, self.relevance)
+        return LinearModel(volumes, sphere, correlation, self.relevance, self.region)
 
     def with_random_basis(self, count: int, generator: torch.Generator) -> "LinearModel":
-        """Add random volumes with a tenth of the consensus' amplitude in each shell."""
+        """Add random volumes."""
+        volumes = torch.cat([self.volumes, self._random(count, generator)], dim=1)
+        correlation = self.correlation.new_ones(count, self.correlation.shape[1])
+        relevance = torch.cat([self.relevance, self.relevance.new_ones(count)])
+        return LinearModel(
+            volumes, self.sphere, torch.cat([self.correlation, correlation]), relevance, self.region
+        )
+
+    def restarted(self, directions: Tensor, generator: torch.Generator) -> "LinearModel":
+        """Replace some directions (K,) bool by random volumes inside the region."""
+        noise = self._random(int(directions.sum()), generator)
+        volumes = self.volumes.clone()
+        volumes[:, 1:][:, directions] = multiply_maps(noise, self.sphere, self.region)
+        return replace(self, volumes=volumes)
+
+    def _random(self, count: int, generator: torch.Generator) -> Tensor:
         shell = self.sphere.shell
         power = shell_mean(self.volumes[:, 0].square().sum(-1).cpu(), shell, int(shell.max()) + 1)
         noise = torch.randn(self.sphere.size, count, 2, generator=generator)
-        basis = noise * (_RANDOM_AMPLITUDE * (power / 2).sqrt()[shell])[:, None, None]
-        correlation = self.correlation.new_ones(count, self.correlation.shape[1])
-        volumes = torch.cat([self.volumes, basis.to(self.volumes)], dim=1)
-        relevance = torch.cat([self.relevance, self.relevance.new_ones(count)])
-        return LinearModel(volumes, self.sphere, torch.cat([self.correlation, correlation]), relevance)
+        return (noise * (_RANDOM_AMPLITUDE * (power / 2).sqrt()[shell])[:, None, None]).to(self.volumes)
 
 
 def posterior_filter(correlation: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class VariationalStage:
             seen += len(rows)
             sums = {name: sums[name] + len(rows) * value for name, value in losses.items()}
             yield seen, {name: value / seen for name, value in sums.items()}
-        self.volumes.copy_(multiply_maps(self.volumes, self.sphere, self.mask))
+        self.volumes.copy_(self._masked(self.volumes))
         self.epochs_done += 1
 
     def outcome(self) -> tuple[Posterior, dict[str, float]]:
@@ -176,6 +176,12 @@ class VariationalStage:
             self.volumes, self._gradient, self._weight, self._inverse, self.sphere, decay=step, pull=pull
         )
         return {"loss": loss / spectra.disc.size, "kl": divergence.item()}
+
+    def _masked(self, volumes: Tensor) -> Tensor:
+        consensus = multiply_maps(volumes[:, :1], self.sphere, self.mask)
+        # Doubled and cut, the region keeps what it is sure of, however often it is applied.
+        region = (2 * self.start.region).clamp(max=1)
+        return torch.cat([consensus, multiply_maps(volumes[:, 1:], self.sphere, region)], dim=1)
 
     def _prior_precision(self, weight: Tensor) -> Tensor:
         """Precision (W, C) whose shrinkage at full data is that of the start, w / (w + p) = shrinkage."""

@@ -80,6 +80,11 @@ def multiply_maps(volumes: Tensor, sphere: HalfSphere, factor: Tensor) -> Tensor
     return result
 
 
+def multiply_basis(volumes: Tensor, sphere: HalfSphere, region: Tensor) -> Tensor:
+    """Multiply all volumes (W, C, 2) but the consensus by `region` (m, m, m) in real space."""
+    return torch.cat([volumes[:, :1], multiply_maps(volumes[:, 1:], sphere, region)], dim=1)
+
+
 def reduced_mask(mask: Tensor, radius: int) -> Tensor:
     """The mask (M, M, M) on the smallest convenient box that holds a sphere of `radius` shells."""
     box = 16 * (2 * radius // 16 + 1)
