@@ -28,7 +28,9 @@ def made_up(box: int, basis_size: int) -> Decoder:
     random = np.random.default_rng(0)
     basis = random.standard_normal((basis_size + 1, len(support)), dtype=np.float32)
     mean = random.standard_normal((50, basis_size), dtype=np.float32)
-    latents = Latents(mean, np.zeros_like(mean), np.zeros((50, basis_size, basis_size), np.float32), 1)
+    latents = Latents(
+        mean, np.zeros_like(mean), np.zeros((50, basis_size, basis_size), np.float32), mean[:, 0], 1
+    )
     return Decoder(box, 1.0, latents, basis, support, None)
 
 

@@ -41,12 +41,14 @@ class Latents:
     mean : (N, Z) float32, posterior mean.
     log_variance : (N, Z) float32, of the diagonal of the posterior.
     information : (N, Z, Z) float32, precision that the image alone adds to the unit prior; what pooling needs.
+    contrast : (N,) float32, scale of the consensus in each image, near 0 without a particle; NaN where not measured.
     epoch : number of the epoch.
     """
 
     mean: npt.NDArray[np.float32]
     log_variance: npt.NDArray[np.float32]
     information: npt.NDArray[np.float32]
+    contrast: npt.NDArray[np.float32]
     epoch: int
 
 
@@ -192,6 +194,7 @@ class RunDirectory:
                 mean=latents.mean,
                 log_variance=latents.log_variance,
                 information=latents.information,
+                contrast=latents.contrast,
             )
             (temporary / "epoch.json").write_text(json.dumps(dict(description), indent=2) + "\n")
             temporary.chmod(0o755)
@@ -212,7 +215,8 @@ class RunDirectory:
         path = self._epoch_file(epoch, "latents.npz")
         try:
             with np.load(path, allow_pickle=False) as file:
-                return Latents(file["mean"], file["log_variance"], file["information"], epoch)
+                contrast = file.get("contrast", np.full(len(file["mean"]), np.nan, np.float32))
+                return Latents(file["mean"], file["log_variance"], file["information"], contrast, epoch)
         except (ValueError, KeyError, zipfile.BadZipFile) as error:
             raise _damaged(path, error) from error
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from napari_sbackprop.cli import application
 from napari_sbackprop.cli.latent_plot import plot_latents
 from napari_sbackprop.config import Config
+from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "volumes"]
 COMMANDS += ["embed", "select", "evaluate", "explore", "info", "compile"]
@@ -166,6 +167,17 @@ def test_selected_rows_are_those_of_the_source(trained: Path, sample: Path, tmp_
     rows = data_rows(sample / "particles.star")
     assert data_rows(tmp_path / "subset.star") == [rows[2], rows[7]]
     assert json.loads((tmp_path / "subset.json").read_text())["indices"] == [2, 7]
+
+
+def test_the_least_contrast_parts_the_particles(trained: Path, sample: Path, tmp_path: Path) -> None:
+    run = RunDirectory(trained)
+    contrast = run.read_latents(run.latest_epoch()).contrast
+    least = float(np.median(contrast))
+    succeed("select", trained, "-o", tmp_path / "good.star", "--min-contrast", least)
+    rows = data_rows(sample / "particles.star")
+    assert data_rows(tmp_path / "good.star") == [
+        row for row, value in zip(rows, contrast, strict=True) if value >= least
+    ]
 
 
 def test_clusters_share_out_the_particles(trained: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 def latents(epoch: int) -> Latents:
     numbers = np.arange(6, dtype=np.float32).reshape(3, 2)
-    return Latents(numbers, -numbers, np.ones((3, 2, 2), np.float32), epoch)
+    return Latents(numbers, -numbers, np.ones((3, 2, 2), np.float32), numbers[:, 0], epoch)
 
 
 def test_an_epoch_reads_back_as_it_was_published(run):

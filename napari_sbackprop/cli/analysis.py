@@ -41,6 +41,7 @@ def embed(run: Run, method: Method = "umap", epoch: Epoch = None, as_json: Json 
 @commands.command(
     epilog=examples(
         "napari-sbackprop select run -o state.star --kmeans 10 --cluster 3",
+        "napari-sbackprop select run -o good.star --min-contrast 0.5",
         "napari-sbackprop select run -o state.star --indices chosen.npy",
         "napari-sbackprop select run -o state.star --polygon outline.json --original unbinned.star",
     )
@@ -57,6 +58,10 @@ def select(
     kmeans: Annotated[int | None, typer.Option(help="number of clusters that --cluster counts in")] = None,
     cluster: Annotated[
         int | None, typer.Option(help="cluster to take, from 0, as volumes --kmeans counts")
+    ] = None,
+    min_contrast: Annotated[
+        float | None,
+        typer.Option(help="least contrast: particles score near 1, noise and wrong objects near 0"),
     ] = None,
     method: Method = "umap",
     original: Annotated[
@@ -80,16 +85,25 @@ def select(
     directory = RunDirectory(run)
     given = [
         name
-        for name, value in {"--indices": indices, "--polygon": polygon, "--cluster": cluster}.items()
+        for name, value in {
+            "--indices": indices,
+            "--polygon": polygon,
+            "--cluster": cluster,
+            "--min-contrast": min_contrast,
+        }.items()
         if value is not None
     ]
     if len(given) != 1 or (cluster is None) != (kmeans is None):
-        raise InputError("Give one of --indices FILE, --polygon FILE, or --kmeans K with --cluster I.")
+        raise InputError(
+            "Give one of --indices FILE, --polygon FILE, --min-contrast X, or --kmeans K with --cluster I."
+        )
     epoch = directory.latest_epoch() if epoch is None else epoch
     if indices is not None:
         selection = _from_indices(directory, epoch, indices, output.stem)
     elif polygon is not None:
         selection = _from_polygon(directory, epoch, polygon, _checked_method(method), output.stem)
+    elif min_contrast is not None:
+        selection = _from_contrast(directory, epoch, min_contrast, output.stem)
     else:
         selection = _from_cluster(directory, epoch, kmeans or 0, cluster or 0, output.stem)
     rows = export_selection(directory, selection, output, original, unique_images)
@@ -182,6 +196,20 @@ def _from_polygon(run: "RunDirectory", epoch: int, path: Path, method: str, name
         raise InputError(f"{path} cannot be read as JSON ({error}): write [[x, y], [x, y], ...].") from error
     chosen = inside_polygon(embed_run(run.path, epoch, method).coordinates, vertices)
     return ParticleSelection(name, chosen, {"polygon": vertices, "method": method, "epoch": epoch})
+
+
+def _from_contrast(run: "RunDirectory", epoch: int, least: float, name: str) -> "ParticleSelection":
+    import numpy as np
+
+    from napari_sbackprop.analysis.selection import ParticleSelection
+
+    contrast = run.read_latents(epoch).contrast
+    if np.isnan(contrast).all():
+        raise InputError(
+            f"{run.path} has no contrast in epoch {epoch}: only the default recipe measures it; train again with it."
+        )
+    chosen = np.flatnonzero(contrast >= least)
+    return ParticleSelection(name, chosen, {"min_contrast": least, "epoch": epoch})
 
 
 def _from_cluster(

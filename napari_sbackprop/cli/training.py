@@ -89,7 +89,7 @@ def encode(
 ) -> None:
     """Find the latents of particles not trained on.
 
-    The file gets "mean" and "log_variance", both of shape (N, Z), one row per particle of the STAR file.
+    The file gets "mean" and "log_variance" of shape (N, Z) and "contrast" (N), one row per particle of the STAR file.
     """
     import numpy as np
 
@@ -99,6 +99,6 @@ def encode(
     with new_file(output) as temporary:
         latents = encode_particles(run, star, exact, epoch)
         with temporary.open("wb") as file:
-            np.savez(file, mean=latents.mean, log_variance=latents.log_variance)
+            np.savez(file, mean=latents.mean, log_variance=latents.log_variance, contrast=latents.contrast)
     count, size = latents.mean.shape
     show({"latents": output, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button, tool_button
 from napari_sbackprop.gui.explorer import Explorer
-from napari_sbackprop.gui.explorer_model import DENSITY, PCA, SURFACE, UMAP, VOLUME, ExplorerModel
+from napari_sbackprop.gui.explorer_model import CONTRAST, DENSITY, PCA, SURFACE, UMAP, VOLUME, ExplorerModel
 from napari_sbackprop.gui.legend import Legend
 from napari_sbackprop.gui.map_panel import MapPanel
 from napari_sbackprop.gui.map_view import MapView, warm_up
@@ -153,7 +153,9 @@ class ExploreWidget(QWidget):
         for method, name in METHOD_NAMES.items():
             self.method.addItem(name, method)
         self.colour = QComboBox()
-        self.colour.setToolTip("Colour the particles by density, or by a column of the STAR file.")
+        self.colour.setToolTip(
+            "Colour the particles by density, by contrast (near 0: the image holds no such particle), or by a column."
+        )
         self.colour.addItem(DENSITY, DENSITY)
         self.colour.setMinimumContentsLength(16)
         self.colour.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -235,12 +237,12 @@ class ExploreWidget(QWidget):
         self.scatter.fit()
 
     def _draw_points(self) -> None:
-        projection, column = self.model.projection, self.model.columns.values.get(self.model.colour)
+        projection, values = self.model.projection, self.model.colour_values
         if projection is None:
             return
         coordinates = projection.coordinates
         name = self.model.colour
-        colours = density_colours(coordinates) if column is None else column_colours(name, column)
+        colours = density_colours(coordinates) if values is None else column_colours(name, values)
         self.scatter.set_points(coordinates, colours.rgba)
         self.legend.show_colours(colours)
         self._draw_marked()
@@ -271,7 +273,7 @@ class ExploreWidget(QWidget):
     def _on_columns_changed(self) -> None:
         with QSignalBlocker(self.colour):
             self.colour.clear()
-            for name in (DENSITY, *self.model.columns.values):
+            for name in (DENSITY, CONTRAST, *self.model.columns.values):
                 self.colour.addItem(name, name)
             self.colour.setCurrentIndex(max(self.colour.findData(self.model.colour), 0))
 

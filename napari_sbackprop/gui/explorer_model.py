@@ -19,6 +19,7 @@ from napari_sbackprop.gui.surface import MapFrame
 from napari_sbackprop.run_directory import RunDirectory
 
 DENSITY = "density"
+CONTRAST = "contrast"
 PCA = "pca"
 UMAP = "umap"
 SURFACE = "surface"
@@ -45,6 +46,7 @@ class Scene:
     Attributes
     ----------
     latents : (N, Z) float32, posterior means.
+    contrast : (N,) float32, scale of each particle in its image; NaN where not measured.
     projections : by method; "pca" is always there.
     sigma : standard deviation of the consensus map, the unit of the contour in every state of every epoch.
     contour : first contour in sigma.
@@ -54,6 +56,7 @@ class Scene:
     run: RunDirectory
     epoch: int
     latents: npt.NDArray[np.float32]
+    contrast: npt.NDArray[np.float32]
     projections: Mapping[str, Projection]
     decoder: Decoder
     sigma: float
@@ -88,7 +91,7 @@ class ExplorerModel:
     contour : in sigma.
     smoothing : low-pass of the displayed map in voxels.
     renderer : how the map is drawn, SURFACE or VOLUME.
-    colour : DENSITY or the name of a column.
+    colour : DENSITY, CONTRAST or the name of a column.
     selections, active : named sets of particles and which of them is marked.
     umap_running : whether a UMAP is being computed.
     busy : one line about what is going on, empty when nothing is.
@@ -126,6 +129,13 @@ class ExplorerModel:
             if self.scene is None
             else self.scene.projections.get(self.method, self.scene.projections[PCA])
         )
+
+    @property
+    def colour_values(self) -> npt.NDArray[Any] | None:
+        """What colours the scatter (N,), None for the density of the points."""
+        if self.colour == CONTRAST and self.scene is not None:
+            return self.scene.contrast
+        return self.columns.values.get(self.colour)
 
     @property
     def selection(self) -> ParticleSelection | None:

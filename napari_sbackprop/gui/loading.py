@@ -14,7 +14,8 @@ def load_scene(run: RunDirectory, epoch: int, previous: Scene | None) -> Scene:
     from napari_sbackprop.analysis.embedding import pca
     from napari_sbackprop.analysis.reconstruction import Decoder  # imports torch, hence here
 
-    latents = run.read_latents(epoch).mean
+    encoded = run.read_latents(epoch)
+    latents = encoded.mean
     coordinates = pca(latents)
     if previous is not None and previous.count == len(latents):
         coordinates = aligned(coordinates, previous.projections[PCA].coordinates)
@@ -28,6 +29,7 @@ def load_scene(run: RunDirectory, epoch: int, previous: Scene | None) -> Scene:
         run=run,
         epoch=epoch,
         latents=latents,
+        contrast=encoded.contrast,
         projections=projections,
         decoder=decoder,
         sigma=sigma,

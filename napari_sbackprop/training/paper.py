@@ -274,4 +274,5 @@ def diagonal_posterior(mean: Tensor, log_variance: Tensor) -> Posterior:
     """A posterior from an encoder's mean and log-variance (N, Z): no correlation, and no evidence is known."""
     variance = log_variance.exp()
     information = torch.diag_embed((1 / variance - 1).clamp(min=0))
-    return Posterior(mean, torch.diag_embed(variance), information, torch.full_like(mean[:, 0], torch.nan))
+    unknown = torch.full_like(mean[:, 0], torch.nan)
+    return Posterior(mean, torch.diag_embed(variance), information, evidence=unknown, contrast=unknown)

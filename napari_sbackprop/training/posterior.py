@@ -27,12 +27,14 @@ class Posterior:
     covariance : (N, K, K).
     information : (N, K, K), what the image adds to the unit precision of the prior.
     evidence : (N,), log evidence gained over the consensus volume alone, in nats.
+    contrast : (N,), scale of the consensus in each image: 1 on average, near 0 where the molecule is not there.
     """
 
     mean: Tensor
     covariance: Tensor
     information: Tensor
     evidence: Tensor
+    contrast: Tensor
 
 
 def image_statistics(spectra: Spectra, volumes: Tensor, sphere: HalfSphere) -> tuple[Tensor, Tensor]:
@@ -58,7 +60,21 @@ def linear_posterior(gram: Tensor, cross: Tensor) -> Posterior:
         covariance=torch.cholesky_inverse(factor),
         information=information,
         evidence=((target * mean).sum(-1) - log_determinant) / 2,
+        contrast=contrast(gram, cross),
     )
+
+
+def contrast(gram: Tensor, cross: Tensor) -> Tensor:
+    """Least-squares scale (N,) of the consensus in each image, <slice, image> / <slice, slice>.
+
+    Of the consensus, not of the particle's own map: a latent direction soon learns to switch the molecule off, and then
+    explains an image of pure noise as well as any other.
+
+    Parameters
+    ----------
+    gram, cross : statistics of `image_statistics`.
+    """
+    return cross[:, 0] / gram[:, 0, 0].clamp(min=torch.finfo(gram.dtype).tiny)
 
 
 def relevance(gram: Tensor, cross: Tensor, iterations: int = 100) -> Tensor:
@@ -108,7 +124,13 @@ def refined_posterior(
     quadratic = (coefficients * (gram[:, 1:, 1:] @ coefficients[..., None])[..., 0]).sum(-1)
     log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     fit = 2 * (target * coefficients).sum(-1) - quadratic - mean.square().sum(-1)
-    return Posterior(mean, torch.cholesky_inverse(factor), information, (fit - log_determinant) / 2)
+    return Posterior(
+        mean=mean,
+        covariance=torch.cholesky_inverse(factor),
+        information=information,
+        evidence=(fit - log_determinant) / 2,
+        contrast=contrast(gram, cross),
+    )
 
 
 def evidence_figures(posterior: Posterior, held_out: Tensor) -> dict[str, float]:

@@ -178,6 +178,7 @@ def latents_of(posterior: Posterior, epoch: int) -> Latents:
         mean=_numpy(posterior.mean),
         log_variance=_numpy(posterior.covariance.diagonal(dim1=-2, dim2=-1).log()),
         information=_numpy(posterior.information),
+        contrast=_numpy(posterior.contrast),
         epoch=epoch,
     )
 

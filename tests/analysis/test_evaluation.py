@@ -52,7 +52,7 @@ def publish(run: RunDirectory, maps: np.ndarray, latents: np.ndarray) -> None:
     run.publish(
         len(run.epochs()) + 1,
         tensors,
-        Latents(latents, np.zeros_like(latents), information, 0),
+        Latents(latents, np.zeros_like(latents), information, np.ones(len(latents), np.float32), 0),
         description,
     )
 

@@ -161,6 +161,14 @@ def test_the_contour_slider_is_in_sigma_and_stays(
     assert len(vertices(viewer)) == 3
 
 
+def test_particles_can_be_coloured_by_their_contrast(explore: Any) -> None:
+    explore.colour.setCurrentIndex(explore.colour.findData("contrast"))
+    contrast = explore.model.scene.contrast
+    assert np.isfinite(contrast).all()
+    np.testing.assert_array_equal(explore.model.colour_values, contrast)
+    assert explore.model.colour == "contrast"
+
+
 def test_a_pinned_map_stays_and_colours_the_difference(
     viewer: Any, explore: Any, mouse: Mouse, qtbot: Any
 ) -> None:

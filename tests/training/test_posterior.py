@@ -34,6 +34,14 @@ def test_posterior_and_evidence_are_those_of_a_gaussian(statistics):
     assert torch.allclose(posterior.evidence, model - noise)
 
 
+def test_contrast_is_the_scale_of_the_consensus(statistics):
+    design, _, gram, _ = statistics
+    data = torch.tensor([1.0, 0.5, 0.0, 2.0, -1.0], dtype=torch.float64)[:, None] * design[..., 0]
+    cross = (design.mT @ data[..., None])[..., 0]
+    found = linear_posterior(gram, cross).contrast
+    torch.testing.assert_close(found, torch.tensor([1.0, 0.5, 0.0, 2.0, -1.0], dtype=torch.float64))
+
+
 def test_refinement_behind_the_identity_is_the_linear_posterior(statistics):
     _, _, gram, cross = statistics
     exact = linear_posterior(gram, cross)

@@ -4,8 +4,10 @@ import csv
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -74,6 +76,30 @@ def test_the_default_recipe_tells_states_apart(small_set, trained):
     assert accuracy.within_one > 0.85
     shuffled = knn_state_accuracy(np.random.default_rng(0).permutation(latents), labels)
     assert shuffled.within_one < 0.75
+
+
+def test_contrast_tells_particles_from_junk(small_set, tmp_path):
+    with mrcfile.open(small_set / "particles.mrcs") as file:
+        images = np.array(file.data)
+    random = np.random.default_rng(4)
+    noise, wrong = np.split(
+        random.permutation(len(images))[:160], 2
+    )  # two fifths of all, as in the paper's 5.2
+    images[noise] = random.standard_normal(images[noise].shape)
+    images[wrong] = images[random.permutation(wrong)].transpose(0, 2, 1)  # the mirror image of another view
+    shutil.copy(small_set / "particles.star", tmp_path)
+    with mrcfile.new(tmp_path / "particles.mrcs") as file:
+        file.set_data(images)
+        file.voxel_size = 8.0
+        file.set_image_stack()
+    for _ in train(tmp_path / "particles.star", tmp_path / "run", replace(RECIPES["default"], epochs=1)):
+        pass
+    run = RunDirectory(tmp_path / "run")
+    for epoch in run.epochs():
+        contrast = run.read_latents(epoch).contrast
+        good = np.setdiff1d(np.arange(len(images)), np.concatenate([noise, wrong]))
+        for junk in (noise, wrong):
+            assert (contrast[good][:, None] > contrast[junk]).mean() > 0.98  # area under the ROC curve
 
 
 def test_maps_are_linear_in_the_coefficients(trained):
