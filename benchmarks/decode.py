@@ -31,7 +31,7 @@ def made_up(box: int, basis_size: int) -> Decoder:
     latents = Latents(
         mean, np.zeros_like(mean), np.zeros((50, basis_size, basis_size), np.float32), mean[:, 0], 1
     )
-    return Decoder(box, 1.0, latents, basis, support, None)
+    return Decoder(box, 1.0, latents, basis, support, np.ones(len(support), np.float32), None)
 
 
 def measure(decoder: Decoder) -> dict[str, float]:

@@ -20,7 +20,8 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "volumes"]
-COMMANDS += ["embed", "select", "evaluate", "explore", "info", "compile"]
+COMMANDS += ["embed", "select", "evaluate", "explore", "reconstruct"]
+COMMANDS += ["info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [
     "--latent-size",
@@ -178,6 +179,31 @@ def test_the_least_contrast_parts_the_particles(trained: Path, sample: Path, tmp
     assert data_rows(tmp_path / "good.star") == [
         row for row, value in zip(rows, contrast, strict=True) if value >= least
     ]
+
+
+def test_a_selection_is_reconstructed_from_its_images(trained: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "indices.npy", np.arange(0, PARTICLES, 2))
+    succeed("select", trained, "-o", tmp_path / "half.star", "--indices", tmp_path / "indices.npy")
+    values = succeed("reconstruct", trained, tmp_path / "half.star", "-o", tmp_path / "maps")
+    assert values["particles"] == sum(values["half_sets"]) == PARTICLES // 2
+    assert values["resolution"] > 2 * voxel_size(tmp_path / "maps" / "average.mrc")
+    names = {path.name for path in (tmp_path / "maps").iterdir()}
+    assert names == {"fsc.csv"} | {
+        f"{name}.mrc" for name in ("half1_unfil", "half2_unfil", "average", "decoded", "mask")
+    }
+    table = (tmp_path / "maps" / "fsc.csv").read_text().splitlines()
+    assert table[0] == "shell,angstrom,unmasked,masked,corrected,decoded,consensus"
+    again = ["reconstruct", trained, tmp_path / "half.star", "-o"]
+    assert "is not empty" in fail(*again, tmp_path / "maps")
+    (tmp_path / "half.json").unlink()
+    assert "half.json does not say" in fail(*again, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def voxel_size(path: Path) -> float:
+    """Angstrom per voxel of a map."""
+    with mrcfile.open(path) as file:
+        return float(file.voxel_size.x)
 
 
 def test_clusters_share_out_the_particles(trained: Path, tmp_path: Path) -> None:

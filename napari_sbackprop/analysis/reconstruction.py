@@ -30,6 +30,7 @@ class Decoder:
     latents : of the same epoch.
     basis : (K + 1, n) float32, real-space volumes at the `support` voxels; row 0 is the consensus.
     support : (n,) int64, flat indices of the voxels inside the solvent mask; maps are zero elsewhere.
+    support_mask : (n,) float32, the solvent mask there.
     """
 
     box: int
@@ -37,6 +38,7 @@ class Decoder:
     latents: Latents
     basis: Array
     support: npt.NDArray[np.int64]
+    support_mask: Array
     _head: CoefficientHead | None
 
     @classmethod
@@ -61,6 +63,7 @@ class Decoder:
             latents=run.read_latents(epoch),
             basis=basis.numpy(),
             support=support.numpy(),
+            support_mask=mask[support].numpy(),
             _head=_read_head(tensors, int(description["latent_size"]), len(basis) - 1, description["recipe"]),
         )
 
@@ -86,6 +89,10 @@ class Decoder:
     def consensus(self) -> Array:
         """The map V_0 (M, M, M)."""
         return self._fill(self.basis[0])
+
+    def mask(self) -> Array:
+        """The solvent mask (M, M, M)."""
+        return self._fill(self.support_mask)
 
     def basis_volume(self, index: int) -> Array:
         """The map V_index (M, M, M), index from 1 to K."""

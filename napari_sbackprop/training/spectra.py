@@ -151,16 +151,28 @@ def whitened_spectra(
     InputError
         An image holds NaN or infinity; the sentence names the row.
     """
-    amplitude = noise_spectra(particles, disc, mask_radius).sqrt()[:, disc.shell]  # (G, P)
+    amplitude = noise_amplitude(particles, disc, mask_radius)
     data = torch.empty(particles.count, disc.size, dtype=torch.complex64)
     transfer = torch.empty(particles.count, disc.size)
     for start in range(0, particles.count, CHUNK):
         indices = np.arange(start, min(start + CHUNK, particles.count))
         chunk = slice(start, start + len(indices))
-        data[chunk] = images_to_disc(torch.from_numpy(read_images(particles, indices)), disc)
-        origin = torch.from_numpy(particles.shift[indices]) / particles.pixel_size
-        whiten = amplitude[torch.from_numpy(particles.optics_index[indices]).long()]
-        data[chunk] *= shift_phase(disc.coordinates, origin, particles.box).conj() / whiten
-        transfer[chunk] = transfer_function(particles, indices, disc) / whiten
+        part = spectra_of(particles, indices, disc, amplitude)
+        data[chunk], transfer[chunk] = part.data, part.transfer
         yield start + len(indices)
     return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation))
+
+
+def noise_amplitude(particles: Particles, disc: HalfDisc, mask_radius: float) -> Tensor:
+    """Noise's standard deviation at every pixel for each optics group, (G, P); see `noise_spectra`."""
+    return noise_spectra(particles, disc, mask_radius).sqrt()[:, disc.shell]
+
+
+def spectra_of(particles: Particles, indices: np.ndarray, disc: HalfDisc, amplitude: Tensor) -> Spectra:
+    """Read, transform, centre and whiten some of the particles by the `noise_amplitude`."""
+    data = images_to_disc(torch.from_numpy(read_images(particles, indices)), disc)
+    origin = torch.from_numpy(particles.shift[indices]) / particles.pixel_size
+    whiten = amplitude[torch.from_numpy(particles.optics_index[indices]).long()]
+    data *= shift_phase(disc.coordinates, origin, particles.box).conj() / whiten
+    transfer = transfer_function(particles, indices, disc) / whiten
+    return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation[indices]))

@@ -39,14 +39,30 @@ def solve_volumes(
 
 def back_project(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> Tensor:
     """CTF-weighted back-projection (W, 1, 2) of the chosen particles; the gridding is still in it."""
-    ones = torch.ones(spectra.count, 1).to(spectra.transfer)
-    return solve_volumes(spectra, sphere, chosen, ones, ones[:, :, None])
+    return _solve(*_weight_and_sum(spectra, sphere, chosen), sphere)
+
+
+class BackProjection:
+    """Back-projection that is fed piece by piece, for sets that memory cannot hold."""
+
+    def __init__(self, sphere: HalfSphere) -> None:
+        self._sphere = sphere
+        self._weight, self._sum = torch.zeros(sphere.size, 1), torch.zeros(sphere.size, 1, 2)
+
+    def add(self, spectra: Spectra) -> None:
+        """Insert all of these particles."""
+        weight, total = _weight_and_sum(spectra, self._sphere, torch.arange(spectra.count))
+        self._weight += weight
+        self._sum += total
+
+    def volume(self) -> Tensor:
+        """As `back_project` of all that were added; call once."""
+        return _solve(self._weight, self._sum, self._sphere)
 
 
 def voxel_weight(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> Tensor:
     """Sum of the squared transfer that the chosen particles put on each voxel: (W,), the x = 0 plane averaged."""
-    ones = torch.ones(spectra.count, 1).to(spectra.transfer)
-    weight = _accumulate(spectra, sphere, chosen, ones, ones[:, :, None])[0][:, 0]
+    weight = _weight_and_sum(spectra, sphere, chosen)[0][:, 0]
     return (weight + weight[sphere.conjugate.to(weight.device)]) / 2
 
 
@@ -89,6 +105,12 @@ def reduced_mask(mask: Tensor, radius: int) -> Tensor:
     """The mask (M, M, M) on the smallest convenient box that holds a sphere of `radius` shells."""
     box = 16 * (2 * radius // 16 + 1)
     return mask if box >= mask.shape[-1] else resample_volumes(mask, box).clamp(0, 1)
+
+
+def _weight_and_sum(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared transfer (W, 1), and transfer times data (W, 1, 2), that the chosen particles put on each voxel."""
+    ones = torch.ones(spectra.count, 1).to(spectra.transfer)
+    return _accumulate(spectra, sphere, chosen, ones, ones[:, :, None])
 
 
 def _accumulate(

@@ -1,0 +1,119 @@
+"""The command reconstruct: what a selection's images show without the model."""
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_sbackprop.cli.arrays import read_array
+from napari_sbackprop.cli.console import examples, fraction_bar, show
+from napari_sbackprop.cli.options import Epoch, Json, Run
+from napari_sbackprop.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_sbackprop.analysis.evidence import Evidence
+
+commands = typer.Typer()
+
+CURVES = ("unmasked", "masked", "corrected", "decoded", "consensus")
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop reconstruct run state.star -o state_maps",
+        "napari-sbackprop reconstruct run chosen.npy -o chosen_maps",
+    )
+)
+def reconstruct(
+    run: Run,
+    selection: Annotated[
+        Path,
+        typer.Argument(help="STAR file that select or the explorer wrote, or .npy file of particle numbers"),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder for the maps and fsc.csv")],
+    epoch: Epoch = None,
+    as_json: Json = False,
+) -> None:
+    """Back-project a selection in half sets, and judge its decoded map by them.
+
+    Nothing of the model is in the half maps. "change" is how much of the decoded map's difference from the consensus
+    they show: 1 all of it, 0 none. half1_unfil.mrc and half2_unfil.mrc are ready for relion_postprocess; average.mrc is
+    their mean, filtered by their agreement, beside decoded.mrc.
+    """
+    from napari_sbackprop.analysis.evidence import judge
+    from napari_sbackprop.analysis.reconstruction import Decoder
+    from napari_sbackprop.data.mrc import write_volume
+    from napari_sbackprop.run_directory import RunDirectory
+    from napari_sbackprop.training.half_maps import HalfMaps, half_maps
+
+    directory = RunDirectory(run)
+    decoder = Decoder.open(directory, epoch)
+    indices = _selected(selection, len(decoder.latents.mean))
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output} exists and is not empty: choose another folder.")
+    work = half_maps(directory, indices)
+    with fraction_bar("back-projecting") as progress:
+        while True:
+            try:
+                progress(next(work) / len(indices))
+            except StopIteration as finished:
+                halves: HalfMaps = finished.value
+                break
+    decoded = decoder.volume(decoder.pooled(indices))
+    mask = decoder.mask()
+    evidence = judge(halves.first, halves.second, decoded, decoder.consensus(), mask, decoder.pixel_size)
+    output.mkdir(parents=True, exist_ok=True)
+    maps = {
+        "half1_unfil": halves.first,
+        "half2_unfil": halves.second,
+        "average": evidence.average,
+        "decoded": decoded,
+        "mask": mask,
+    }
+    for name, volume in maps.items():
+        write_volume(output / f"{name}.mrc", volume, decoder.pixel_size)
+    _write_curves(output / "fsc.csv", evidence, decoder.box * decoder.pixel_size)
+    show(
+        {
+            "folder": output,
+            "particles": len(indices),
+            "half_sets": halves.counts,
+            "resolution": round(evidence.resolution, 2),
+            "change": round(evidence.change, 3),
+            "change_error": round(evidence.change_error, 3),
+            "epoch": decoder.latents.epoch,
+        },
+        as_json,
+    )
+
+
+def _selected(path: Path, count: int) -> "npt.NDArray[np.int64]":
+    from napari_sbackprop.analysis.selection import checked_indices
+
+    if path.suffix == ".npy":
+        return checked_indices(read_array(path), count, str(path))
+    note = path.with_suffix(".json")
+    try:
+        values: Any = json.loads(note.read_text())["indices"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{note} does not say which particles {path} holds ({type(error).__name__}): give a STAR file that select or "
+            "the explorer wrote, with its .json beside it, or an .npy file of particle numbers."
+        ) from error
+    return checked_indices(values, count, str(note))
+
+
+def _write_curves(path: Path, evidence: "Evidence", width: float) -> None:
+    """FSC curves as a table; `width` is the box in angstrom."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["shell", "angstrom", *CURVES])
+        curves = [getattr(evidence, name) for name in CURVES]
+        for shell, values in enumerate(zip(*curves, strict=True)):
+            if shell:
+                writer.writerow([shell, f"{width / shell:.4f}", *(f"{value:.5f}" for value in values)])
