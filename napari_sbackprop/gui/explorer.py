@@ -7,7 +7,7 @@ read and written one after the other on a second thread; UMAP has a process of i
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,8 +20,9 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui import umap_process
 from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, ExplorerModel, Scene
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
-from napari_sbackprop.gui.loading import load_columns, load_scene
+from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
 from napari_sbackprop.gui.projection import Projection
+from napari_sbackprop.gui.proof import Proof, Prover
 from napari_sbackprop.gui.surface import MapFrame, low_pass, make_frame
 from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.run_directory import RunDirectory
@@ -31,15 +32,6 @@ T = TypeVar("T")
 QUIET_REFRESHES = 6
 """Refreshes without a new epoch after which a UMAP is worth its time."""
 Volume = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class BrokenEpoch:
-    """An epoch that could not be loaded, and why."""
-
-    run: RunDirectory
-    epoch: int
-    error: Exception
 
 
 class Explorer:
@@ -60,6 +52,7 @@ class Explorer:
         self._loading = False
         self._umap: umap_process.UmapProcess | None = None
         self._show: Callable[[Scene], tuple[Volume, str]] = _consensus
+        self._prover = Prover(deliver)
         self._closed = False
         self.training = False  # whether a training in this program writes the run on screen
         self._quiet = 0
@@ -99,7 +92,7 @@ class Explorer:
         self._start_umap()
         if self._run is not None and not self._loading and not self._closed:
             self._loading = True
-            work = partial(_newer_scene, self._run, self.model.scene, self._broken)
+            work = partial(newer_scene, self._run, self.model.scene, self._broken)
             self._in_background(work, self._on_scene_loaded)
 
     def _on_scene_loaded(self, scene: Scene | BrokenEpoch | None) -> None:
@@ -164,6 +157,27 @@ class Explorer:
             f"Map of {selection.name}",
         )
         self._decode(coarse=False)
+
+    def prove_selection(self) -> None:
+        """Back-project the marked selection from its images and show that map; called again, stop doing so."""
+        model = self.model
+        if model.proving:
+            self._prover.stop()
+        elif model.scene is not None and model.selection is not None:
+            model.proving = True
+            self._prover.start(model.scene, model.selection, self._report, self._on_error, self._on_proved)
+
+    def _on_proved(self, scene: Scene, proof: Proof | None) -> None:
+        self.model.proving, self.model.busy = False, ""
+        if proof is None or self._run is None or scene.run.path != self._run.path:
+            return
+        self.model.point = self.model.anchor = None
+        self._show = lambda _: (proof.volume, proof.title)
+        self._said(proof.sentence)
+        self._decode(coarse=False)
+
+    def _report(self, line: str) -> None:
+        self.model.busy = line
 
     def set_contour(self, contour: float, final: bool = True) -> None:
         """Contour all maps at `contour` sigma."""
@@ -348,6 +362,7 @@ class Explorer:
     def close(self) -> None:
         """Stop all work; the explorer is of no use afterwards."""
         self._closed = True
+        self._prover.stop()
         self._maps.close()
         self._stop_umap()
         self._files.shutdown(wait=False, cancel_futures=True)
@@ -380,14 +395,3 @@ class Explorer:
 
 def _consensus(scene: Scene) -> tuple[Volume, str]:
     return scene.decoder.consensus(), "Consensus of all particles"
-
-
-def _newer_scene(run: RunDirectory, present: Scene | None, broken: int | None) -> Scene | BrokenEpoch | None:
-    """Load the newest epoch, or return None if it is the one on screen, known to be broken, or not there yet."""
-    epochs = run.epochs()
-    if not epochs or epochs[-1] == broken or (present is not None and present.epoch >= epochs[-1]):
-        return None
-    try:
-        return load_scene(run, epochs[-1], present)
-    except Exception as error:  # whatever a damaged file makes torch or numpy raise
-        return BrokenEpoch(run, epochs[-1], error)

@@ -36,6 +36,8 @@ class Decoder(Protocol):
 
     def consensus(self) -> npt.NDArray[np.float32]: ...
 
+    def mask(self) -> npt.NDArray[np.float32]: ...
+
     def pooled(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]: ...
 
 
@@ -94,6 +96,7 @@ class ExplorerModel:
     colour : DENSITY, CONTRAST or the name of a column.
     selections, active : named sets of particles and which of them is marked.
     umap_running : whether a UMAP is being computed.
+    proving : whether a selection is being back-projected.
     busy : one line about what is going on, empty when nothing is.
     message : the last thing done.
     error : the last thing that went wrong, in a sentence; empty after the next success.
@@ -117,6 +120,7 @@ class ExplorerModel:
     selections: tuple[ParticleSelection, ...] = ()
     active: int = -1
     umap_running: bool = False
+    proving: bool = False
     busy: str = ""
     message: str = ""
     error: str = ""

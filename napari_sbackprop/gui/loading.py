@@ -1,5 +1,7 @@
 """Reading an epoch of a run for the explorer; runs off the main thread."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +9,15 @@ from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, Scene
 from napari_sbackprop.gui.projection import Projection, aligned
 from napari_sbackprop.gui.surface import default_contour, low_pass
 from napari_sbackprop.run_directory import RunDirectory
+
+
+@dataclass(frozen=True, eq=False)
+class BrokenEpoch:
+    """An epoch that could not be loaded, and why."""
+
+    run: RunDirectory
+    epoch: int
+    error: Exception
 
 
 def load_scene(run: RunDirectory, epoch: int, previous: Scene | None) -> Scene:
@@ -36,6 +47,17 @@ def load_scene(run: RunDirectory, epoch: int, previous: Scene | None) -> Scene:
         contour=default_contour(smooth, sigma),
         contour_limit=max(float(smooth.max()) / sigma, 2.0),
     )
+
+
+def newer_scene(run: RunDirectory, present: Scene | None, broken: int | None) -> Scene | BrokenEpoch | None:
+    """Load the newest epoch, or return None if it is the one on screen, known to be broken, or not there yet."""
+    epochs = run.epochs()
+    if not epochs or epochs[-1] == broken or (present is not None and present.epoch >= epochs[-1]):
+        return None
+    try:
+        return load_scene(run, epochs[-1], present)
+    except Exception as error:  # whatever a damaged file makes torch or numpy raise
+        return BrokenEpoch(run, epochs[-1], error)
 
 
 def load_columns(run: RunDirectory, count: int) -> Columns:

@@ -66,7 +66,10 @@ def column_colours(name: str, column: npt.NDArray[Any]) -> PointColours:
         return PointColours(rgba, name, classes=classes)
     values = column.astype(np.float64)
     finite = np.isfinite(values)
-    low, high = np.percentile(values[finite], [1, 99]) if finite.any() else (0.0, 1.0)
+    if not finite.any():
+        grey = np.full((len(column), 4), MISSING, np.float32)
+        return PointColours(grey, name, classes=[("not known in this run", "#737373")])
+    low, high = np.percentile(values[finite], [1, 99])
     rgba = _mapped(np.clip(np.where(finite, values, low), low, high))
     rgba[~finite] = MISSING
     return PointColours(rgba, name, f"{low:,.5g}", f"{high:,.5g}")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import Desk, publish_again
 
-from napari_sbackprop.gui import explorer as explorer_module
-from napari_sbackprop.gui import umap_process
+from napari_sbackprop.analysis.selection import ParticleSelection
+from napari_sbackprop.gui import loading, umap_process
 from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, Scene
 from napari_sbackprop.gui.loading import load_scene
 from napari_sbackprop.run_directory import RunDirectory
@@ -25,6 +25,35 @@ def test_opening_a_run_shows_its_consensus(open_desk: Desk, run: Path) -> None:
     assert model.contour == model.scene.contour
     assert "rlnDefocusU" in model.columns.values
     assert "rlnImageName" not in model.columns.values  # different in every row: no colour
+
+
+def test_a_selection_is_proved_by_its_images(open_desk: Desk) -> None:
+    model, explorer = open_desk.model, open_desk.explorer
+    explorer.select_polygon(EVERYWHERE)
+    before = model.frame
+    explorer.prove_selection()
+    assert model.proving
+    open_desk.until(lambda: not model.proving and model.frame is not before and not explorer.busy)
+    assert model.frame.title == "Back-projection of selection_1"
+    assert "half maps of 240 particles agree to" in model.message
+    assert model.busy == model.error == ""
+    consensus = model.scene.decoder.consensus()
+    assert np.corrcoef(model.frame.volume.ravel(), consensus.ravel())[0, 1] > 0.9
+
+
+def test_a_proof_can_be_stopped_and_a_refused_one_says_why(open_desk: Desk) -> None:
+    model, explorer = open_desk.model, open_desk.explorer
+    explorer.select_polygon(EVERYWHERE)
+    before = model.frame
+    explorer.prove_selection()
+    explorer.prove_selection()
+    open_desk.until(lambda: not model.proving)
+    assert model.frame is before
+    model.selections = (ParticleSelection("few", np.arange(3), {}),)
+    model.active = 0
+    explorer.prove_selection()
+    open_desk.until(lambda: not model.proving)
+    assert "at least 20 particles, but 3 are selected" in model.error
 
 
 def test_a_folder_that_is_no_run_is_refused_in_words(desk: Desk, tmp_path: Path) -> None:
@@ -238,7 +267,7 @@ def test_a_broken_epoch_is_said_once_and_a_later_one_is_shown(
             raise OSError("damaged")
         return load_scene(run, epoch, previous)
 
-    monkeypatch.setattr(explorer_module, "load_scene", load)
+    monkeypatch.setattr(loading, "load_scene", load)
     explorer.refresh()
     open_desk.until(lambda: "damaged" in model.error)
     model.error = ""

@@ -28,6 +28,12 @@ def test_few_integers_and_text_are_classes() -> None:
         assert not np.allclose(colours.rgba[0], colours.rgba[1])
 
 
+def test_a_column_without_any_number_says_so() -> None:
+    colours = column_colours("contrast", np.full(5, np.nan, np.float32))
+    assert colours.classes[0][0] == "not known in this run"
+    assert np.ptp(colours.rgba, axis=0).max() == 0
+
+
 def test_more_classes_than_colours_say_so() -> None:
     colours = column_colours("micrograph", np.array([f"m{i}" for i in range(40)]))
     assert colours.classes[-1][0] == "and 28 more"
