@@ -9,7 +9,7 @@ import numpy.typing as npt
 from napari_sbackprop.analysis.reconstruction import Decoder
 from napari_sbackprop.analysis.selection import kmeans
 from napari_sbackprop.analysis.validation import (
-    adjusted_rand_index,
+    cryobench_auc,
     knn_state_accuracy,
     mean_to_nyquist,
     state_fsc,
@@ -36,8 +36,13 @@ class Evaluation:
         motion, for the right half.
     subunit
         The same for the presence of the optional part; None where every particle has it.
-    adjusted_rand_index
+    adjusted_rand_index, adjusted_mutual_information
         Of k-means clusters, as many as states.
+    auc_per_image, auc_per_conformation
+        CryoBench's area under the FSC inside the solvent mask (`cryobench_auc`): mean over a hundred particles, each
+        decoded at its own latent; and over states, each decoded at the particle nearest to the mean of its members.
+    auc_perfect
+        What perfect maps would score.
     region_per_state, solvent_per_state, consensus_region_per_state, consensus_solvent_per_state
         The means above, state by state.
     """
@@ -54,6 +59,10 @@ class Evaluation:
     closed_open: float
     subunit: float | None
     adjusted_rand_index: float
+    adjusted_mutual_information: float
+    auc_per_image: float
+    auc_per_conformation: float
+    auc_perfect: float
     region_per_state: list[float]
     consensus_region_per_state: list[float]
     solvent_per_state: list[float]
@@ -75,6 +84,8 @@ def evaluate(run: Path, truth: Path, epoch: int | None = None) -> Evaluation:
     epoch
         The newest by default.
     """
+    from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
     directory, facts = RunDirectory(run), Truth.open(truth)
     decoder = Decoder.open(directory, epoch)
     latents = decoder.latents.mean
@@ -96,7 +107,11 @@ def evaluate(run: Path, truth: Path, epoch: int | None = None) -> Evaluation:
         state_within_one=accuracy.within_one,
         closed_open=accuracy.ends,
         subunit=knn_state_accuracy(latents, facts.subunit).exact if varied else None,
-        adjusted_rand_index=adjusted_rand_index(clusters, facts.labels),
+        adjusted_rand_index=float(adjusted_rand_score(facts.labels, clusters)),
+        adjusted_mutual_information=float(adjusted_mutual_info_score(facts.labels, clusters)),
+        auc_per_image=_auc(decoder, facts, _hundred(len(latents))),
+        auc_per_conformation=_auc(decoder, facts, _representatives(latents, facts.labels)),
+        auc_perfect=0.5 - 1 / decoder.box,
         region_per_state=region.decoded,
         consensus_region_per_state=region.consensus,
         solvent_per_state=solvent.decoded,
@@ -126,6 +141,38 @@ def score_maps(decoder: Decoder, truth: Truth, mask: npt.NDArray[np.float32]) ->
         for values, candidate in ((scores.decoded, decoded), (scores.consensus, consensus)):
             values.append(float(mean_to_nyquist(state_fsc(candidate[None], true_map[None], mask))[0]))
     return scores
+
+
+def _auc(decoder: Decoder, truth: Truth, particles: npt.NDArray[np.int64]) -> float:
+    """Mean area under the FSC of particles, each decoded at its own latent, with the maps of their states."""
+    return float(
+        np.mean(
+            [
+                cryobench_auc(
+                    decoder.volume(decoder.latents.mean[index]),
+                    truth.states[truth.labels[index]],
+                    truth.solvent,
+                )
+                for index in particles
+            ]
+        )
+    )
+
+
+def _hundred(count: int) -> npt.NDArray[np.int64]:
+    return np.arange(0, count, max(1, count // 100))[:100]
+
+
+def _representatives(
+    latents: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Of each state the particle whose latent is nearest to the mean of the state's."""
+    nearest = []
+    for state in np.unique(labels):
+        members = np.flatnonzero(labels == state)
+        distance = np.square(latents[members] - latents[members].mean(axis=0)).sum(axis=1)
+        nearest.append(members[distance.argmin()])
+    return np.array(nearest)
 
 
 def _check_match(run: Path, truth: Path, decoder: Decoder, facts: Truth) -> None:

@@ -13,6 +13,7 @@ import torch
 from napari_sbackprop.imaging.shells import fourier_shell_correlation
 
 Volumes = npt.NDArray[np.float32]
+Map = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 END_SHARE = 0.3
@@ -124,21 +125,28 @@ def knn_state_accuracy(
     return state_accuracy(voted, labels[queries], int(labels.max()) + 1)
 
 
-def adjusted_rand_index(first: Labels, second: Labels) -> float:
-    """Agreement of two partitions (N,) of the same particles: 1 if equal, 0 on average for random ones.
+def cryobench_auc(decoded: Map, truth: Map, mask: Map) -> float:
+    """Area under the FSC of a map (M, M, M) with its true map, both times a mask, as CryoBench defines it.
 
-    Pairs that both put together, above what chance gives, over what it could at most be (Hubert and Arabie 1985).
+    Shell i holds what lies at i - 1 <= r < i, shell 0 counts as 1, and the curve is integrated over i / M by the
+    trapezoid rule: a perfect map scores 0.5 - 1 / M, not 1 (Jeon et al., "CryoBench", 2024).
     """
-    table = np.zeros((int(first.max()) + 1, int(second.max()) + 1))
-    np.add.at(table, (first, second), 1)
+    box = len(truth)
+    full, half = np.fft.fftfreq(box) * box, np.fft.rfftfreq(box) * box
+    radius = np.sqrt(full[:, None, None] ** 2 + full[:, None] ** 2 + half**2)
+    shell = np.floor(radius).astype(np.int64).ravel() + 1
+    # A plane of the half transform stands for two of the whole one, except the first and the last.
+    weight = np.broadcast_to(np.where((half == 0) | (half == box / 2), 1.0, 2.0), radius.shape).ravel()
+    a, b = (np.fft.rfftn(volume.astype(np.float64) * mask).ravel() for volume in (decoded, truth))
 
-    def pairs(counts: npt.NDArray[np.float64]) -> float:
-        return float((counts * (counts - 1) / 2).sum())
+    def total(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.bincount(shell, weights=weight * values)[: box // 2].astype(np.float64)
 
-    together, rows, columns = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
-    chance = rows * columns / pairs(np.array([len(first)], np.float64))
-    most = (rows + columns) / 2
-    return 1.0 if most == chance else (together - chance) / (most - chance)
+    cross = total((a * b.conj()).real)
+    power = np.sqrt(total(np.abs(a) ** 2) * total(np.abs(b) ** 2))
+    curve = np.abs(cross) / np.maximum(power, np.finfo(np.float64).tiny)
+    curve[0] = 1
+    return float((curve[1:] + curve[:-1]).sum() / 2 / box)
 
 
 def most_likely_states(

@@ -78,6 +78,9 @@ def test_perfect_run_scores_perfectly(example: Example) -> None:
     assert min(scores.solvent_per_state) > 0.99
     assert (scores.state_exact, scores.state_within_one, scores.closed_open) == (1, 1, 1)
     assert scores.adjusted_rand_index == pytest.approx(1)
+    assert scores.adjusted_mutual_information == pytest.approx(1)
+    assert scores.auc_per_image > 0.95 * scores.auc_perfect
+    assert scores.auc_per_conformation > 0.95 * scores.auc_perfect
 
 
 def test_consensus_is_scored_beside_it(example: Example) -> None:
@@ -93,6 +96,7 @@ def test_shuffled_latents_score_by_chance(example: Example) -> None:
     assert scores.region < 0.95
     assert scores.state_exact < 0.6
     assert scores.adjusted_rand_index < 0.1
+    assert scores.auc_per_image < evaluate(example.run.path, example.truth, epoch=1).auc_per_image
 
 
 def test_truth_of_another_set_is_refused(example: Example, tmp_path: Path) -> None:

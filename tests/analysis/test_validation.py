@@ -1,12 +1,13 @@
 """Scores on cases whose answer is known."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score
 
 from napari_sbackprop.analysis import validation
 from napari_sbackprop.analysis.validation import (
-    adjusted_rand_index,
+    cryobench_auc,
     knn_state_accuracy,
     mean_to_nyquist,
     most_likely_states,
@@ -79,13 +80,24 @@ def test_large_sets_are_sampled_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     assert np.array_equal(voted, labels[queries])
 
 
-def test_rand_index_is_that_of_scikit_learn() -> None:
-    random = np.random.default_rng(0)
-    first = random.integers(0, 5, 300)
-    second = np.where(random.uniform(size=300) < 0.6, first, random.integers(0, 3, 300))
-    assert adjusted_rand_index(first, second) == pytest.approx(adjusted_rand_score(first, second))
-    assert adjusted_rand_index(first, first) == 1
-    assert adjusted_rand_index(np.zeros(4, int), np.zeros(4, int)) == 1
+def test_a_perfect_map_has_cryobenchs_perfect_area() -> None:
+    truth, mask = noise(20, 20, 20), np.ones((20, 20, 20), np.float32)
+    assert cryobench_auc(3 * truth, truth, mask) == pytest.approx(0.5 - 1 / 20)
+    other = noise(20, 20, 20, seed=1)
+    assert cryobench_auc(other, truth, mask) < 0.1
+
+
+def test_cryobenchs_shells_are_those_of_the_whole_transform() -> None:
+    truth, decoded, mask = noise(12, 12, 12), noise(12, 12, 12, seed=1) + noise(12, 12, 12), noise(12, 12, 12)
+    a, b = np.fft.fftn(truth * mask), np.fft.fftn(decoded * mask)
+    radius = np.linalg.norm(np.stack(np.meshgrid(*[np.fft.fftfreq(12) * 12] * 3)), axis=0)
+    curve = [1.0]
+    for i in range(1, 6):
+        inside = (radius >= i - 1) & (radius < i)
+        cross = (a * b.conj())[inside].sum().real
+        curve.append(abs(cross) / np.linalg.norm(a[inside]) / np.linalg.norm(b[inside]))
+    expected = sum((left + right) / 2 for left, right in pairwise(curve)) / 12
+    assert cryobench_auc(decoded, truth, mask) == pytest.approx(expected)
 
 
 def test_bayes_rule_sums_over_hypotheses_of_one_state() -> None:
