@@ -3,7 +3,8 @@
     python benchmarks/quality.py [--particles 2000 --box 64 --pixel-size 4 --epochs 4 --models A.pdb B.pdb]
     python benchmarks/quality.py --run RUN --truth SET/truth     (a run that exists already)
 
-Prints a table of the epochs on the standard error, and JSON on the standard output.
+Prints a table of the epochs on the standard error, and JSON on the standard output. Beside them stands what the images
+give when each particle's true state is known: back-projections of the states' members.
 """
 
 import argparse
@@ -11,19 +12,24 @@ import csv
 import json
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from bayes_bound import bayes_bound
 
 from napari_sbackprop.analysis.evaluation import Evaluation, evaluate
+from napari_sbackprop.analysis.validation import mean_to_nyquist, state_fsc
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.atoms import interpolate_models
 from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.data.toy import toy_complex
+from napari_sbackprop.data.truth import Truth
 from napari_sbackprop.ops import backend
 from napari_sbackprop.run_directory import RunDirectory
+from napari_sbackprop.training.half_maps import HalfMaps, half_maps
 from napari_sbackprop.training.trainer import train
 
 SNR = 0.1
@@ -44,6 +50,30 @@ def score_epochs(run: Path, truth: Path) -> list[dict[str, Any]]:
         figures = " ".join(f"{getattr(scores, name):16.3f}" for name in COLUMNS)
         print(f"{scores.epoch:5d} {float(row['seconds']):8.1f} {figures}", file=sys.stderr)
     return results
+
+
+def known_assignment(run: Path, truth: Path) -> dict[str, float]:
+    """Scores of the back-projection of each state's true members."""
+    directory, facts = RunDirectory(run), Truth.open(truth)
+    scores: dict[str, list[float]] = {"region": [], "solvent": []}
+    for state, true_map in enumerate(facts.states):
+        halves = finished(
+            half_maps(directory, np.flatnonzero((facts.labels == state) & (facts.subunit == 1)))
+        )
+        mean = (halves.first + halves.second) / 2
+        for name, mask in (("region", facts.region), ("solvent", facts.solvent)):
+            scores[name].append(float(mean_to_nyquist(state_fsc(mean[None], true_map[None], mask))[0]))
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def finished(work: Generator[int, None, HalfMaps]) -> HalfMaps:
+    """Run to the end for the result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: HalfMaps = end.value
+            return result
 
 
 def simulate_and_train(options: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
@@ -86,14 +116,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     if options.run and options.truth:
-        print(json.dumps({"epochs": score_epochs(options.run, options.truth)}, indent=2))
+        known = known_assignment(options.run, options.truth)
+        print(
+            f"known assignment: region {known['region']:.3f}, solvent {known['solvent']:.3f}", file=sys.stderr
+        )
+        epochs = score_epochs(options.run, options.truth)
+        print(json.dumps({"known_assignment": known, "epochs": epochs}, indent=2))
         return
     with tempfile.TemporaryDirectory() as folder:
-        epochs = score_epochs(*simulate_and_train(options, Path(folder)))
+        run, truth = simulate_and_train(options, Path(folder))
+        epochs, known = score_epochs(run, truth), known_assignment(run, truth)
     device = torch.device("cuda" if torch.cuda.is_available() and options.device != "cpu" else "cpu")
     machine = {"device": str(device), "backend": backend(device).name, "threads": torch.get_num_threads()}
     settings = {"particles": options.particles, "box": options.box, "pixel_size": options.pixel_size}
-    print(json.dumps({**machine, **settings, "bayes_bound": bound(options), "epochs": epochs}, indent=2))
+    bounds = {"bayes_bound": bound(options), "known_assignment": known}
+    print(json.dumps({**machine, **settings, **bounds, "epochs": epochs}, indent=2))
 
 
 if __name__ == "__main__":

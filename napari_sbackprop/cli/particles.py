@@ -32,6 +32,9 @@ def simulate(
             help="first and last state (PDB or mmCIF) instead of the built-in complex", show_default=False
         ),
     ] = None,
+    motion: Annotated[
+        str, typer.Option(help="of the built-in complex: swing, or circle (back to the first state)")
+    ] = "swing",
     as_json: Json = False,
 ) -> None:
     """Make particles of a moving complex, with the truth beside them.
@@ -42,7 +45,9 @@ def simulate(
     from napari_sbackprop.data.simulation import simulate as simulate_particles
 
     with fraction_bar("simulating") as progress:
-        star = simulate_particles(output, states, particles, box, pixel_size, snr, seed, models, progress)
+        star = simulate_particles(
+            output, states, particles, box, pixel_size, snr, seed, models, progress, motion
+        )
     show({"star": star, "particles": particles, "states": states, "truth": output / "truth"}, as_json)
 
 

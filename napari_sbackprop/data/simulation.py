@@ -24,7 +24,7 @@ import torch
 
 from napari_sbackprop.data.projector import BeadProjector
 from napari_sbackprop.data.specimen import FloatArray, Specimen
-from napari_sbackprop.data.toy import toy_complex
+from napari_sbackprop.data.toy import MOTIONS, toy_complex
 from napari_sbackprop.data.truth import write_truth
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.ctf import contrast_transfer
@@ -84,6 +84,7 @@ def simulate(
     seed: int = 0,
     models: tuple[Path, Path] | None = None,
     progress: Callable[[float], None] | None = None,
+    motion: str = "swing",
 ) -> Path:
     """Write a set of simulated particles with its truth.
 
@@ -104,6 +105,8 @@ def simulate(
         Seed of poses, shifts, CTFs, states and noise; the sample itself is always the same.
     models
         First and last state as PDB or mmCIF files (may be gzipped) instead of the procedural complex.
+    motion
+        Of the procedural complex: "swing" or "circle".
     progress
         Called with the finished fraction of the images, from the calling thread.
 
@@ -118,8 +121,10 @@ def simulate(
     """
     output = Path(output)
     _check_options(output, states, particles, box, pixel_size, snr, seed)
+    if motion not in MOTIONS:
+        raise InputError(f"--motion is {motion}, but must be one of {', '.join(MOTIONS)}.")
     if models is None:
-        specimen = toy_complex(states)
+        specimen = toy_complex(states, motion)
     else:
         from napari_sbackprop.data.atoms import interpolate_models
 

@@ -23,6 +23,9 @@ STALL = 400
 
 SWING = Screw(axis=np.array([0.6, -0.8, 0.0]), point=np.array([5.0, 3.5, 50.0]), angle=60.0, advance=4.0)
 """Motion of the arm from the first to the last state."""
+CIRCLE = Screw(axis=np.array([0.0, 0.0, 1.0]), point=np.array([36.0, 27.0, 50.0]), angle=360.0, advance=0.0)
+"""Motion of the arm around a full circle; the state after the last is the first."""
+MOTIONS = {"swing": SWING, "circle": CIRCLE}
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,15 @@ DOMAINS = (
 ARM, SUBUNIT = "arm", "subunit"
 
 
-def toy_complex(states: int) -> Specimen:
-    """The sample complex in `states` conformations, evenly spaced along the swing of its arm."""
+def toy_complex(states: int, motion: str = "swing") -> Specimen:
+    """The sample complex in `states` conformations, evenly spaced along one of the `MOTIONS` of its arm."""
+    screw = MOTIONS[motion]
     beads, owner = _fill(np.random.default_rng(SEED))
     names = np.array([domain.name for domain in DOMAINS])[owner]
     moving = names == ARM
     positions = np.repeat(beads[None], states, axis=0)
-    for state, fraction in enumerate(np.linspace(0, 1, states)):
-        positions[state, moving] = SWING.apply(beads[moving], float(fraction))
+    for state, fraction in enumerate(np.linspace(0, 1, states, endpoint=screw is not CIRCLE)):
+        positions[state, moving] = screw.apply(beads[moving], float(fraction))
     middle = centre(positions)
     return Specimen(
         name="procedural complex of twelve domains",
@@ -68,7 +72,7 @@ def toy_complex(states: int) -> Specimen:
         form_factor=np.array([[1.0, 8 * np.pi**2 * BEAD_SIGMA**2]]),
         moving=moving,
         optional=names == SUBUNIT,
-        motion=SWING.moved(-middle).facts(),
+        motion=screw.moved(-middle).facts(),
     )
 
 

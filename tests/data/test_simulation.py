@@ -12,7 +12,7 @@ from napari_sbackprop.data.mrc import open_stack, read_volume
 from napari_sbackprop.data.projector import BeadProjector
 from napari_sbackprop.data.simulation import clean_images, draw_particles, noise_level, simulate
 from napari_sbackprop.data.star import read_columns, read_particles
-from napari_sbackprop.data.toy import SWING, toy_complex
+from napari_sbackprop.data.toy import MOTIONS, SWING, toy_complex
 from napari_sbackprop.data.truth import Truth
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.masks import radius_grid
@@ -152,8 +152,22 @@ def test_arm_of_the_sample_turns_by_its_screw() -> None:
     assert np.array_equal(specimen.positions[0, ~specimen.moving], specimen.positions[2, ~specimen.moving])
 
 
-def test_sample_fits_the_default_box() -> None:
-    specimen = toy_complex(10)
+def test_a_circle_goes_on_in_equal_steps_to_where_it_began() -> None:
+    specimen = toy_complex(8, "circle")
+    centres = specimen.positions[:, specimen.moving].mean(axis=1)
+    steps = np.linalg.norm(np.roll(centres, -1, axis=0) - centres, axis=1)
+    np.testing.assert_allclose(steps, steps[0])
+    assert steps[0] > 10
+
+
+def test_an_unknown_motion_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--motion is twist"):
+        simulate(tmp_path / "set", motion="twist", **SMALL)
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_sample_fits_the_default_box(motion: str) -> None:
+    specimen = toy_complex(10, motion)
     width = np.ptp(specimen.positions[0], axis=0).max()
     assert 140 < width < 170
     assert 2 * (specimen.radius / 4 + 5.5) < 64
