@@ -28,7 +28,9 @@ class Config:
     recipe: str = _option(
         "default", "default: closed-form start, then the VAE; paper: eqs. 3-5 with the original's settings"
     )
-    latent_size: int = _option(8, "Z, dimensions of the latent space")
+    latent_size: int = _option(
+        16, "Z, dimensions of the latent space; the default recipe drops those that stay empty"
+    )
     basis_size: int = _option(16, "K, basis volumes; at least the latent size in the default recipe")
     epochs: int = _option(4, "passes of the VAE over the particles; the closed-form start comes before them")
     batch_size: int = _option(256, "particles per step of the VAE")

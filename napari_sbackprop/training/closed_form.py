@@ -54,6 +54,7 @@ _LOW_RESOLUTION = (
 )
 _FULL_ITERATIONS = 5
 _DEAD = 0.2  # mean information per image below which a direction is lost, in units of the prior's
+_EMPTY = 0.1  # and below which it is not worth the full band
 
 
 def schedule(radius: int) -> tuple[Iteration, ...]:
@@ -144,7 +145,7 @@ class ClosedForm:
     mask : (M, M, M) solvent mask.
     chosen, halves : indices of the particles that shape the volumes, together and as two half sets.
     held_out : indices of the particles that tell signal from fitted noise; may be none.
-    latent_size : number of basis volumes.
+    latent_size : number of basis volumes to begin with; those that stay empty are dropped before the full band.
     generator : source of the random start.
     """
 
@@ -199,9 +200,12 @@ class ClosedForm:
         before, self.model = self.model, self.model.resized(radius)
         spectra, mask = self._at_radius(radius)
         posterior = self.posterior()
+        strength = posterior.information.mean(0).diagonal()
         if kind is Kind.SEARCH and self.iterations[self.done - 1].kind is not Kind.SEARCH:
-            dead = posterior.information.mean(0).diagonal() < _DEAD
-            self.model = self.model.restarted(dead, self._generator)
+            self.model = self.model.restarted(strength < _DEAD, self._generator)
+            posterior = self.posterior()
+        elif kind is Kind.HALVES and radius > before.sphere.radius and radius == self.iterations[-1].radius:
+            self.model = self.model.reduced(strength >= _EMPTY)
             posterior = self.posterior()
         sets = self._halves if kind is Kind.HALVES else [self._chosen]
         self.model = update_volumes(spectra, self.model, posterior, mask, sets, kind)

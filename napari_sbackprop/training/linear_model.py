@@ -92,6 +92,17 @@ class LinearModel:
         volumes[:, 1:][:, directions] = multiply_maps(noise, self.sphere, self.region)
         return replace(self, volumes=volumes)
 
+    def reduced(self, directions: Tensor) -> "LinearModel":
+        """Keep some directions (K,) bool; the first, if none would be left."""
+        kept = torch.cat([torch.ones_like(directions[:1]), directions])
+        kept[1] |= not directions.any()
+        return replace(
+            self,
+            volumes=self.volumes[:, kept].contiguous(),
+            correlation=self.correlation[kept],
+            relevance=self.relevance[kept],
+        )
+
     def _random(self, count: int, generator: torch.Generator) -> Tensor:
         shell = self.sphere.shell
         power = shell_mean(self.volumes[:, 0].square().sum(-1).cpu(), shell, int(shell.max()) + 1)

@@ -68,12 +68,15 @@ class VariationalStage:
         self.chosen, self.held_out, self.generator = chosen, held_out, generator
         self.epochs_done = 0
         device = start.volumes.device
-        extra = start.volumes.new_zeros(start.sphere.size, config.basis_size - config.latent_size, 2)
+        latent_size = start.volumes.shape[1] - 1
+        self._curved = config.basis_size - config.latent_size  # volumes whose coefficients are no latent
+        basis_size = latent_size + self._curved
+        extra = start.volumes.new_zeros(start.sphere.size, self._curved, 2)
         self.volumes, self.sphere = torch.cat([start.volumes, extra], dim=1), start.sphere
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            self.encoder = PosteriorEncoder(config.latent_size, config.encoder_width).to(device)
-            self.head = CoefficientHead(config.latent_size, config.basis_size, linear_start=True).to(device)
+            self.encoder = PosteriorEncoder(latent_size, config.encoder_width).to(device)
+            self.head = CoefficientHead(latent_size, basis_size, linear_start=True).to(device)
         self.optimiser = torch.optim.Adam(
             [*self.encoder.parameters(), *self.head.parameters()], lr=_LEARNING_RATE, fused=True
         )
@@ -191,6 +194,6 @@ class VariationalStage:
         shrinkage = self.start.shrinkage.cpu().clamp(_LEAST_SHRINKAGE, 0.999)
         ratio = (1 - shrinkage) / shrinkage
         ratio[0] = 1e-3
-        extra = ratio.new_ones(self.config.basis_size - self.config.latent_size, ratio.shape[1])
+        extra = ratio.new_ones(self._curved, ratio.shape[1])
         precision = torch.cat([ratio, extra]) * mean_weight  # (C, R + 1)
         return precision[:, shell].T.contiguous().to(weight)
