@@ -94,7 +94,9 @@ def main() -> None:
             options.threads,
         )
         rows: list[dict[str, Any]] = []
-        for epoch, seconds in enumerate(epoch_seconds((run / "run.log").read_text(), options.epochs), start=1):
+        for epoch, seconds in enumerate(
+            epoch_seconds((run / "run.log").read_text(), options.epochs), start=1
+        ):
             accuracy = knn_state_accuracy(latents(run, epoch), truth.labels)
             rows.append({"epoch": epoch, "seconds": round(seconds, 1), **vars(accuracy)})
             print(

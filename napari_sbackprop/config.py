@@ -66,7 +66,10 @@ class Config:
             _require(value is None or value > 0, name, value, "a positive number of angstrom")
         if self.recipe == "default":
             _require(
-                self.basis_size >= self.latent_size, "basis_size", self.basis_size, "at least the latent size"
+                self.basis_size >= self.latent_size,
+                "basis_size",
+                self.basis_size,
+                f"at least the latent size, {self.latent_size}",
             )
 
     def to_json(self) -> dict[str, Any]:

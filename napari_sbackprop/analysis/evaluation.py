@@ -39,7 +39,8 @@ class Evaluation:
     adjusted_rand_index, adjusted_mutual_information
         Of k-means clusters, as many as states.
     auc_per_image, auc_per_conformation
-        CryoBench's area under the FSC inside the solvent mask (`cryobench_auc`): mean over a hundred particles, each
+        CryoBench's area under the FSC inside the solvent mask (`cryobench_auc`): mean over a hundred particles with the
+        optional part, each
         decoded at its own latent; and over states, each decoded at the particle nearest to the mean of its members.
     auc_perfect
         What perfect maps would score.
@@ -95,6 +96,7 @@ def evaluate(run: Path, truth: Path, epoch: int | None = None) -> Evaluation:
     accuracy = knn_state_accuracy(latents, facts.labels)
     clusters = kmeans(latents, len(facts.states))[0]
     varied = np.unique(facts.subunit).size > 1
+    whole = np.flatnonzero(facts.subunit == 1)
     return Evaluation(
         epoch=decoder.latents.epoch,
         particles=len(latents),
@@ -109,8 +111,8 @@ def evaluate(run: Path, truth: Path, epoch: int | None = None) -> Evaluation:
         subunit=knn_state_accuracy(latents, facts.subunit).exact if varied else None,
         adjusted_rand_index=float(adjusted_rand_score(facts.labels, clusters)),
         adjusted_mutual_information=float(adjusted_mutual_info_score(facts.labels, clusters)),
-        auc_per_image=_auc(decoder, facts, _hundred(len(latents))),
-        auc_per_conformation=_auc(decoder, facts, _representatives(latents, facts.labels)),
+        auc_per_image=_auc(decoder, facts, _hundred(whole)),
+        auc_per_conformation=_auc(decoder, facts, _representatives(latents, facts.labels, whole)),
         auc_perfect=0.5 - 1 / decoder.box,
         region_per_state=region.decoded,
         consensus_region_per_state=region.consensus,
@@ -159,17 +161,17 @@ def _auc(decoder: Decoder, truth: Truth, particles: npt.NDArray[np.int64]) -> fl
     )
 
 
-def _hundred(count: int) -> npt.NDArray[np.int64]:
-    return np.arange(0, count, max(1, count // 100))[:100]
+def _hundred(particles: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return particles[np.unique(np.linspace(0, len(particles) - 1, 100).astype(np.int64))]
 
 
 def _representatives(
-    latents: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+    latents: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], particles: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Of each state the particle whose latent is nearest to the mean of the state's."""
+    """Of each state the one of the particles whose latent is nearest to their mean."""
     nearest = []
-    for state in np.unique(labels):
-        members = np.flatnonzero(labels == state)
+    for state in np.unique(labels[particles]):
+        members = particles[labels[particles] == state]
         distance = np.square(latents[members] - latents[members].mean(axis=0)).sum(axis=1)
         nearest.append(members[distance.argmin()])
     return np.array(nearest)

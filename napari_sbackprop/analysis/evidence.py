@@ -1,4 +1,9 @@
-"""Is a decoded map real? What half maps of its particles say, which were made without the model."""
+"""What half maps of some particles say of the map that was decoded for them.
+
+They are made without the model, so they show whether the images bear out what the decoder draws. They do not show that the
+selection is more than chance: particles chosen for their latents were chosen, in part, for their noise, and their average
+shows that noise again in both halves.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +13,7 @@ import torch
 
 from napari_sbackprop.imaging.fourier import sphere_to_volumes, volumes_to_sphere
 from napari_sbackprop.imaging.grids import half_sphere
-from napari_sbackprop.imaging.shells import fourier_shell_correlation
+from napari_sbackprop.imaging.shells import fourier_shell_correlation, shell_mean
 
 Map = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.float64]
@@ -31,8 +36,8 @@ class Evidence:
         consensus: the first should be the higher one.
     resolution : angstrom where `corrected` falls below 0.143; infinity where it never exceeds it.
     change : how much of the decoded map's difference from the consensus the half maps show, by least squares inside
-        the mask: 1 all of it, 0 none, so that the decoder made it up.
-    change_error : its uncertainty, from the two half sets.
+        the mask: 1 all of it, 0 none; NaN where there is no difference.
+    change_error : its standard error, from the noise of the half maps.
     average : (M, M, M), mean of the half maps, each shell weighted by 2 FSC / (1 + FSC) of `corrected`.
     """
 
@@ -64,7 +69,7 @@ def judge(first: Map, second: Map, decoded: Map, consensus: Map, mask: Map, pixe
     box = len(first)
     below = torch.nonzero(corrected[1:] < THRESHOLD).flatten()
     shell = int(below[0]) if len(below) else box // 2 - 1  # the last shell above it
-    shares = [_share(half * mask, decoded, consensus) for half in (first, second)]
+    change, change_error = _change(first, second, decoded, consensus, mask)
     return Evidence(
         unmasked=unmasked.numpy(),
         masked=masked.numpy(),
@@ -72,8 +77,8 @@ def judge(first: Map, second: Map, decoded: Map, consensus: Map, mask: Map, pixe
         decoded=fourier_shell_correlation(mean * soft, torch.from_numpy(decoded)).numpy(),
         consensus=fourier_shell_correlation(mean * soft, torch.from_numpy(consensus)).numpy(),
         resolution=box * pixel_size / shell if shell else float("inf"),
-        change=float(np.mean(shares)),
-        change_error=abs(shares[0] - shares[1]) / 2,
+        change=change,
+        change_error=change_error,
         average=_filtered(mean, corrected).numpy(),
     )
 
@@ -105,10 +110,34 @@ def _random_phases(volume: torch.Tensor, start: int, generator: torch.Generator)
     return sphere_to_volumes(turned, sphere, box)
 
 
-def _share(half: Map, decoded: Map, consensus: Map) -> float:
-    change = (decoded - consensus).astype(np.float64)
+def _change(first: Map, second: Map, decoded: Map, consensus: Map, mask: Map) -> tuple[float, float]:
+    """Share of the decoded change that the half maps show, and its standard error.
+
+    Least squares on the consensus and the change together, so that a selection of strong or weak images is not taken
+    for a change. The error comes from the spectrum of the half maps' difference, which is noise alone.
+    """
+    flat = consensus.astype(np.float64)
+    change = decoded - flat
+    change -= float(np.vdot(flat, change)) / max(float(np.vdot(flat, flat)), 1e-300) * flat
     power = float(np.vdot(change, change))
-    return float(np.vdot(half - consensus, change)) / power if power > 0 else float("nan")
+    if power <= 1e-12 * float(np.vdot(flat, flat)):
+        return float("nan"), float("nan")
+    share = float(np.vdot((first + second) / 2 * mask, change)) / power
+
+    box = len(mask)
+    sphere = half_sphere(box // 2 - 1)
+    weight = torch.where(sphere.coordinates[:, 0] == 0, 0.5, 1.0).double()
+    pattern, noise = (
+        volumes_to_sphere(torch.from_numpy(values).double(), sphere).abs().square()
+        for values in (change * mask / power, (first - second) / 2 * mask)
+    )
+    noise /= float(np.square(mask).mean())  # what stationary noise has without the mask
+    spectrum = shell_mean(noise, sphere.shell, sphere.radius + 1, weight)[
+        sphere.shell.clamp(max=sphere.radius)
+    ]
+    # Twice: the half sphere stands for the whole transform, of which the x = 0 plane is here in full.
+    variance = 2 * float((weight * pattern * spectrum).sum()) / box**6
+    return share, float(np.sqrt(variance))
 
 
 def _filtered(volume: torch.Tensor, correlation: torch.Tensor) -> torch.Tensor:

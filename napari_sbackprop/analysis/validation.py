@@ -144,7 +144,7 @@ def cryobench_auc(decoded: Map, truth: Map, mask: Map) -> float:
 
     cross = total((a * b.conj()).real)
     power = np.sqrt(total(np.abs(a) ** 2) * total(np.abs(b) ** 2))
-    curve = np.abs(cross) / np.maximum(power, np.finfo(np.float64).tiny)
+    curve = cross / np.maximum(power, np.finfo(np.float64).tiny)
     curve[0] = 1
     return float((curve[1:] + curve[:-1]).sum() / 2 / box)
 

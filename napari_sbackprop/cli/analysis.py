@@ -209,6 +209,10 @@ def _from_contrast(run: "RunDirectory", epoch: int, least: float, name: str) -> 
             f"{run.path} has no contrast in epoch {epoch}: only the default recipe measures it; train again with it."
         )
     chosen = np.flatnonzero(contrast >= least)
+    if not len(chosen):
+        raise InputError(
+            f"--min-contrast is {least:g}, but the highest contrast is {np.nanmax(contrast):.3g}: lower it."
+        )
     return ParticleSelection(name, chosen, {"min_contrast": least, "epoch": epoch})
 
 

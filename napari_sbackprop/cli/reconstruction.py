@@ -39,11 +39,12 @@ def reconstruct(
     epoch: Epoch = None,
     as_json: Json = False,
 ) -> None:
-    """Back-project a selection in half sets, and judge its decoded map by them.
+    """Back-project a selection in half sets, beside its decoded map.
 
     Nothing of the model is in the half maps. "change" is how much of the decoded map's difference from the consensus
-    they show: 1 all of it, 0 none. half1_unfil.mrc and half2_unfil.mrc are ready for relion_postprocess; average.mrc is
-    their mean, filtered by their agreement, beside decoded.mrc.
+    they show: 1 all of it, 0 none. It cannot tell whether the selection itself is more than chance. half1_unfil.mrc and
+    half2_unfil.mrc are ready for relion_postprocess; average.mrc is their mean, filtered by their agreement, beside
+    decoded.mrc.
     """
     from napari_sbackprop.analysis.evidence import judge
     from napari_sbackprop.analysis.reconstruction import Decoder
@@ -53,7 +54,7 @@ def reconstruct(
 
     directory = RunDirectory(run)
     decoder = Decoder.open(directory, epoch)
-    indices = _selected(selection, len(decoder.latents.mean))
+    indices = _selected(selection, run, len(decoder.latents.mean))
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} exists and is not empty: choose another folder.")
     work = half_maps(directory, indices)
@@ -92,19 +93,24 @@ def reconstruct(
     )
 
 
-def _selected(path: Path, count: int) -> "npt.NDArray[np.int64]":
+def _selected(path: Path, run: Path, count: int) -> "npt.NDArray[np.int64]":
     from napari_sbackprop.analysis.selection import checked_indices
 
     if path.suffix == ".npy":
         return checked_indices(read_array(path), count, str(path))
     note = path.with_suffix(".json")
     try:
-        values: Any = json.loads(note.read_text())["indices"]
+        document: Any = json.loads(note.read_text())
+        values, origin = document["indices"], Path(document["run"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{note} does not say which particles {path} holds ({type(error).__name__}): give a STAR file that select or "
             "the explorer wrote, with its .json beside it, or an .npy file of particle numbers."
         ) from error
+    if origin.name != run.resolve().name:  # the folder may have been moved, but hardly renamed
+        raise InputError(
+            f"{path} was selected in the run {origin}, not in {run}: give a selection of this run."
+        )
     return checked_indices(values, count, str(note))
 
 

@@ -123,6 +123,10 @@ def simulate(
     _check_options(output, states, particles, box, pixel_size, snr, seed)
     if motion not in MOTIONS:
         raise InputError(f"--motion is {motion}, but must be one of {', '.join(MOTIONS)}.")
+    if models is not None and motion != "swing":
+        raise InputError(
+            f"--motion {motion} is of the built-in complex: leave it out, or leave out --models."
+        )
     if models is None:
         specimen = toy_complex(states, motion)
     else:

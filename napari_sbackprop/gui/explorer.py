@@ -22,7 +22,7 @@ from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, ExplorerMode
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
 from napari_sbackprop.gui.projection import Projection
-from napari_sbackprop.gui.proof import Proof, Prover
+from napari_sbackprop.gui.reconstructor import Reconstruction, Reconstructor
 from napari_sbackprop.gui.surface import MapFrame, low_pass, make_frame
 from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.run_directory import RunDirectory
@@ -52,11 +52,10 @@ class Explorer:
         self._loading = False
         self._umap: umap_process.UmapProcess | None = None
         self._show: Callable[[Scene], tuple[Volume, str]] = _consensus
-        self._prover = Prover(deliver)
+        self._reconstructor = Reconstructor(deliver)
         self._closed = False
         self.training = False  # whether a training in this program writes the run on screen
-        self._quiet = 0
-        self._umap_wanted = False
+        self._quiet, self._umap_wanted = 0, False
         self._no_umap_for: int | None = None
         self._broken: int | None = None  # the newest epoch, if it could not be loaded: not tried again
 
@@ -75,6 +74,7 @@ class Explorer:
             self.model.error = str(error)
             return
         self._stop_umap()
+        self._reconstructor.stop()
         self._maps.invalidate()
         self._run = run
         self._show = _consensus
@@ -158,26 +158,28 @@ class Explorer:
         )
         self._decode(coarse=False)
 
-    def prove_selection(self) -> None:
+    def reconstruct_selection(self) -> None:
         """Back-project the marked selection from its images and show that map; called again, stop doing so."""
         model = self.model
-        if model.proving:
-            self._prover.stop()
+        if model.reconstructing:
+            self._reconstructor.stop()
         elif model.scene is not None and model.selection is not None:
-            model.proving = True
-            self._prover.start(model.scene, model.selection, self._report, self._on_error, self._on_proved)
+            model.reconstructing = True
+            report = partial(setattr, model, "busy")
+            self._reconstructor.start(model.scene, model.selection, report, self._on_reconstructed)
 
-    def _on_proved(self, scene: Scene, proof: Proof | None) -> None:
-        self.model.proving, self.model.busy = False, ""
-        if proof is None or self._run is None or scene.run.path != self._run.path:
+    def _on_reconstructed(self, scene: Scene, result: Reconstruction | Exception | None) -> None:
+        self.model.reconstructing = False
+        if self._run is None or scene.run.path != self._run.path:
             return
-        self.model.point = self.model.anchor = None
-        self._show = lambda _: (proof.volume, proof.title)
-        self._said(proof.sentence)
-        self._decode(coarse=False)
-
-    def _report(self, line: str) -> None:
-        self.model.busy = line
+        self.model.busy = ""
+        if isinstance(result, Exception):
+            self._complain(result)
+        elif result is not None:
+            self.model.point = self.model.anchor = None
+            self._show = lambda _: (result.volume, result.title)
+            self._said(result.sentence)
+            self._decode(coarse=False)
 
     def set_contour(self, contour: float, final: bool = True) -> None:
         """Contour all maps at `contour` sigma."""
@@ -320,9 +322,7 @@ class Explorer:
             "method": projection.method,
             "epoch": scene.epoch,
         }
-        taken = {selection.name for selection in self.model.selections}
-        number = next(i for i in range(1, len(taken) + 2) if f"selection_{i}" not in taken)
-        selection = ParticleSelection(f"selection_{number}", indices, provenance)
+        selection = ParticleSelection(self.model.free_name(), indices, provenance)
         self.model.selections = (*self.model.selections, selection)
         self.model.active = len(self.model.selections) - 1
         self._said(f"{len(indices):,} of {scene.count:,} particles selected.")
@@ -362,7 +362,7 @@ class Explorer:
     def close(self) -> None:
         """Stop all work; the explorer is of no use afterwards."""
         self._closed = True
-        self._prover.stop()
+        self._reconstructor.stop()
         self._maps.close()
         self._stop_umap()
         self._files.shutdown(wait=False, cancel_futures=True)
@@ -388,6 +388,9 @@ class Explorer:
     def _on_error(self, error: Exception) -> None:
         self._loading = False
         self.model.busy = ""
+        self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
         self.model.error = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         if not isinstance(error, (InputError, OSError)):
             logger.error("the explorer failed", exc_info=error)

@@ -96,7 +96,7 @@ class ExplorerModel:
     colour : DENSITY, CONTRAST or the name of a column.
     selections, active : named sets of particles and which of them is marked.
     umap_running : whether a UMAP is being computed.
-    proving : whether a selection is being back-projected.
+    reconstructing : whether a selection is being back-projected.
     busy : one line about what is going on, empty when nothing is.
     message : the last thing done.
     error : the last thing that went wrong, in a sentence; empty after the next success.
@@ -120,7 +120,7 @@ class ExplorerModel:
     selections: tuple[ParticleSelection, ...] = ()
     active: int = -1
     umap_running: bool = False
-    proving: bool = False
+    reconstructing: bool = False
     busy: str = ""
     message: str = ""
     error: str = ""
@@ -145,3 +145,8 @@ class ExplorerModel:
     def selection(self) -> ParticleSelection | None:
         """The marked selection."""
         return self.selections[self.active] if 0 <= self.active < len(self.selections) else None
+
+    def free_name(self) -> str:
+        """A name that no selection has yet."""
+        taken = {selection.name for selection in self.selections}
+        return next(name for i in range(1, len(taken) + 2) if (name := f"selection_{i}") not in taken)

@@ -19,7 +19,7 @@ from napari_sbackprop.gui.controls import push_button, with_ending
 from napari_sbackprop.gui.explorer import Explorer
 
 LIST_HEIGHT = 76
-PROVE = "Prove"
+RECONSTRUCT = "Reconstruct"
 
 
 class SelectionPanel(QWidget):
@@ -37,15 +37,16 @@ class SelectionPanel(QWidget):
         self.show_map = push_button(
             "Show map", "Show the map of these particles, from all that they say together."
         )
-        self.prove = push_button(
-            PROVE, "Back-project these particles from their images, in half sets: is the decoded map real?"
+        self.reconstruct = push_button(
+            RECONSTRUCT,
+            "Back-project these particles from their images, in half sets, beside the decoded map.",
         )
         self.export = push_button(
             "Export STAR…", "Write the original rows of these particles, unchanged, to a STAR file."
         )
         self.remove = push_button("Remove", "Forget this selection; exported files stay.")
         buttons = QHBoxLayout()
-        for button in (self.show_map, self.prove, self.export, self.remove):
+        for button in (self.show_map, self.reconstruct, self.export, self.remove):
             buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -54,21 +55,21 @@ class SelectionPanel(QWidget):
         layout.addWidget(self.list)
         layout.addLayout(buttons)
         self.show_map.clicked.connect(explorer.show_selection)
-        self.prove.clicked.connect(explorer.prove_selection)
+        self.reconstruct.clicked.connect(explorer.reconstruct_selection)
         self.export.clicked.connect(self._on_export_clicked)
         self.remove.clicked.connect(self._on_remove_clicked)
         self.list.currentRowChanged.connect(explorer.activate)
         self.list.itemChanged.connect(self._on_item_changed)
         for signal in self._signals():
             signal.connect(self._on_selections_changed)
-        explorer.model.events.proving.connect(self._on_proving_changed)
+        explorer.model.events.reconstructing.connect(self._on_reconstructing_changed)
         self._on_selections_changed()
 
     def disconnect_model(self) -> None:
         """Follow the model no longer."""
         for signal in self._signals():
             signal.disconnect(self._on_selections_changed)
-        self._explorer.model.events.proving.disconnect(self._on_proving_changed)
+        self._explorer.model.events.reconstructing.disconnect(self._on_reconstructing_changed)
 
     def _signals(self) -> tuple[SignalInstance, ...]:
         events = self._explorer.model.events
@@ -86,9 +87,12 @@ class SelectionPanel(QWidget):
             self.list.setCurrentRow(model.active)
         self.list.setVisible(bool(model.selections))
         selection = model.selection
-        for widget in (self.show_map, self.prove, self.export, self.remove):
+        for widget in (self.show_map, self.reconstruct, self.export, self.remove):
             widget.setEnabled(selection is not None)
             widget.setVisible(bool(model.selections))
+        if model.reconstructing:  # the button that stops it
+            self.reconstruct.setEnabled(True)
+            self.reconstruct.setVisible(True)
         if selection is None or model.scene is None:
             self.count.setText("Hold Shift and draw around particles to select them.")
         else:
@@ -97,8 +101,8 @@ class SelectionPanel(QWidget):
                 f"<b>{count:,}</b> of {total:,} particles selected ({100 * count / total:.1f} %)"
             )
 
-    def _on_proving_changed(self) -> None:
-        self.prove.setText("Stop" if self._explorer.model.proving else PROVE)
+    def _on_reconstructing_changed(self) -> None:
+        self.reconstruct.setText("Stop" if self._explorer.model.reconstructing else RECONSTRUCT)
 
     def _on_item_changed(self, item: QListWidgetItem) -> None:
         self._explorer.rename(self.list.row(item), item.text())

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.training.linear_model import LinearModel, posterior_filter
 from napari_sbackprop.training.posterior import Posterior, image_statistics, linear_posterior, relevance
@@ -189,6 +190,12 @@ class ClosedForm:
             return True
         return self.iterations[self.done].radius != self.iterations[self.done - 1].radius
 
+    @property
+    def _at_full_band_after_halves(self) -> bool:
+        """The present iteration has the full band, and half sets have already shrunk what is empty."""
+        before, present = self.iterations[max(self.done - 1, 0)], self.iterations[self.done]
+        return before.kind is Kind.HALVES and present.radius == self.iterations[-1].radius
+
     def posterior(self) -> Posterior:
         """Posterior of all particles under the present model, at its resolution."""
         spectra, _ = self._at_radius(self.model.sphere.radius)
@@ -197,16 +204,18 @@ class ClosedForm:
     def iterate(self) -> Posterior:
         """One iteration; returns the posterior under the volumes that it began with."""
         radius, kind = self.iterations[self.done]
-        before, self.model = self.model, self.model.resized(radius)
+        same_stage = self.model.sphere.radius == radius
+        self.model = self.model.resized(radius)
         spectra, mask = self._at_radius(radius)
         posterior = self.posterior()
         strength = posterior.information.mean(0).diagonal()
         if kind is Kind.SEARCH and self.iterations[self.done - 1].kind is not Kind.SEARCH:
             self.model = self.model.restarted(strength < _DEAD, self._generator)
             posterior = self.posterior()
-        elif kind is Kind.HALVES and radius > before.sphere.radius and radius == self.iterations[-1].radius:
+        elif self._at_full_band_after_halves and (strength < _EMPTY).any():
             self.model = self.model.reduced(strength >= _EMPTY)
             posterior = self.posterior()
+        earlier = self.model.relevance if same_stage else None
         sets = self._halves if kind is Kind.HALVES else [self._chosen]
         self.model = update_volumes(spectra, self.model, posterior, mask, sets, kind)
         self.done += 1
@@ -214,7 +223,6 @@ class ClosedForm:
             statistics = image_statistics(
                 spectra.subset(self._held_out), self.model.volumes, self.model.sphere
             )
-            earlier = before.relevance if before.sphere.radius == radius else None
             self.model = self.model.rescaled(relevance(*statistics), earlier)
         return posterior
 
@@ -230,6 +238,10 @@ class ClosedForm:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Continue from a stored `state`."""
+        if "region" not in state:
+            raise InputError(
+                "The run was begun by an earlier version and cannot be resumed: start a new run."
+            )
         self.done = int(state["done"])
         sphere = half_sphere(state["correlation"].shape[1] - 1)
         device = self.model.volumes.device

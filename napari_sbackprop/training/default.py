@@ -91,6 +91,8 @@ def _read_mask(session: Session) -> Tensor | None:
         raise InputError(
             f"{path} has a box of {values.shape[0]}, but the particles have {box}: resample the mask."
         )
+    if not values.max() > 0:
+        raise InputError(f"{path} has no value above 0: give a mask that is 1 where the particle is.")
     return torch.from_numpy(values).clamp(0, 1)
 
 

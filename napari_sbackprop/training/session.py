@@ -20,6 +20,7 @@ from napari_sbackprop.training.progress import Progress
 from napari_sbackprop.training.spectra import Spectra
 
 _SMALLEST_RADIUS = 4
+_LEAST_HALF = 0.2  # share of the particles: less is no half
 _HELD_OUT = 200  # of small sets, up to a tenth: fewer tell too little
 MASK_EDGE = 20.0  # angstrom, of the mask on the images in the paper's recipe
 
@@ -117,10 +118,11 @@ class Session:
         return order[held:].sort().values, order[:held].sort().values
 
     def halves(self, chosen: Tensor) -> list[Tensor]:
-        """The two half sets of the chosen particles, by rlnRandomSubset where it is known, else by turns."""
+        """The two half sets of the chosen particles, by rlnRandomSubset where it parts them about evenly, else by turns."""
         half_set = torch.from_numpy(self.particles.half_set)[chosen]
         first = half_set == 1
-        if not (half_set > 0).all() or first.all() or not first.any():
+        fewer = min(int(first.sum()), int((~first).sum()))
+        if not (half_set > 0).all() or fewer < _LEAST_HALF * len(chosen):
             first = torch.arange(len(chosen)) % 2 == 0
         return [chosen[first], chosen[~first]]
 

@@ -20,6 +20,7 @@ from napari_sbackprop.training.spectra import Spectra
 
 _BATCH = 512
 _RIDGE = 1e-3  # of the mean weight: keeps rarely seen voxels finite
+_RINGING = 0.02  # of a resampled mask: less is no mask
 _VOXELS_AT_ONCE = 8192  # of the per-voxel solve: its matrices stay in cache
 
 
@@ -104,7 +105,10 @@ def multiply_basis(volumes: Tensor, sphere: HalfSphere, region: Tensor) -> Tenso
 def reduced_mask(mask: Tensor, radius: int) -> Tensor:
     """The mask (M, M, M) on the smallest convenient box that holds a sphere of `radius` shells."""
     box = 16 * (2 * radius // 16 + 1)
-    return mask if box >= mask.shape[-1] else resample_volumes(mask, box).clamp(0, 1)
+    if box >= mask.shape[-1]:
+        return mask
+    small = resample_volumes(mask, box).clamp(0, 1)
+    return torch.where(small < _RINGING, 0.0, small)
 
 
 def _weight_and_sum(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> tuple[Tensor, Tensor]:

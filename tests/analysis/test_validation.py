@@ -83,6 +83,7 @@ def test_large_sets_are_sampled_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_perfect_map_has_cryobenchs_perfect_area() -> None:
     truth, mask = noise(20, 20, 20), np.ones((20, 20, 20), np.float32)
     assert cryobench_auc(3 * truth, truth, mask) == pytest.approx(0.5 - 1 / 20)
+    assert cryobench_auc(-truth, truth, mask) < 0  # less shell 0, which counts as 1
     other = noise(20, 20, 20, seed=1)
     assert cryobench_auc(other, truth, mask) < 0.1
 
@@ -95,7 +96,7 @@ def test_cryobenchs_shells_are_those_of_the_whole_transform() -> None:
     for i in range(1, 6):
         inside = (radius >= i - 1) & (radius < i)
         cross = (a * b.conj())[inside].sum().real
-        curve.append(abs(cross) / np.linalg.norm(a[inside]) / np.linalg.norm(b[inside]))
+        curve.append(cross / np.linalg.norm(a[inside]) / np.linalg.norm(b[inside]))
     expected = sum((left + right) / 2 for left, right in pairwise(curve)) / 12
     assert cryobench_auc(decoded, truth, mask) == pytest.approx(expected)
 

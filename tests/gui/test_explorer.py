@@ -27,13 +27,13 @@ def test_opening_a_run_shows_its_consensus(open_desk: Desk, run: Path) -> None:
     assert "rlnImageName" not in model.columns.values  # different in every row: no colour
 
 
-def test_a_selection_is_proved_by_its_images(open_desk: Desk) -> None:
+def test_a_selection_is_reconstructed_from_its_images(open_desk: Desk) -> None:
     model, explorer = open_desk.model, open_desk.explorer
     explorer.select_polygon(EVERYWHERE)
     before = model.frame
-    explorer.prove_selection()
-    assert model.proving
-    open_desk.until(lambda: not model.proving and model.frame is not before and not explorer.busy)
+    explorer.reconstruct_selection()
+    assert model.reconstructing
+    open_desk.until(lambda: not model.reconstructing and model.frame is not before and not explorer.busy)
     assert model.frame.title == "Back-projection of selection_1"
     assert "half maps of 240 particles agree to" in model.message
     assert model.busy == model.error == ""
@@ -41,18 +41,18 @@ def test_a_selection_is_proved_by_its_images(open_desk: Desk) -> None:
     assert np.corrcoef(model.frame.volume.ravel(), consensus.ravel())[0, 1] > 0.9
 
 
-def test_a_proof_can_be_stopped_and_a_refused_one_says_why(open_desk: Desk) -> None:
+def test_a_reconstruction_can_be_stopped_and_a_refused_one_says_why(open_desk: Desk) -> None:
     model, explorer = open_desk.model, open_desk.explorer
     explorer.select_polygon(EVERYWHERE)
     before = model.frame
-    explorer.prove_selection()
-    explorer.prove_selection()
-    open_desk.until(lambda: not model.proving)
+    explorer.reconstruct_selection()
+    explorer.reconstruct_selection()
+    open_desk.until(lambda: not model.reconstructing)
     assert model.frame is before
     model.selections = (ParticleSelection("few", np.arange(3), {}),)
     model.active = 0
-    explorer.prove_selection()
-    open_desk.until(lambda: not model.proving)
+    explorer.reconstruct_selection()
+    open_desk.until(lambda: not model.reconstructing)
     assert "at least 20 particles, but 3 are selected" in model.error
 
 

@@ -62,8 +62,21 @@ def test_run_directory_holds_what_it_promises(trained, small_set):
     assert not [path for path in run.rglob("*") if path.name.startswith(".")]
     assert "epoch" in directory.log_path.read_text()
     latents = directory.read_latents(directory.latest_epoch())
-    assert latents.mean.shape == latents.log_variance.shape == (400, 3)
-    assert latents.information.shape == (400, 3, 3)
+    size = directory.read_description(latents.epoch)["latent_size"]
+    assert latents.mean.shape == latents.log_variance.shape == (400, size)
+    assert latents.information.shape == (400, size, size)
+    assert size == 3 if recipe == "paper" else 1 <= size <= 3
+
+
+def test_directions_that_hold_nothing_are_dropped(small_set, tmp_path):
+    config = replace(RECIPES["default"], latent_size=10, basis_size=10, epochs=0)
+    for _ in train(small_set / "particles.star", tmp_path / "run", config):
+        pass
+    run = RunDirectory(tmp_path / "run")
+    sizes = [run.read_latents(epoch).mean.shape[1] for epoch in run.epochs()]
+    assert sizes[0] == 10
+    assert 1 <= sizes[-1] <= 5  # one motion and one subunit
+    assert run.read_model(run.latest_epoch())["basis.volumes"].shape[1] == sizes[-1] + 1
 
 
 def test_the_default_recipe_tells_states_apart(small_set, trained):

@@ -1,9 +1,11 @@
-"""The proof of a selection: its map from the images alone, and what that says of the decoded one."""
+"""Map of a selection from its images alone, and what that says of the decoded one."""
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +14,12 @@ from napari_sbackprop.analysis.selection import ParticleSelection
 from napari_sbackprop.gui.explorer_model import Scene
 from napari_sbackprop.gui.latest import Deliver
 
+if TYPE_CHECKING:
+    from napari_sbackprop.analysis.evidence import Evidence
+
 
 @dataclass(frozen=True, eq=False)
-class Proof:
+class Reconstruction:
     """A back-projected map (M, M, M) with a title, and the judgement in a sentence."""
 
     volume: npt.NDArray[np.float32]
@@ -22,9 +27,9 @@ class Proof:
     sentence: str
 
 
-def prove(
+def reconstruct(
     scene: Scene, selection: ParticleSelection, report: Callable[[str], None], stop: threading.Event
-) -> Proof | None:
+) -> Reconstruction | None:
     """Back-project a selection in half sets and compare; None when it was stopped.
 
     Parameters
@@ -48,15 +53,26 @@ def prove(
     decoder = scene.decoder
     decoded, mask = decoder.volume(decoder.pooled(selection.indices)), decoder.mask()
     evidence = judge(halves.first, halves.second, decoded, decoder.consensus(), mask, decoder.pixel_size)
-    sentence = (
-        f"{name}: half maps of {count:,} particles agree to {evidence.resolution:.1f} Å, and show "
-        f"{100 * evidence.change:.0f} ± {max(100 * evidence.change_error, 1):.0f} % of what the decoded map changes."
+    return Reconstruction(
+        evidence.average * mask, f"Back-projection of {name}", _sentence(name, count, evidence)
     )
-    return Proof(evidence.average * mask, f"Back-projection of {name}", sentence)
 
 
-class Prover:
-    """Proves one selection at a time on a thread of its own.
+def _sentence(name: str, count: int, evidence: "Evidence") -> str:
+    agreement = "do not agree in any shell"
+    if math.isfinite(evidence.resolution):
+        agreement = f"agree to {evidence.resolution:.1f} Å"
+    if math.isnan(evidence.change):
+        return f"{name}: half maps of {count:,} particles {agreement}; the decoded map is the consensus."
+    share, error = 100 * evidence.change, max(100 * evidence.change_error, 1)
+    return (
+        f"{name}: half maps of {count:,} particles {agreement}, and show {share:.0f} ± {error:.0f} % of what the decoded "
+        "map changes."
+    )
+
+
+class Reconstructor:
+    """Reconstructs one selection at a time on a thread of its own.
 
     Parameters
     ----------
@@ -72,22 +88,23 @@ class Prover:
         scene: Scene,
         selection: ParticleSelection,
         report: Callable[[str], None],
-        on_error: Callable[[Exception], None],
-        on_end: Callable[[Scene, Proof | None], None],
+        on_end: Callable[[Scene, Reconstruction | Exception | None], None],
     ) -> None:
-        """Begin; `on_end` always comes last, with None after an error or a stop."""
+        """Begin; `on_end` comes last, with None after a stop."""
         stop = self._stop = threading.Event()
 
         def work() -> None:
-            proof = None
+            result: Reconstruction | Exception | None
             try:
-                proof = prove(scene, selection, lambda line: self._deliver(partial(report, line)), stop)
+                result = reconstruct(
+                    scene, selection, lambda line: self._deliver(partial(report, line)), stop
+                )
             except Exception as error:
-                self._deliver(partial(on_error, error))
-            self._deliver(partial(on_end, scene, proof))
+                result = error
+            self._deliver(partial(on_end, scene, None if stop.is_set() else result))
 
-        threading.Thread(target=work, name="sbackprop-proof", daemon=True).start()
+        threading.Thread(target=work, name="sbackprop-reconstruct", daemon=True).start()
 
     def stop(self) -> None:
-        """Give up what is being proved."""
+        """Give up the present reconstruction."""
         self._stop.set()
