@@ -65,6 +65,7 @@ def demo(
     )
     show(values, as_json)
     if has_screen() and not headless:
+        print("The explorer opens now; close its window to end the demo.", file=sys.stderr)
         open_explorer(run)
 
 
