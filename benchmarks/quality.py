@@ -12,7 +12,6 @@ import csv
 import json
 import sys
 import tempfile
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,8 @@ from napari_sbackprop.data.toy import toy_complex
 from napari_sbackprop.data.truth import Truth
 from napari_sbackprop.ops import backend
 from napari_sbackprop.run_directory import RunDirectory
-from napari_sbackprop.training.half_maps import HalfMaps, half_maps
+from napari_sbackprop.training.half_maps import half_maps
+from napari_sbackprop.training.progress import finished
 from napari_sbackprop.training.trainer import train
 
 SNR = 0.1
@@ -64,16 +64,6 @@ def known_assignment(run: Path, truth: Path) -> dict[str, float]:
         for name, mask in (("region", facts.region), ("solvent", facts.solvent)):
             scores[name].append(float(mean_to_nyquist(state_fsc(mean[None], true_map[None], mask))[0]))
     return {name: float(np.mean(values)) for name, values in scores.items()}
-
-
-def finished(work: Generator[int, None, HalfMaps]) -> HalfMaps:
-    """Run to the end for the result."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: HalfMaps = end.value
-            return result
 
 
 def simulate_and_train(options: argparse.Namespace, folder: Path) -> tuple[Path, Path]:

@@ -50,7 +50,8 @@ def reconstruct(
     from napari_sbackprop.analysis.reconstruction import Decoder
     from napari_sbackprop.data.mrc import write_volume
     from napari_sbackprop.run_directory import RunDirectory
-    from napari_sbackprop.training.half_maps import HalfMaps, half_maps
+    from napari_sbackprop.training.half_maps import half_maps
+    from napari_sbackprop.training.progress import finished
 
     directory = RunDirectory(run)
     decoder = Decoder.open(directory, epoch)
@@ -59,12 +60,7 @@ def reconstruct(
         raise InputError(f"{output} exists and is not empty: choose another folder.")
     work = half_maps(directory, indices)
     with fraction_bar("back-projecting") as progress:
-        while True:
-            try:
-                progress(next(work) / len(indices))
-            except StopIteration as finished:
-                halves: HalfMaps = finished.value
-                break
+        halves = finished(work, lambda done: progress(done / len(indices)))
     decoded = decoder.volume(decoder.pooled(indices))
     mask = decoder.mask()
     evidence = judge(halves.first, halves.second, decoded, decoder.consensus(), mask, decoder.pixel_size)

@@ -1,6 +1,5 @@
 """Latents of particles that a finished run was never trained on."""
 
-from collections.abc import Generator
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from napari_sbackprop.training.posterior import (
     linear_posterior,
     refined_posterior,
 )
+from napari_sbackprop.training.progress import finished
 from napari_sbackprop.training.session import Session, latents_of, nested
 from napari_sbackprop.training.spectra import Spectra, whitened_spectra
 
@@ -48,10 +48,10 @@ def encode(run: Path, star: Path, exact: bool = True, epoch: int | None = None) 
         )
     disc = half_disc(int(description["radius"]))
     if description["recipe"] == "paper":
-        spectra = _finished(masked_spectra(particles, disc, session.flat_mask_diameter))
+        spectra = finished(masked_spectra(particles, disc, session.flat_mask_diameter))
         posterior = _paper_posterior(tensors, spectra)
     else:
-        spectra = _finished(whitened_spectra(particles, disc, session.mask_radius))
+        spectra = finished(whitened_spectra(particles, disc, session.mask_radius))
         posterior = _posterior(tensors, spectra, exact)
     return latents_of(posterior, epoch)
 
@@ -99,13 +99,3 @@ def _paper_posterior(tensors: dict[str, Tensor], spectra: Spectra) -> Posterior:
     return diagonal_posterior(
         torch.cat([mean for mean, _ in parts]), torch.cat([spread for _, spread in parts])
     )
-
-
-def _finished(work: Generator[int, None, Spectra]) -> Spectra:
-    """Run a generator to its end for the value that it returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as finished:
-            spectra: Spectra = finished.value
-            return spectra

@@ -1,6 +1,10 @@
 """What training tells its observers."""
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class TrainingError(Exception):
@@ -27,3 +31,15 @@ class Progress:
     seconds_left: float = 0.0
     epoch: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+
+
+def finished(work: Generator[int, None, T], report: Callable[[int], object] | None = None) -> T:
+    """Run work that yields how many particles it has done to its end, for the value that it returns."""
+    while True:
+        try:
+            done = next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if report is not None:
+            report(done)
