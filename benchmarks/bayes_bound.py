@@ -16,7 +16,14 @@ import numpy as np
 from napari_sbackprop.analysis.validation import StateAccuracy, most_likely_states, state_accuracy
 from napari_sbackprop.data.atoms import interpolate_models
 from napari_sbackprop.data.projector import BeadProjector
-from napari_sbackprop.data.simulation import B_FACTOR, ParticleDraw, clean_images, draw_particles, noise_level
+from napari_sbackprop.data.simulation import (
+    B_FACTOR,
+    SUBUNIT_SHARE,
+    ParticleDraw,
+    clean_images,
+    draw_particles,
+    noise_level,
+)
 from napari_sbackprop.data.specimen import Specimen
 from napari_sbackprop.data.toy import toy_complex
 
@@ -26,7 +33,7 @@ def bayes_bound(
 ) -> StateAccuracy:
     """Accuracy of the best assignment of `images` images; the optional part is unknown to it."""
     projector = BeadProjector(specimen, box, pixel_size, B_FACTOR)
-    draw = draw_particles(images, specimen.states, seed, optional=bool(specimen.optional.any()))
+    draw = draw_particles(images, specimen.states, seed, SUBUNIT_SHARE if specimen.optional.any() else 1.0)
     noise_sd = noise_level(projector, draw, snr, seed)
     everyone = np.arange(images)
     clean = clean_images(projector, draw, everyone)
@@ -37,7 +44,7 @@ def bayes_bound(
             candidates.append(clean_images(projector, _all_in(draw, state, present), everyone))
             states.append(state)
     assigned = most_likely_states(noisy, np.stack(candidates), np.array(states), noise_sd)
-    return state_accuracy(assigned, draw.state, specimen.states)
+    return state_accuracy(assigned, draw.state, specimen.states, specimen.arrangement)
 
 
 def _all_in(draw: ParticleDraw, state: int, present: bool) -> ParticleDraw:

@@ -97,7 +97,7 @@ def main() -> None:
         for epoch, seconds in enumerate(
             epoch_seconds((run / "run.log").read_text(), options.epochs), start=1
         ):
-            accuracy = knn_state_accuracy(latents(run, epoch), truth.labels)
+            accuracy = knn_state_accuracy(latents(run, epoch), truth.labels, truth.arrangement)
             rows.append({"epoch": epoch, "seconds": round(seconds, 1), **vars(accuracy)})
             print(
                 f"{epoch:5d} {seconds:8.1f} s  exact {accuracy.exact:.3f}  within one {accuracy.within_one:.3f}"

@@ -47,9 +47,13 @@ def score_epochs(run: Path, truth: Path) -> list[dict[str, Any]]:
     for row in rows:
         scores: Evaluation = evaluate(run, truth, int(row["epoch"]))
         results.append({"seconds": float(row["seconds"]), "stage": row["stage"], **vars(scores)})
-        figures = " ".join(f"{getattr(scores, name):16.3f}" for name in COLUMNS)
+        figures = " ".join(_figure(getattr(scores, name)) for name in COLUMNS)
         print(f"{scores.epoch:5d} {float(row['seconds']):8.1f} {figures}", file=sys.stderr)
     return results
+
+
+def _figure(value: float | None) -> str:
+    return f"{'-':>16}" if value is None else f"{value:16.3f}"
 
 
 def known_assignment(run: Path, truth: Path) -> dict[str, float]:

@@ -33,7 +33,7 @@ class Evaluation:
         The consensus map against the same true maps: what a useful result exceeds.
     state_exact, state_within_one, closed_open
         Shares of particles whose 20 nearest neighbours vote for their state, or one beside it, or, at the ends of the
-        motion, for the right half.
+        motion, for the right half. None where the states have no such order.
     subunit
         The same for the presence of the optional part; None where every particle has it.
     adjusted_rand_index, adjusted_mutual_information
@@ -56,8 +56,8 @@ class Evaluation:
     solvent: float
     consensus_solvent: float
     state_exact: float
-    state_within_one: float
-    closed_open: float
+    state_within_one: float | None
+    closed_open: float | None
     subunit: float | None
     adjusted_rand_index: float
     adjusted_mutual_information: float
@@ -93,7 +93,7 @@ def evaluate(run: Path, truth: Path, epoch: int | None = None) -> Evaluation:
     _check_match(run, truth, decoder, facts)
     region = score_maps(decoder, facts, facts.region)
     solvent = score_maps(decoder, facts, facts.solvent)
-    accuracy = knn_state_accuracy(latents, facts.labels)
+    accuracy = knn_state_accuracy(latents, facts.labels, facts.arrangement)
     clusters = kmeans(latents, len(facts.states))[0]
     varied = np.unique(facts.subunit).size > 1
     whole = np.flatnonzero(facts.subunit == 1)
@@ -106,8 +106,8 @@ def evaluate(run: Path, truth: Path, epoch: int | None = None) -> Evaluation:
         solvent=float(np.mean(solvent.decoded)),
         consensus_solvent=float(np.mean(solvent.consensus)),
         state_exact=accuracy.exact,
-        state_within_one=accuracy.within_one,
-        closed_open=accuracy.ends,
+        state_within_one=_known(accuracy.within_one),
+        closed_open=_known(accuracy.ends),
         subunit=knn_state_accuracy(latents, facts.subunit).exact if varied else None,
         adjusted_rand_index=float(adjusted_rand_score(facts.labels, clusters)),
         adjusted_mutual_information=float(adjusted_mutual_info_score(facts.labels, clusters)),
@@ -143,6 +143,10 @@ def score_maps(decoder: Decoder, truth: Truth, mask: npt.NDArray[np.float32]) ->
         for values, candidate in ((scores.decoded, decoded), (scores.consensus, consensus)):
             values.append(float(mean_to_nyquist(state_fsc(candidate[None], true_map[None], mask))[0]))
     return scores
+
+
+def _known(score: float) -> float | None:
+    return None if np.isnan(score) else score
 
 
 def _auc(decoder: Decoder, truth: Truth, particles: npt.NDArray[np.int64]) -> float:

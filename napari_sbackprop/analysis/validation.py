@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_sbackprop.data.specimen import Arrangement
 from napari_sbackprop.imaging.shells import fourier_shell_correlation
 
 Volumes = npt.NDArray[np.float32]
@@ -32,10 +33,10 @@ class StateAccuracy:
     exact
         Assigned to their own state.
     within_one
-        Assigned to their own state or one beside it.
+        Assigned to their own state or one beside it. NaN where states have no order.
     ends
         Of the particles in the first and last `END_SHARE` of the states: assigned to the right half of the motion. NaN
-        where there is only one state.
+        where there is only one state, or no first and last.
     """
 
     exact: float
@@ -43,16 +44,20 @@ class StateAccuracy:
     ends: float
 
 
-def state_accuracy(assigned: Labels, labels: Labels, states: int) -> StateAccuracy:
+def state_accuracy(
+    assigned: Labels, labels: Labels, states: int, arrangement: Arrangement = "line"
+) -> StateAccuracy:
     """Compare assigned states (N,) with true ones (N,), both 0 ... states - 1 in the order of the motion."""
     distance = np.abs(assigned - labels)
+    if arrangement == "ring":
+        distance = np.minimum(distance, states - distance)
     width = max(1, round(END_SHARE * states))
     at_end = (labels < width) | (labels >= states - width)
     same_half = (assigned < states / 2) == (labels < states / 2)
     return StateAccuracy(
         exact=float((distance == 0).mean()),
-        within_one=float((distance <= 1).mean()),
-        ends=float(same_half[at_end].mean()) if states > 1 else float("nan"),
+        within_one=float("nan") if arrangement == "none" else float((distance <= 1).mean()),
+        ends=float(same_half[at_end].mean()) if states > 1 and arrangement == "line" else float("nan"),
     )
 
 
@@ -118,11 +123,11 @@ def neighbour_states(
 
 
 def knn_state_accuracy(
-    latents: npt.NDArray[np.floating], labels: Labels, neighbours: int = 20
+    latents: npt.NDArray[np.floating], labels: Labels, arrangement: Arrangement = "line"
 ) -> StateAccuracy:
     """Accuracy of `neighbour_states` over states in the order of the motion."""
-    voted, queries = neighbour_states(latents, labels, neighbours)
-    return state_accuracy(voted, labels[queries], int(labels.max()) + 1)
+    voted, queries = neighbour_states(latents, labels)
+    return state_accuracy(voted, labels[queries], int(labels.max()) + 1, arrangement)
 
 
 def cryobench_auc(decoded: Map, truth: Map, mask: Map) -> float:

@@ -33,8 +33,14 @@ def simulate(
         ),
     ] = None,
     motion: Annotated[
-        str, typer.Option(help="of the built-in complex: swing, or circle (back to the first state)")
+        str,
+        typer.Option(
+            help="of the built-in complex: swing, circle (back to the first state), or composition (parts that come and go)"
+        ),
     ] = "swing",
+    subunit_share: Annotated[
+        float, typer.Option(help="share of the built-in complex's particles that have its loose subunit")
+    ] = 0.6,
     as_json: Json = False,
 ) -> None:
     """Make particles of a moving complex, with the truth beside them.
@@ -46,7 +52,7 @@ def simulate(
 
     with fraction_bar("simulating") as progress:
         star = simulate_particles(
-            output, states, particles, box, pixel_size, snr, seed, models, progress, motion
+            output, states, particles, box, pixel_size, snr, seed, models, progress, motion, subunit_share
         )
     show({"star": star, "particles": particles, "states": states, "truth": output / "truth"}, as_json)
 

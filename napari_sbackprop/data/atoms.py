@@ -111,6 +111,8 @@ def interpolate_models(first: Path, last: Path, states: int) -> Specimen:
         form_factor=form_factor,
         moving=moving,
         optional=np.zeros(len(moving), bool),
+        occupied=np.ones((len(positions), len(moving)), bool),
+        arrangement="line",
         motion={
             **screw.moved(-middle).facts(),
             "centre_moves_angstrom": round(float(shift), 3),

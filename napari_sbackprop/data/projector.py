@@ -64,7 +64,7 @@ class BeadProjector:
         -------
         (box, box // 2 + 1) complex64, not yet multiplied by `image_filter`.
         """
-        keep = self.specimen.visible(present)
+        keep = self.specimen.visible(state, present)
         points = self.specimen.positions[state, keep] @ rotation[:2].T - origin
         return self._plane_transform(self._fine(points), self.specimen.weights[keep])
 
@@ -78,7 +78,7 @@ class BeadProjector:
         self, state: int, present: bool = True, part: npt.NDArray[np.bool_] | None = None
     ) -> npt.NDArray[np.float32]:
         """(box, box, box) map [z, y, x] of one state, or of a part of it, sampled from its transform inside Nyquist."""
-        keep = self.specimen.visible(present) if part is None else part
+        keep = self.specimen.visible(state, present) if part is None else part
         fine = self._fine(self.specimen.positions[state, keep])
         weights = self.specimen.weights[keep]
         layer = np.floor(fine[:, 2]).astype(np.int64)

@@ -24,7 +24,7 @@ import torch
 
 from napari_sbackprop.data.projector import BeadProjector
 from napari_sbackprop.data.specimen import FloatArray, Specimen
-from napari_sbackprop.data.toy import MOTIONS, toy_complex
+from napari_sbackprop.data.toy import MOTIONS, PARTS, toy_complex
 from napari_sbackprop.data.truth import write_truth
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.ctf import contrast_transfer
@@ -85,6 +85,7 @@ def simulate(
     models: tuple[Path, Path] | None = None,
     progress: Callable[[float], None] | None = None,
     motion: str = "swing",
+    subunit_share: float = SUBUNIT_SHARE,
 ) -> Path:
     """Write a set of simulated particles with its truth.
 
@@ -94,7 +95,7 @@ def simulate(
         New or empty directory: gets particles.star, particles.mrcs and truth/ (see `data.truth`). It takes its name
         when everything is written.
     states
-        Conformational states, evenly spaced along the motion.
+        Conformational states, evenly spaced along the motion; at most 16 compositions.
     particles
         Number of images; states are shuffled over the rows.
     box, pixel_size
@@ -106,7 +107,9 @@ def simulate(
     models
         First and last state as PDB or mmCIF files (may be gzipped) instead of the procedural complex.
     motion
-        Of the procedural complex: "swing" or "circle".
+        Of the procedural complex: "swing", "circle" or "composition".
+    subunit_share
+        Share of the particles that have the procedural complex's loose subunit, where it swings or circles.
     progress
         Called with the finished fraction of the images, from the calling thread.
 
@@ -121,12 +124,7 @@ def simulate(
     """
     output = Path(output)
     _check_options(output, states, particles, box, pixel_size, snr, seed)
-    if motion not in MOTIONS:
-        raise InputError(f"--motion is {motion}, but must be one of {', '.join(MOTIONS)}.")
-    if models is not None and motion != "swing":
-        raise InputError(
-            f"--motion {motion} is of the built-in complex: leave it out, or leave out --models."
-        )
+    _check_motion(motion, states, subunit_share, models)
     if models is None:
         specimen = toy_complex(states, motion)
     else:
@@ -135,7 +133,7 @@ def simulate(
         specimen = interpolate_models(*models, states=states)
     _check_room(specimen, box, pixel_size)
     projector = BeadProjector(specimen, box, pixel_size, B_FACTOR)
-    draw = draw_particles(particles, states, seed, optional=bool(specimen.optional.any()))
+    draw = draw_particles(particles, states, seed, subunit_share if specimen.optional.any() else 1.0)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
@@ -160,8 +158,11 @@ def simulate(
     return output / "particles.star"
 
 
-def draw_particles(particles: int, states: int, seed: int, optional: bool) -> ParticleDraw:
-    """Draw uniform orientations, shifts, CTFs and states; equally many particles of each state, in random order."""
+def draw_particles(particles: int, states: int, seed: int, subunit_share: float = 1.0) -> ParticleDraw:
+    """Draw uniform orientations, shifts, CTFs and states; equally many particles of each state, in random order.
+
+    `subunit_share` of the particles have the optional part.
+    """
     random = np.random.default_rng(seed)
     tilt = np.degrees(np.arccos(random.uniform(-1, 1, particles)))
     rot, psi = random.uniform(-180, 180, (2, particles))
@@ -179,7 +180,7 @@ def draw_particles(particles: int, states: int, seed: int, optional: bool) -> Pa
             axis=1,
         ),
         state=random.permutation(np.arange(particles) % states),
-        present=random.uniform(size=particles) < SUBUNIT_SHARE if optional else np.ones(particles, bool),
+        present=random.uniform(size=particles) < subunit_share,
     )
 
 
@@ -314,6 +315,21 @@ def _check_options(
         )
     if seed < 0:
         raise InputError(f"A seed of {seed} cannot be used: give 0 or a positive whole number.")
+
+
+def _check_motion(motion: str, states: int, subunit_share: float, models: tuple[Path, Path] | None) -> None:
+    if motion not in MOTIONS:
+        raise InputError(f"--motion is {motion}, but must be one of {', '.join(MOTIONS)}.")
+    if models is not None and motion != "swing":
+        raise InputError(
+            f"--motion {motion} is of the built-in complex: leave it out, or leave out --models."
+        )
+    if motion == "composition" and states > 2 ** len(PARTS):
+        raise InputError(
+            f"--states is {states}, but {len(PARTS)} parts have {2 ** len(PARTS)} compositions: ask for no more."
+        )
+    if not 0 <= subunit_share <= 1:
+        raise InputError(f"--subunit-share is {subunit_share:g}, but must be from 0 to 1.")
 
 
 def _check_room(specimen: Specimen, box: int, pixel_size: float) -> None:

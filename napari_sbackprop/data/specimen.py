@@ -1,11 +1,14 @@
 """What the simulator images: scatterers with one set of positions per conformational state."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+Arrangement = Literal["line", "ring", "none"]
+"""How states follow each other: from the first to the last, back to the first, or in no order."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,15 @@ class Specimen:
         (G, 2) amplitudes a and widths b in angstrom^2 of the mean form factor, sum of a exp(-b s^2 / 4) with s in
         1/angstrom; the amplitudes sum to 1.
     moving
-        (A,) true for the part that moves as a rigid body: it defines the region mask.
+        (A,) true for the part that differs between states: it defines the region mask.
     optional
-        (A,) true for the part that is absent from some particles.
+        (A,) true for the part that is absent from some particles, whatever their state.
+    occupied
+        (S, A) true for what each state has.
+    arrangement
+        How the states follow each other.
     motion
-        The rigid motion between the first and the last state, as facts for the record.
+        What tells the states apart, as facts for the record.
     """
 
     name: str
@@ -37,6 +44,8 @@ class Specimen:
     form_factor: FloatArray
     moving: npt.NDArray[np.bool_]
     optional: npt.NDArray[np.bool_]
+    occupied: npt.NDArray[np.bool_]
+    arrangement: Arrangement
     motion: dict[str, object]
 
     @property
@@ -49,9 +58,10 @@ class Specimen:
         """Largest distance of a scatterer from the origin in any state, in angstrom."""
         return float(np.sqrt((self.positions**2).sum(axis=-1).max()))
 
-    def visible(self, present: bool) -> npt.NDArray[np.bool_]:
-        """(A,) scatterers of a particle which has the optional part, or lacks it."""
-        return ~self.optional | present
+    def visible(self, state: int, present: bool) -> npt.NDArray[np.bool_]:
+        """(A,) scatterers of a particle in a state which has the optional part, or lacks it."""
+        seen: npt.NDArray[np.bool_] = self.occupied[state] & (~self.optional | present)
+        return seen
 
 
 @dataclass(frozen=True)

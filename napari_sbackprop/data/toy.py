@@ -1,4 +1,4 @@
-"""The sample complex: made-up domains filled with helices, one of which swings open while another comes and goes.
+"""The sample complex: made-up domains filled with helices, which swing, turn around, or come and go.
 
 No coordinate and no statistic of any real structure is in here: ellipsoids were laid out by hand and are filled with
 straight helices of beads from a fixed seed, so every installation makes the same complex.
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_sbackprop.data.specimen import FloatArray, Screw, Specimen, centre, rotation_about
+from napari_sbackprop.data.specimen import Arrangement, FloatArray, Screw, Specimen, centre, rotation_about
 
 SEED = 20220
 BEAD_SIGMA = 1.6
@@ -25,7 +25,8 @@ SWING = Screw(axis=np.array([0.6, -0.8, 0.0]), point=np.array([5.0, 3.5, 50.0]),
 """Motion of the arm from the first to the last state."""
 CIRCLE = Screw(axis=np.array([0.0, 0.0, 1.0]), point=np.array([36.0, 27.0, 50.0]), angle=360.0, advance=0.0)
 """Motion of the arm around a full circle; the state after the last is the first."""
-MOTIONS = {"swing": SWING, "circle": CIRCLE}
+MOTIONS = ("swing", "circle", "composition")
+"""The arm swings open; the arm goes round; or the arm rests, and the states have different parts."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +54,41 @@ DOMAINS = (
     Domain("arm", (20.7, 15.3, 50), (30, 22, 20), 37),
 )
 ARM, SUBUNIT = "arm", "subunit"
+PARTS = (SUBUNIT, "tail", "crown", "back")
+"""Parts that come and go in a composition: state i has part k where bit k of i is set."""
 
 
 def toy_complex(states: int, motion: str = "swing") -> Specimen:
-    """The sample complex in `states` conformations, evenly spaced along one of the `MOTIONS` of its arm."""
-    screw = MOTIONS[motion]
+    """The sample complex in `states` states of one of the `MOTIONS`: evenly spaced on the way, or up to 16 compositions."""
     beads, owner = _fill(np.random.default_rng(SEED))
     names = np.array([domain.name for domain in DOMAINS])[owner]
-    moving = names == ARM
     positions = np.repeat(beads[None], states, axis=0)
-    for state, fraction in enumerate(np.linspace(0, 1, states, endpoint=screw is not CIRCLE)):
-        positions[state, moving] = screw.apply(beads[moving], float(fraction))
-    middle = centre(positions)
+    occupied = np.ones((states, len(beads)), bool)
+    facts: dict[str, object]
+    arrangement: Arrangement
+    if motion == "composition":
+        bits = np.arange(states)[:, None] >> np.arange(len(PARTS)) & 1
+        for part, present in zip(PARTS, bits.T, strict=True):
+            occupied[:, names == part] = present[:, None]
+        moving, optional, arrangement = np.isin(names, PARTS), np.zeros(len(beads), bool), "none"
+        middle, facts = centre(positions), {"parts": list(PARTS)}
+    else:
+        screw = SWING if motion == "swing" else CIRCLE
+        moving, optional, arrangement = names == ARM, names == SUBUNIT, "line" if screw is SWING else "ring"
+        for state, fraction in enumerate(np.linspace(0, 1, states, endpoint=screw is SWING)):
+            positions[state, moving] = screw.apply(beads[moving], float(fraction))
+        middle = centre(positions)
+        facts = screw.moved(-middle).facts()
     return Specimen(
         name="procedural complex of twelve domains",
         positions=positions - middle,
         weights=np.ones(len(beads)),
         form_factor=np.array([[1.0, 8 * np.pi**2 * BEAD_SIGMA**2]]),
         moving=moving,
-        optional=names == SUBUNIT,
-        motion=screw.moved(-middle).facts(),
+        optional=optional,
+        occupied=occupied,
+        arrangement=arrangement,
+        motion=facts,
     )
 
 

@@ -1,6 +1,6 @@
 """The truth beside a simulated set: maps, masks and labels in one folder.
 
-state_00.mrc ...     maps of the states in the order of the motion, the optional part present
+state_00.mrc ...     maps of the states in their order, the optional part present
 labels.npy           (N,) state of each particle, from 0
 subunit.npy          (N,) 1 where the particle has the optional part
 region.mrc           soft mask around all places of the part that moves
@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import torch
 
 from napari_sbackprop.data.mrc import read_volume, write_volume
 from napari_sbackprop.data.projector import BeadProjector
+from napari_sbackprop.data.specimen import Arrangement
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import gaussian_filter
 
@@ -38,6 +39,7 @@ class Truth:
     labels : (N,) state of each particle.
     subunit : (N,) 1 where the optional part is present.
     region, solvent : (M, M, M) soft masks.
+    arrangement : how the states follow each other.
     """
 
     states: Array
@@ -46,10 +48,11 @@ class Truth:
     subunit: npt.NDArray[np.int64]
     region: Array
     solvent: Array
+    arrangement: Arrangement = "line"
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Read a truth folder; `subunit.npy` may be missing."""
+        """Read a truth folder; `subunit.npy` and `truth.json` may be missing."""
         folder = Path(folder)
         labels_path = folder / "labels.npy"
         maps = sorted(folder.glob("state_*.mrc"))
@@ -71,6 +74,7 @@ class Truth:
             subunit=_read_labels(subunit_path) if subunit_path.is_file() else np.ones_like(labels),
             region=read_volume(folder / "region.mrc")[0],
             solvent=read_volume(folder / "solvent.mrc")[0],
+            arrangement=_read_arrangement(folder / "truth.json"),
         )
 
 
@@ -85,9 +89,10 @@ def write_truth(
     specimen, pixel_size = projector.specimen, projector.pixel_size
     folder.mkdir()
     whole, moving = np.zeros((2, projector.box, projector.box, projector.box), np.float32)
+    digits = max(2, len(str(specimen.states - 1)))  # names in the order of the states
     for state in range(specimen.states):
         volume = projector.volume(state)
-        write_volume(folder / f"state_{state:02d}.mrc", volume, pixel_size)
+        write_volume(folder / f"state_{state:0{digits}d}.mrc", volume, pixel_size)
         whole = np.maximum(whole, volume)
         moving = np.maximum(moving, projector.volume(state, part=specimen.moving))
     write_volume(folder / "solvent.mrc", solvent_envelope(whole), pixel_size)
@@ -100,6 +105,7 @@ def write_truth(
         "box": projector.box,
         "pixel_size": pixel_size,
         **{name: value if math.isfinite(value) else "infinity" for name, value in settings.items()},
+        "arrangement": specimen.arrangement,
         "motion": specimen.motion,
     }
     (folder / "truth.json").write_text(json.dumps(record, indent=2) + "\n")
@@ -123,6 +129,21 @@ def _above(volume: Array, level: float) -> torch.Tensor:
 
 def _blur(values: torch.Tensor, sigma: float) -> torch.Tensor:
     return gaussian_filter(values, math.sqrt(2) * math.pi * sigma)
+
+
+def _read_arrangement(path: Path) -> Arrangement:
+    """A line where the record is missing or older than the word."""
+    if not path.is_file():
+        return "line"
+    try:
+        arrangement: Arrangement = json.loads(path.read_text()).get("arrangement", "line")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is damaged ({error}): simulate the set again.") from error
+    if arrangement not in get_args(Arrangement):
+        raise InputError(
+            f"{path} has the arrangement {arrangement!r}, which is unknown: simulate the set again."
+        )
+    return arrangement
 
 
 def _read_labels(path: Path) -> npt.NDArray[np.int64]:

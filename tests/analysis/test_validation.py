@@ -53,6 +53,16 @@ def test_accuracy_counts_exact_adjacent_and_ends() -> None:
     assert accuracy.ends == pytest.approx(3 / 4)  # states 0-2 and 7-9 alone
 
 
+def test_states_on_a_ring_meet_and_unordered_ones_have_no_neighbours() -> None:
+    labels, assigned = np.array([0, 9, 5]), np.array([9, 0, 3])
+    ring = state_accuracy(assigned, labels, 10, "ring")
+    assert ring.within_one == pytest.approx(2 / 3)
+    assert np.isnan(ring.ends)
+    unordered = state_accuracy(assigned, labels, 10, "none")
+    assert unordered.exact == 0
+    assert np.isnan([unordered.within_one, unordered.ends]).all()
+
+
 def test_separate_clusters_are_told_apart() -> None:
     labels = np.repeat(np.arange(4), 50)
     latents = noise(200, 3) * 0.1 + labels[:, None]

@@ -21,6 +21,8 @@ def beads(positions: list[list[float]], form_factor: FloatArray = POINT) -> Spec
         form_factor,
         np.zeros(count, bool),
         np.zeros(count, bool),
+        np.ones((1, count), bool),
+        "line",
         {},
     )
 

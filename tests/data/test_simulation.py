@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ import pytest
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.mrc import open_stack, read_volume
 from napari_sbackprop.data.projector import BeadProjector
-from napari_sbackprop.data.simulation import clean_images, draw_particles, noise_level, simulate
+from napari_sbackprop.data.simulation import (
+    SUBUNIT_SHARE,
+    clean_images,
+    draw_particles,
+    noise_level,
+    simulate,
+)
 from napari_sbackprop.data.star import read_columns, read_particles
 from napari_sbackprop.data.toy import MOTIONS, SWING, toy_complex
 from napari_sbackprop.data.truth import Truth
@@ -27,14 +34,14 @@ def star(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_ratio_of_signal_to_noise_is_as_asked() -> None:
     projector = BeadProjector(toy_complex(3), 32, 9.5, 40.0)
-    draw = draw_particles(1500, 3, seed=1, optional=True)
+    draw = draw_particles(1500, 3, seed=1, subunit_share=SUBUNIT_SHARE)
     signal = clean_images(projector, draw, np.arange(1500)).var(axis=(1, 2)).mean()
     assert signal / noise_level(projector, draw, 0.1, seed=1) ** 2 == pytest.approx(0.1, rel=0.05)
 
 
 def test_noisy_images_are_the_clean_ones_and_noise_of_that_level(star: Path) -> None:
     projector = BeadProjector(toy_complex(4), 32, 9.5, 40.0)
-    draw = draw_particles(24, 4, seed=0, optional=True)
+    draw = draw_particles(24, 4, seed=0, subunit_share=SUBUNIT_SHARE)
     clean = clean_images(projector, draw, np.arange(24))
     noise_sd = noise_level(projector, draw, 0.1, seed=0)
     images = np.array(open_stack(star.parent / "particles.mrcs"))
@@ -64,7 +71,7 @@ def test_equal_seeds_give_equal_files_on_any_number_of_cores(
 
 def test_star_file_reads_back(star: Path) -> None:
     particles, columns = read_particles(star), read_columns(star)
-    draw = draw_particles(24, 4, seed=0, optional=True)
+    draw = draw_particles(24, 4, seed=0, subunit_share=SUBUNIT_SHARE)
     assert (particles.count, particles.box, particles.pixel_size) == (24, 32, 9.5)
     assert particles.half_set.tolist() == [1, 2] * 12
     assert particles.slice_index.tolist() == list(range(24))
@@ -160,9 +167,34 @@ def test_a_circle_goes_on_in_equal_steps_to_where_it_began() -> None:
     assert steps[0] > 10
 
 
-def test_an_unknown_motion_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--motion is twist"):
-        simulate(tmp_path / "set", motion="twist", **SMALL)
+def test_compositions_differ_by_the_parts_of_their_bits() -> None:
+    specimen = toy_complex(16, "composition")
+    seen = np.stack([specimen.visible(state, present=True) for state in range(16)])
+    assert seen[15].all()
+    assert np.array_equal(~seen[0], specimen.moving)
+    assert np.array_equal(seen[1] | seen[2], seen[3])
+    assert not np.array_equal(seen[1], seen[2])
+    assert len(np.unique(seen, axis=0)) == 16
+
+
+def test_share_of_the_loose_subunit_is_as_asked(tmp_path: Path) -> None:
+    star = simulate(tmp_path / "set", subunit_share=1.0, motion="circle", **SMALL)
+    truth = Truth.open(star.parent / "truth")
+    assert truth.subunit.all()
+    assert truth.arrangement == "ring"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"motion": "twist"}, "--motion is twist"),
+        ({"motion": "composition", "states": 17, "particles": 20}, "4 parts have 16 compositions"),
+        ({"subunit_share": 1.5}, "--subunit-share is 1.5"),
+    ],
+)
+def test_an_impossible_specimen_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        simulate(tmp_path / "set", **{**SMALL, **options})
 
 
 @pytest.mark.parametrize("motion", MOTIONS)
