@@ -14,6 +14,7 @@ import pytest
 from napari_sbackprop.analysis.reconstruction import Decoder
 from napari_sbackprop.analysis.validation import knn_state_accuracy
 from napari_sbackprop.config import Config
+from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.encoding import encode
@@ -203,6 +204,23 @@ def test_a_diverging_loss_stops_with_a_sentence(small_set, tmp_path, monkeypatch
     monkeypatch.setattr("napari_sbackprop.training.paper._LEARNING_RATE", 1e30)
     with pytest.raises(TrainingError, match="the last finished epoch is kept"):
         list(train(small_set / "particles.star", tmp_path / "run", RECIPES["paper"]))
+
+
+def test_training_ends_when_left_out_particles_fit_worse(tmp_path):
+    star = simulate(tmp_path / "set", states=4, particles=400, box=36, pixel_size=8.0, snr=0.05, seed=3)
+    config = replace(RECIPES["default"], epochs=40, held_out=0.2)  # too noisy to learn from for so long
+    records = list(train(star, tmp_path / "run", config))
+    kept = [record for record in records if record.epoch and "VAE" in record.stage]
+    denied = [record for record in records if "not kept" in record.stage]
+    assert 0 < len(kept) < 30
+    assert len(denied) >= 2
+    assert records[-1] is denied[-1]
+    assert records[-1].fraction == 1
+    evidence = [record.metrics["held_out_evidence"] for record in kept]
+    assert evidence == sorted(evidence)
+    assert all(record.metrics["held_out_evidence"] < evidence[-1] for record in denied[-2:])
+    again = list(train(star, tmp_path / "run", config, resume=True))
+    assert not [record.epoch for record in again if record.epoch]
 
 
 @pytest.mark.parametrize(
