@@ -43,6 +43,8 @@ class Config:
     mask: Path | None = _option(None, "solvent mask (MRC); by default made from the consensus map")
     encoder_width: int = _option(256, "width of the encoder's hidden layers")
     kl_weight: float = _option(1.0, "weight of the KL divergence; 1 is the evidence lower bound")
+    refine_poses: bool = _option(False, "correct each particle's pose and shift while the volumes form")
+    refine_ctf: bool = _option(False, "correct each particle's defocus and contrast while the volumes form")
     held_out: float = _option(0.05, "share of the particles left out of training to show overfitting")
     device: str = _option("auto", "auto, cpu or cuda")
     threads: int = _option(0, "CPU threads; 0 takes all cores")
@@ -64,6 +66,10 @@ class Config:
         for name in ("resolution", "mask_diameter"):
             value = getattr(self, name)
             _require(value is None or value > 0, name, value, "a positive number of angstrom")
+        for name in ("refine_poses", "refine_ctf"):
+            _require(
+                self.recipe == "default" or not getattr(self, name), name, "on", "off in the paper's recipe"
+            )
         if self.recipe == "default":
             _require(
                 self.basis_size >= self.latent_size,

@@ -4,7 +4,7 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from magicgui.widgets import ComboBox, FileEdit, FloatSpinBox, LineEdit, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSpinBox, LineEdit, SpinBox
 from magicgui.widgets.bases import BaseValueWidget
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -134,6 +134,8 @@ def _control(option: "Field[Any]") -> BaseValueWidget[Any]:
         line = LineEdit(value=_text(default))
         line.native.setPlaceholderText("automatic")
         return line
+    if option.type is bool:
+        return CheckBox(value=default)
     if option.type is int:
         return SpinBox(min=0, max=MOST, value=default)
     return FloatSpinBox(min=0.0, max=MOST, step=0.05, value=default)

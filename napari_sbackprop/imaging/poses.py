@@ -34,6 +34,14 @@ def matrix_to_euler(matrix: Tensor) -> Tensor:
     return torch.rad2deg(torch.stack([rot, tilt, torch.where(regular, psi, at_pole)], dim=-1))
 
 
+def rotation_vector_to_matrix(vector: Tensor) -> Tensor:
+    """Rotation matrices (N, 3, 3) by |v| radians, right-handed about v (N, 3)."""
+    x, y, z = vector.unbind(-1)
+    none = torch.zeros_like(x)
+    generator = torch.stack([none, -z, y, z, none, -x, -y, x, none], dim=-1).reshape(-1, 3, 3)
+    return torch.linalg.matrix_exp(generator)
+
+
 def random_rotations(count: int, generator: torch.Generator) -> Tensor:
     """Uniform random rotation matrices (count, 3, 3), from unit quaternions."""
     q = torch.randn(count, 4, generator=generator, dtype=torch.float64)

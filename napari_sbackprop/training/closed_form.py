@@ -14,8 +14,10 @@ from torch import Tensor
 
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
+from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.linear_model import LinearModel, posterior_filter
 from napari_sbackprop.training.posterior import Posterior, image_statistics, linear_posterior, relevance
+from napari_sbackprop.training.session import nested, with_prefix
 from napari_sbackprop.training.signal_mask import signal_mask
 from napari_sbackprop.training.spectra import Spectra
 from napari_sbackprop.training.volume_solver import (
@@ -54,6 +56,7 @@ _LOW_RESOLUTION = (
     *[Iteration(32, Kind.HALVES)] * 2,
 )
 _FULL_ITERATIONS = 5
+_ALIGNED_FROM = 30  # shells: coarser volumes say too little about poses
 _DEAD = 0.2  # mean information per image below which a direction is lost, in units of the prior's
 _EMPTY = 0.1  # and below which it is not worth the full band
 
@@ -148,6 +151,7 @@ class ClosedForm:
     held_out : indices of the particles that tell signal from fitted noise; may be none.
     latent_size : number of basis volumes to begin with; those that stay empty are dropped before the full band.
     generator : source of the random start.
+    alignment : of the particles, corrected between the iterations at fine resolution; None where poses are trusted.
     """
 
     def __init__(
@@ -160,7 +164,9 @@ class ClosedForm:
         held_out: Tensor,
         latent_size: int,
         generator: torch.Generator,
+        alignment: Alignment | None = None,
     ) -> None:
+        self._alignment = alignment
         self.iterations = schedule(spectra.disc.radius)
         self.done = 0
         self.model = consensus.resized(self.iterations[0].radius).with_random_basis(latent_size, generator)
@@ -196,6 +202,12 @@ class ClosedForm:
         before, present = self.iterations[max(self.done - 1, 0)], self.iterations[self.done]
         return before.kind is Kind.HALVES and present.radius == self.iterations[-1].radius
 
+    @property
+    def _settled(self) -> bool:
+        """The present iteration repeats one in which half sets agreed, finely enough to align particles to its volumes."""
+        before, present = self.iterations[max(self.done - 1, 0)], self.iterations[self.done]
+        return before == present and present.kind is Kind.HALVES and present.radius >= _ALIGNED_FROM
+
     def posterior(self) -> Posterior:
         """Posterior of all particles under the present model, at its resolution."""
         spectra, _ = self._at_radius(self.model.sphere.radius)
@@ -214,6 +226,11 @@ class ClosedForm:
             posterior = self.posterior()
         elif self._at_full_band_after_halves and (strength < _EMPTY).any():
             self.model = self.model.reduced(strength >= _EMPTY)
+            posterior = self.posterior()
+        if self._alignment is not None and self._settled:
+            self._alignment.step(self.model, posterior.mean)
+            self._at_radius.cache_clear()
+            spectra, mask = self._at_radius(radius)
             posterior = self.posterior()
         earlier = self.model.relevance if same_stage else None
         sets = self._halves if kind is Kind.HALVES else [self._chosen]
@@ -234,6 +251,7 @@ class ClosedForm:
             "relevance": self.model.relevance,
             "region": self.model.region,
             "done": torch.tensor(self.done),
+            **({} if self._alignment is None else with_prefix(self._alignment.state(), "alignment.")),
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -242,6 +260,8 @@ class ClosedForm:
             raise InputError(
                 "The run was begun by an earlier version and cannot be resumed: start a new run."
             )
+        if self._alignment is not None:
+            self._alignment.load(nested(state, "alignment."))
         self.done = int(state["done"])
         sphere = half_sphere(state["correlation"].shape[1] - 1)
         device = self.model.volumes.device

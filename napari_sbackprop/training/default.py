@@ -12,13 +12,14 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import gridding_correction, sphere_to_volumes
 from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.imaging.masks import soft_ball, solvent_mask
+from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.closed_form import ClosedForm
 from napari_sbackprop.training.epochs import run_epochs
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import evidence_figures
 from napari_sbackprop.training.progress import Progress
 from napari_sbackprop.training.session import Session, nested, with_prefix
-from napari_sbackprop.training.spectra import Spectra, whitened_spectra
+from napari_sbackprop.training.spectra import Spectra, noise_spectra, whitened_spectra
 from napari_sbackprop.training.variational import VariationalStage
 from napari_sbackprop.training.volume_solver import back_project, mask_solution
 
@@ -46,11 +47,14 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     spectra = yield from session.following(reading, _READING)
     if spectra is None:
         return
+    alignment = _alignment(session, spectra)
     data = _with_consensus(session, spectra, chosen, held_out, users_mask)
 
     halves = session.halves(chosen)
     latent_size = session.config.latent_size
-    start = ClosedForm(spectra, data.consensus, data.mask, chosen, halves, held_out, latent_size, generator)
+    start = ClosedForm(
+        spectra, data.consensus, data.mask, chosen, halves, held_out, latent_size, generator, alignment
+    )
     if stored:
         start.load(nested(stored, "start."))
         generator.set_state(stored["generator"])
@@ -68,6 +72,17 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
             begun=_STARTING,
             kept=with_prefix(start.state(), "start."),
         )
+
+
+def _alignment(session: Session, spectra: Spectra) -> Alignment | None:
+    """Corrections of the particles, where the options ask for some."""
+    config, particles = session.config, session.particles
+    if not (config.refine_poses or config.refine_ctf):
+        return None
+    noise = noise_spectra(particles, spectra.disc, session.mask_radius)
+    alignment = Alignment(particles, spectra, noise, poses=config.refine_poses, ctf=config.refine_ctf)
+    session.corrections = alignment.corrections
+    return alignment
 
 
 def _with_consensus(

@@ -16,6 +16,7 @@ from napari_sbackprop.imaging.fourier import gridding_correction, sphere_to_volu
 from napari_sbackprop.imaging.grids import half_sphere
 from napari_sbackprop.imaging.masks import soft_ball
 from napari_sbackprop.run_directory import RunDirectory
+from napari_sbackprop.training.alignment import aligned
 from napari_sbackprop.training.session import Session
 from napari_sbackprop.training.spectra import noise_amplitude, spectra_of
 from napari_sbackprop.training.volume_solver import BackProjection
@@ -35,9 +36,9 @@ class HalfMaps:
 
 
 def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[int, None, HalfMaps]:
-    """Back-project the two half sets (rlnRandomSubset, else by turns) of some particles with the run's own poses.
+    """Back-project the two half sets (rlnRandomSubset, else by turns) of some particles.
 
-    Yields how many of the particles are done.
+    Poses and CTFs are the run's own, corrected where it has refined them. Yields how many of the particles are done.
 
     Parameters
     ----------
@@ -54,8 +55,11 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
         raise InputError(
             f"{run.source} is gone or has changed since {run.path} was trained: put the file back to read its images."
         )
-    session = Session.for_reading(run, read_particles(run.source))
-    particles, disc = session.particles, session.disc
+    particles, corrections = read_particles(run.source), run.read_corrections()
+    if corrections is not None:
+        particles = aligned(particles, corrections)
+    session = Session.for_reading(run, particles)
+    disc = session.disc
     sphere = half_sphere(disc.radius)
     amplitude = noise_amplitude(particles, disc, session.mask_radius)
     done, maps = 0, []

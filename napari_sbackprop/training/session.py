@@ -36,6 +36,7 @@ class Session:
     particles : all N of them.
     device : where tensors live.
     stop : set by others to end the training after the present step.
+    corrections : (N, 7) of `alignment.Alignment`, published with every epoch; None where particles are not refined.
     """
 
     run: RunDirectory
@@ -43,6 +44,7 @@ class Session:
     particles: Particles
     device: torch.device
     stop: threading.Event
+    corrections: Tensor | None = None
     _started: float = field(default_factory=time.monotonic)
     _mark: tuple[float, float] | None = None
 
@@ -157,6 +159,7 @@ class Session:
         known = self.run.epochs()
         epoch = known[-1] + 1 if known else 1
         latents = latents_of(posterior, epoch)
+        refined = {} if self.corrections is None else {"alignment": self.corrections}
         description = {
             "recipe": self.config.recipe,
             "stage": stage,
@@ -167,7 +170,10 @@ class Session:
             "metrics": metrics,
         }
         self.run.publish(
-            epoch, {name: tensor.cpu() for name, tensor in tensors.items()}, latents, description
+            epoch,
+            {name: tensor.cpu() for name, tensor in {**tensors, **refined}.items()},
+            latents,
+            description,
         )
         seconds = round(time.monotonic() - self._started, 2)
         self.run.append_metrics({"epoch": epoch, "seconds": seconds, "stage": stage, **metrics})

@@ -160,7 +160,7 @@ def whitened_spectra(
         part = spectra_of(particles, indices, disc, amplitude)
         data[chunk], transfer[chunk] = part.data, part.transfer
         yield start + len(indices)
-    return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation))
+    return Spectra(disc, data, transfer, torch.tensor(particles.rotation))
 
 
 def noise_amplitude(particles: Particles, disc: HalfDisc, mask_radius: float) -> Tensor:

@@ -1,0 +1,165 @@
+"""Alignment of particles to a model: small corrections of pose, shift, defocus and contrast.
+
+Each particle takes Gauss-Newton steps on the misfit of its image to its own map, V_0 + sum_k s_k V_k, under a Gaussian
+prior whose width is learnt from all particles: where images say nothing, or were aligned well, little moves.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from napari_sbackprop import ops
+from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.imaging.grids import HalfDisc
+from napari_sbackprop.imaging.poses import rotation_vector_to_matrix, shift_phase
+from napari_sbackprop.training.linear_model import LinearModel
+from napari_sbackprop.training.spectra import Spectra, transfer_function
+
+_TURN, _SHIFT, _DEFOCUS, _CONTRAST = slice(0, 3), slice(3, 5), slice(5, 6), slice(6, 7)
+_PARAMETERS = 7
+_POSE = ((_TURN, np.radians(1.0)), (_SHIFT, 0.5))  # parameters, and where their spread begins: rad, px
+_CTF = ((_DEFOCUS, 200.0), (_CONTRAST, 0.1))  # Å, 1
+_DEFOCUS_STEP = 50.0  # Å, of the difference that stands for the derivative
+_BATCH = 256
+
+
+class Alignment:
+    """Corrections of N particles, and the spectra that they are applied to.
+
+    Parameters
+    ----------
+    particles : as they were read; their poses and CTFs are where the corrections begin.
+    spectra : theirs, at full resolution; changed in place by every step.
+    noise : (G, R + 1), variance by optics group and shell, as `noise_spectra` gives it.
+    poses, ctf : correct turns and shifts; correct defocus and contrast.
+
+    Attributes
+    ----------
+    corrections : (N, 7), changed in place: rotation vector in radians about the image's axes, A = exp(turn) A_0; shift
+        (x, y) in px that is added to the origin; defocus in angstrom that is added to U and V; contrast, added to 1.
+    spread : (7,), standard deviation of the corrections' prior; 0 where nothing is corrected.
+    """
+
+    def __init__(
+        self, particles: Particles, spectra: Spectra, noise: Tensor, *, poses: bool, ctf: bool
+    ) -> None:
+        self._particles, self._spectra, self._noise = particles, spectra, noise
+        self._first_rotation = spectra.rotation.clone()
+        self.corrections = spectra.transfer.new_zeros(spectra.count, _PARAMETERS)
+        self.spread = spectra.transfer.new_zeros(_PARAMETERS)
+        self._poses, self._ctf = poses, ctf
+        self._groups = [*(_POSE if poses else ()), *(_CTF if ctf else ())]
+        for group, first in self._groups:
+            self.spread[group] = first
+        self._active = torch.nonzero(self.spread).squeeze(-1)
+
+    def step(self, model: LinearModel, mean: Tensor) -> None:
+        """Correct every particle once, given the volumes and its coefficients (N, K), and learn the prior's width."""
+        squares = torch.zeros_like(self.spread)
+        for rows in torch.arange(self._spectra.count).split(_BATCH):
+            part = self._spectra.subset(rows).cropped(model.sphere.radius)
+            corrected, variance = self._solve(model, mean[rows], part, rows)
+            self._apply(rows, corrected)
+            squares += (corrected.square() + variance).sum(0)
+        for group, _ in self._groups:
+            self.spread[group] = (squares[group].mean() / self._spectra.count).sqrt()
+
+    def state(self) -> dict[str, Tensor]:
+        """What `load` needs to continue."""
+        return {"corrections": self.corrections, "spread": self.spread}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a stored `state`; the spectra must be as they were read."""
+        self.spread.copy_(state["spread"])
+        for rows in torch.arange(self._spectra.count).split(_BATCH):
+            self._apply(rows, state["corrections"][rows].to(self.corrections))
+
+    def _solve(self, model: LinearModel, mean: Tensor, part: Spectra, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Corrections (B, 7) after a step, where it lowers the misfit, and their posterior variances (B, 7)."""
+        disc, weight, present = part.disc, part.disc.weight.to(mean), self.corrections[rows]
+        coefficients = pad(mean, (1, 0), value=1.0)
+
+        def slices(turn: Tensor) -> Tensor:
+            rotation = rotation_vector_to_matrix(turn) @ part.rotation
+            return ops.project(model.volumes, coefficients, rotation, disc, model.sphere)
+
+        def objective(residual: Tensor, corrections: Tensor) -> Tensor:
+            return (residual.abs().square() @ weight) + (precision * corrections[:, active].square()).sum(
+                -1
+            ) / 2
+
+        active = self._active
+        precision = self.spread[active] ** -2
+        prediction = slices(torch.zeros_like(present[:, _TURN]))
+        residual = part.data - part.transfer * prediction
+        jacobian = torch.cat([*self._derivatives(part, prediction, slices, rows)], dim=-1)  # (B, P, active)
+        weighted = jacobian.conj() * (2 * weight[:, None])
+        factor = torch.linalg.cholesky((weighted.mT @ jacobian).real + torch.diag(precision))
+        pull = (weighted.mT @ residual[..., None]).real[..., 0] - precision * present[:, active]
+        change, variance = torch.zeros_like(present), torch.zeros_like(present)
+        change[:, active] = torch.cholesky_solve(pull[..., None], factor)[..., 0]
+        variance[:, active] = torch.cholesky_inverse(factor).diagonal(dim1=-2, dim2=-1)
+
+        proposed = present + change
+        transfer = self._transfer(rows, disc, proposed) if self._ctf else part.transfer
+        phase = shift_phase(disc.coordinates, change[:, _SHIFT], self._particles.box)
+        proposed_residual = part.data - transfer * slices(change[:, _TURN]) * phase
+        better = objective(proposed_residual, proposed) < objective(residual, present)
+        return torch.where(better[:, None], proposed, present), variance
+
+    def _derivatives(
+        self, part: Spectra, prediction: Tensor, slices: Callable[[Tensor], Tensor], rows: Tensor
+    ) -> Iterator[Tensor]:
+        """Derivatives (B, P, n) of the predicted spectra in the active parameters, in their order."""
+        image, present = part.transfer * prediction, self.corrections[rows]
+        if self._poses:
+            step = 0.5 / part.disc.radius  # half a voxel at the edge of the band
+            for axis in step * torch.eye(3).to(present):
+                turn = axis.expand(len(rows), 3)
+                yield (part.transfer * (slices(turn) - slices(-turn)) / (2 * step))[..., None]
+            yield image[..., None] * (2j * np.pi / self._particles.box * part.disc.coordinates.to(present))
+        if self._ctf:
+            change = torch.zeros_like(self.spread)
+            change[_DEFOCUS] = _DEFOCUS_STEP
+            ahead, behind = (self._transfer(rows, part.disc, present + sign * change) for sign in (1, -1))
+            yield ((ahead - behind) / (2 * _DEFOCUS_STEP) * prediction)[..., None]
+            yield (image / (1 + present[:, _CONTRAST]))[..., None]
+
+    def _transfer(self, rows: Tensor, disc: HalfDisc, corrections: Tensor) -> Tensor:
+        """Whitened transfer (B, P) under some corrections (B, 7)."""
+        indices = rows.numpy()
+        defocus = self._particles.defocus.copy()
+        defocus[indices, :2] += corrections[:, _DEFOCUS].cpu().numpy()
+        transfer = transfer_function(replace(self._particles, defocus=defocus), indices, disc)
+        group = torch.from_numpy(self._particles.optics_index[indices]).long()
+        transfer /= self._noise.sqrt()[:, disc.shell][group]
+        return transfer.to(corrections) * (1 + corrections[:, _CONTRAST])
+
+    def _apply(self, rows: Tensor, corrections: Tensor) -> None:
+        spectra, change = self._spectra, corrections - self.corrections[rows]
+        spectra.rotation[rows] = rotation_vector_to_matrix(corrections[:, _TURN]) @ self._first_rotation[rows]
+        spectra.data[rows] *= shift_phase(
+            spectra.disc.coordinates, change[:, _SHIFT], self._particles.box
+        ).conj()
+        if self._ctf:
+            spectra.transfer[rows] = self._transfer(rows, spectra.disc, corrections)
+        self.corrections[rows] = corrections
+
+
+def aligned(particles: Particles, corrections: Tensor) -> Particles:
+    """The particles with the corrections (N, 7) of an `Alignment`."""
+    turn, shift, defocus, contrast = (
+        corrections[:, columns] for columns in (_TURN, _SHIFT, _DEFOCUS, _CONTRAST)
+    )
+    rotation = rotation_vector_to_matrix(turn) @ torch.from_numpy(particles.rotation)
+    return replace(
+        particles,
+        rotation=rotation.numpy(),
+        shift=(particles.shift + shift.numpy() * particles.pixel_size).astype(np.float32),
+        defocus=particles.defocus + (defocus * torch.tensor([1.0, 1.0, 0.0])).numpy(),
+        scale=particles.scale * (1 + contrast[:, 0].numpy()),
+    )

@@ -1,0 +1,171 @@
+"""Corrections of poses, shifts, defocus and contrast: recovered where they were spoilt, small where they were right."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sbackprop.config import Config
+from napari_sbackprop.data.loader import read_images
+from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.simulation import simulate
+from napari_sbackprop.data.star import read_particles
+from napari_sbackprop.data.truth import Truth
+from napari_sbackprop.imaging.fourier import gridding_correction, volumes_to_sphere
+from napari_sbackprop.imaging.grids import half_disc, half_sphere
+from napari_sbackprop.imaging.poses import rotation_vector_to_matrix
+from napari_sbackprop.run_directory import RunDirectory
+from napari_sbackprop.training.alignment import Alignment, aligned
+from napari_sbackprop.training.half_maps import half_maps
+from napari_sbackprop.training.linear_model import LinearModel
+from napari_sbackprop.training.progress import finished
+from napari_sbackprop.training.spectra import Spectra, noise_spectra, whitened_spectra
+from napari_sbackprop.training.trainer import train
+
+BOX, PIXEL_SIZE, RADIUS = 48, 5.0, 23
+MASK_RADIUS = 20.0
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> tuple[Particles, LinearModel]:
+    """300 particles in one state, and that state's map in the units of the images."""
+    folder = tmp_path_factory.mktemp("still") / "set"
+    star = simulate(
+        folder, states=1, particles=300, box=BOX, pixel_size=PIXEL_SIZE, snr=0.5, seed=1, subunit_share=1.0
+    )
+    particles = read_particles(star)
+    truth = torch.from_numpy(Truth.open(folder / "truth").states[0])
+    sphere = half_sphere(RADIUS)
+    volume = volumes_to_sphere(truth / gridding_correction(BOX), sphere)
+    volumes = torch.view_as_real(volume)[:, None].contiguous()
+    spectra = finished(whitened_spectra(particles, half_disc(RADIUS), MASK_RADIUS))
+    # The images were scaled to unit noise, the map was not.
+    unit = LinearModel(volumes, sphere, torch.ones(1, RADIUS + 1), torch.ones(1), torch.ones(BOX, BOX, BOX))
+    scale = scale_of(spectra, unit)
+    return particles, replace(unit, volumes=volumes * scale)
+
+
+def scale_of(spectra: Spectra, model: LinearModel) -> float:
+    from napari_sbackprop.training.posterior import image_statistics
+
+    gram, cross = image_statistics(spectra, model.volumes, model.sphere)
+    return float(cross.sum() / gram.sum())
+
+
+def alignment_of(particles: Particles, *, poses: bool, ctf: bool) -> tuple[Alignment, Spectra]:
+    disc = half_disc(RADIUS)
+    spectra = finished(whitened_spectra(particles, disc, MASK_RADIUS))
+    return Alignment(
+        particles, spectra, noise_spectra(particles, disc, MASK_RADIUS), poses=poses, ctf=ctf
+    ), spectra
+
+
+def spoilt(particles: Particles) -> Particles:
+    """The particles turned by about 3 degrees and shifted by about 2 angstrom."""
+    random = torch.Generator().manual_seed(4)
+    turn = np.radians(3 / np.sqrt(3)) * torch.randn(particles.count, 3, generator=random)
+    shift = 2 / np.sqrt(2) * torch.randn(particles.count, 2, generator=random)
+    return replace(
+        particles,
+        rotation=(rotation_vector_to_matrix(turn) @ torch.from_numpy(particles.rotation)).numpy(),
+        shift=particles.shift + shift.numpy(),
+    )
+
+
+def errors(particles: Particles, true: Particles) -> tuple[float, float]:
+    """Root mean square errors of orientations in degrees, and of shifts in angstrom."""
+    trace = np.einsum("nij,nij->n", particles.rotation, true.rotation, dtype=np.float64)
+    angle = np.degrees(np.arccos(((trace - 1) / 2).clip(-1, 1)))
+    distance = np.square(particles.shift - true.shift).sum(axis=1)
+    return float(np.sqrt(np.square(angle).mean())), float(np.sqrt(distance.mean()))
+
+
+def test_spoilt_poses_are_found_again(still):
+    particles, model = still
+    wrong = spoilt(particles)
+    alignment, _ = alignment_of(wrong, poses=True, ctf=False)
+    for _ in range(4):
+        alignment.step(model, torch.zeros(wrong.count, 0))
+    before, after = errors(wrong, particles), errors(aligned(wrong, alignment.corrections), particles)
+    assert before == pytest.approx((3, 2), rel=0.1)
+    assert after[0] < before[0] / 3
+    assert after[1] < before[1] / 3
+    turned = alignment.spread[:3].mean().item() * np.sqrt(3)
+    assert turned == pytest.approx(np.radians(3), rel=0.2)  # how wrong they were is learnt
+
+
+def test_right_poses_stay(still):
+    particles, model = still
+    alignment, _ = alignment_of(particles, poses=True, ctf=False)
+    for _ in range(4):
+        alignment.step(model, torch.zeros(particles.count, 0))
+    angle, shift = errors(aligned(particles, alignment.corrections), particles)
+    assert angle < 0.7
+    assert shift < 0.6
+    assert not alignment.corrections[:, 5:].any()
+
+
+def test_defocus_and_contrast_are_found(still):
+    particles, model = still
+    random = np.random.default_rng(2)
+    defocus = random.normal(0, 800, particles.count).astype(np.float32)
+    contrast = random.normal(1, 0.2, particles.count).astype(np.float32)
+    wrong = replace(
+        particles,
+        defocus=particles.defocus + defocus[:, None] * np.float32([1, 1, 0]),
+        scale=particles.scale * contrast,
+    )
+    alignment, _ = alignment_of(wrong, poses=False, ctf=True)
+    for _ in range(6):
+        alignment.step(model, torch.zeros(wrong.count, 0))
+    found = alignment.corrections.numpy()
+    assert np.corrcoef(found[:, 5], -defocus)[0, 1] > 0.8
+    assert np.corrcoef(1 + found[:, 6], 1 / contrast)[0, 1] > 0.8
+    assert not found[:, :5].any()
+
+
+def test_spectra_are_those_of_the_aligned_particles(still):
+    particles, model = still
+    alignment, spectra = alignment_of(spoilt(particles), poses=True, ctf=True)
+    alignment.step(model, torch.zeros(particles.count, 0))
+    refined = aligned(spoilt(particles), alignment.corrections)
+    again = finished(whitened_spectra(refined, half_disc(RADIUS), MASK_RADIUS))
+    np.testing.assert_allclose(spectra.rotation, again.rotation, atol=1e-5)
+    for one, other in ((spectra.data, again.data), (spectra.transfer, again.transfer)):
+        assert (one - other).abs().max() < 1e-3 * other.abs().max()
+    assert read_images(refined, np.arange(2)).shape == (2, BOX, BOX)
+
+
+@pytest.fixture(scope="module")
+def refined_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Config]:
+    folder = tmp_path_factory.mktemp("refined")
+    star = simulate(folder / "set", states=2, particles=300, box=72, pixel_size=3.8, snr=0.5, seed=2)
+    config = Config(latent_size=2, basis_size=2, epochs=1, refine_poses=True, refine_ctf=True, threads=2)
+    list(train(star, folder / "run", config))
+    return star, folder / "run", config
+
+
+def test_a_run_keeps_its_corrections_and_uses_them(refined_run):
+    star, run, _ = refined_run
+    corrections = RunDirectory(run).read_corrections()
+    assert corrections.shape == (300, 7)
+    assert (corrections.abs().amax(0) > 0).all()
+    plain = RunDirectory.create(run.with_name("plain"), star, Config(), {})
+    chosen = np.arange(100)
+    maps = [finished(half_maps(directory, chosen)) for directory in (RunDirectory(run), plain)]
+    assert np.abs(maps[0].first - maps[1].first).max() > 0.01 * np.abs(maps[1].first).max()
+
+
+def test_a_resumed_run_has_the_same_corrections(refined_run, tmp_path):
+    star, run, config = refined_run
+    stages = train(star, tmp_path / "run", config)
+    for record in stages:
+        if record.epoch == 3:
+            stages.close()
+            break
+    list(train(star, tmp_path / "run", config, resume=True))
+    torch.testing.assert_close(
+        RunDirectory(tmp_path / "run").read_corrections(), RunDirectory(run).read_corrections()
+    )
