@@ -51,20 +51,54 @@ def epoch_seconds(log: str, epochs: int) -> list[float]:
     return list(np.cumsum([3600 * int(h) + 60 * int(m) + float(s) for h, m, s in times[:epochs]]))
 
 
-def map_scores(run: Path, work: Path, means: npt.NDArray[np.float32], truth: Truth) -> dict[str, float]:
-    """FSC of the maps decoded at each state's mean latent after the last epoch."""
+def map_scores(
+    run: Path, epoch: int, work: Path, means: npt.NDArray[np.float32], truth: Truth
+) -> dict[str, float]:
+    """FSC of the maps decoded at each state's mean latent (S, Z) after an epoch, counted from 1."""
     np.savetxt(work / "means.txt", means)
-    weights = max(run.glob("weights.*.pkl"), key=lambda path: path.stat().st_mtime)
+    weights = next(
+        path for path in (run / f"weights.{epoch}.pkl", run / f"weights.{epoch - 1}.pkl") if path.is_file()
+    )
+    maps_folder = work / f"maps.{epoch}"
     cryodrgn(
-        f"eval_vol {weights} -c {run / 'config.yaml'} --zfile {work / 'means.txt'} -o {work / 'maps'}"
+        f"eval_vol {weights} -c {run / 'config.yaml'} --zfile {work / 'means.txt'} -o {maps_folder}"
         f" --Apix {truth.pixel_size}",
         os.cpu_count() or 1,
     )
-    maps = np.stack([read_volume(path)[0] for path in sorted((work / "maps").glob("*.mrc"))])
+    maps = np.stack([read_volume(path)[0] for path in sorted(maps_folder.glob("*.mrc"))])
     return {
         name: float(mean_to_nyquist(state_fsc(maps, truth.states, mask)).mean())
         for name, mask in (("region", truth.region), ("solvent", truth.solvent))
     }
+
+
+def train(options: argparse.Namespace, work: Path, box: int) -> None:
+    """Train it on the particles, into work / "run"."""
+    star, poses, ctf = options.star, work / "pose.pkl", work / "ctf.pkl"
+    cryodrgn(f"parse_pose_star {star} -o {poses} -D {box}", options.threads)
+    cryodrgn(f"parse_ctf_star {star} -o {ctf} -D {box} --ps 0", options.threads)
+    cryodrgn(
+        f"train_vae {star} --poses {poses} --ctf {ctf} --datadir {star.parent} -o {work / 'run'}"
+        f" {PEERS['cryodrgn_' + options.network]} --zdim 8 -n {options.epochs} --checkpoint 1 --no-analysis",
+        options.threads,
+    )
+
+
+def score(run: Path, work: Path, epochs: int, truth: Truth) -> list[dict[str, Any]]:
+    """Scores of each finished epoch."""
+    rows: list[dict[str, Any]] = []
+    members = [(truth.labels == state) & (truth.subunit == 1) for state in range(len(truth.states))]
+    for epoch, seconds in enumerate(epoch_seconds((run / "run.log").read_text(), epochs), start=1):
+        z = latents(run, epoch)
+        accuracy = knn_state_accuracy(z, truth.labels, truth.arrangement)
+        maps = map_scores(run, epoch, work, np.stack([z[chosen].mean(0) for chosen in members]), truth)
+        rows.append({"epoch": epoch, "seconds": round(seconds, 1), **vars(accuracy), **maps})
+        print(
+            f"{epoch:5d} {seconds:8.1f} s  exact {accuracy.exact:.3f}  within one {accuracy.within_one:.3f}"
+            f"  region {maps['region']:.3f}  solvent {maps['solvent']:.3f}",
+            file=sys.stderr,
+        )
+    return rows
 
 
 def main() -> None:
@@ -78,40 +112,18 @@ def main() -> None:
         "--network", choices=[name.removeprefix("cryodrgn_") for name in PEERS], default="small"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--output", type=Path, help="new folder that keeps cryoDRGN's run")
+    parser.add_argument(
+        "--output", type=Path, help="folder that keeps cryoDRGN's run; one that exists is scored, not trained"
+    )
     options = parser.parse_args()
     truth = Truth.open(options.truth)
-    box = truth.states.shape[-1]
     with tempfile.TemporaryDirectory() as folder:
         work = options.output or Path(folder)
-        work.mkdir(exist_ok=True)
-        star, poses, ctf, run = options.star, work / "pose.pkl", work / "ctf.pkl", work / "run"
-        cryodrgn(f"parse_pose_star {star} -o {poses} -D {box}", options.threads)
-        cryodrgn(f"parse_ctf_star {star} -o {ctf} -D {box} --ps 0", options.threads)
-        cryodrgn(
-            f"train_vae {star} --poses {poses} --ctf {ctf} --datadir {star.parent} -o {run}"
-            f" {PEERS['cryodrgn_' + options.network]} --zdim 8 -n {options.epochs} --checkpoint 1 --no-analysis",
-            options.threads,
-        )
-        rows: list[dict[str, Any]] = []
-        for epoch, seconds in enumerate(
-            epoch_seconds((run / "run.log").read_text(), options.epochs), start=1
-        ):
-            accuracy = knn_state_accuracy(latents(run, epoch), truth.labels, truth.arrangement)
-            rows.append({"epoch": epoch, "seconds": round(seconds, 1), **vars(accuracy)})
-            print(
-                f"{epoch:5d} {seconds:8.1f} s  exact {accuracy.exact:.3f}  within one {accuracy.within_one:.3f}"
-                f"  ends {accuracy.ends:.3f}",
-                file=sys.stderr,
-            )
-        last = latents(run, options.epochs)
-        members = [(truth.labels == state) & (truth.subunit == 1) for state in range(len(truth.states))]
-        maps = map_scores(run, work, np.stack([last[chosen].mean(0) for chosen in members]), truth)
-    print(
-        f"maps after the last epoch: region {maps['region']:.3f}, solvent {maps['solvent']:.3f}",
-        file=sys.stderr,
-    )
-    print(json.dumps({"network": options.network, "epochs": rows, **maps}, indent=2))
+        if not (work / "run").is_dir():
+            work.mkdir(exist_ok=True)
+            train(options, work, truth.states.shape[-1])
+        rows = score(work / "run", Path(folder), options.epochs, truth)
+    print(json.dumps({"network": options.network, "epochs": rows}, indent=2))
 
 
 if __name__ == "__main__":

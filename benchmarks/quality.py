@@ -4,18 +4,22 @@
     python benchmarks/quality.py --run RUN --truth SET/truth     (a run that exists already)
 
 Prints a table of the epochs on the standard error, and JSON on the standard output. Beside them stands what the images
-give when each particle's true state is known: back-projections of the states' members.
+give when each particle's true state is known: reconstructions of the states' members, ours and RELION's.
 """
 
 import argparse
 import csv
 import json
+import shutil
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from bayes_bound import bayes_bound
 
@@ -23,7 +27,9 @@ from napari_sbackprop.analysis.evaluation import Evaluation, evaluate
 from napari_sbackprop.analysis.validation import mean_to_nyquist, state_fsc
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.atoms import interpolate_models
+from napari_sbackprop.data.mrc import read_volume
 from napari_sbackprop.data.simulation import simulate
+from napari_sbackprop.data.subset import write_subset
 from napari_sbackprop.data.toy import toy_complex
 from napari_sbackprop.data.truth import Truth
 from napari_sbackprop.ops import backend
@@ -31,6 +37,8 @@ from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.half_maps import half_maps
 from napari_sbackprop.training.progress import finished
 from napari_sbackprop.training.trainer import train
+
+Reconstruct = Callable[[RunDirectory, npt.NDArray[np.int64]], npt.NDArray[np.float32]]
 
 SNR = 0.1
 STATES = 10
@@ -56,18 +64,43 @@ def _figure(value: float | None) -> str:
     return f"{'-':>16}" if value is None else f"{value:16.3f}"
 
 
-def known_assignment(run: Path, truth: Path) -> dict[str, float]:
-    """Scores of the back-projection of each state's true members."""
+def known_assignment(run: Path, truth: Path, reconstruct: Reconstruct) -> dict[str, float]:
+    """Scores of the reconstruction of each state's true members."""
     directory, facts = RunDirectory(run), Truth.open(truth)
-    scores: dict[str, list[float]] = {"region": [], "solvent": []}
-    for state, true_map in enumerate(facts.states):
-        halves = finished(
-            half_maps(directory, np.flatnonzero((facts.labels == state) & (facts.subunit == 1)))
-        )
-        mean = (halves.first + halves.second) / 2
-        for name, mask in (("region", facts.region), ("solvent", facts.solvent)):
-            scores[name].append(float(mean_to_nyquist(state_fsc(mean[None], true_map[None], mask))[0]))
-    return {name: float(np.mean(values)) for name, values in scores.items()}
+    members = [
+        np.flatnonzero((facts.labels == state) & (facts.subunit == 1)) for state in range(len(facts.states))
+    ]
+    maps = np.stack([reconstruct(directory, chosen) for chosen in members])
+    return {
+        name: float(mean_to_nyquist(state_fsc(maps, facts.states, mask)).mean())
+        for name, mask in (("region", facts.region), ("solvent", facts.solvent))
+    }
+
+
+def our_reconstruction(run: RunDirectory, members: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Mean of the half maps."""
+    halves = finished(half_maps(run, members))
+    return (halves.first + halves.second) / 2
+
+
+def relion_reconstruction(run: RunDirectory, members: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """What relion_reconstruct makes of the same particles."""
+    with tempfile.TemporaryDirectory() as folder:
+        star, volume = Path(folder) / "members.star", Path(folder) / "map.mrc"
+        write_subset(run.source, members, star)
+        command = ["relion_reconstruct", "--i", str(star), "--o", str(volume), "--ctf"]
+        subprocess.run(command, cwd=run.source.parent, stdout=subprocess.DEVNULL, check=True)
+        return read_volume(volume)[0]
+
+
+def bounds_of(run: Path, truth: Path) -> dict[str, dict[str, float]]:
+    """Scores with known states, by our back-projection and, where it is installed, by RELION's."""
+    bounds = {"known_assignment": known_assignment(run, truth, our_reconstruction)}
+    if shutil.which("relion_reconstruct"):
+        bounds["relion_known_assignment"] = known_assignment(run, truth, relion_reconstruction)
+    for name, scores in bounds.items():
+        print(f"{name}: region {scores['region']:.3f}, solvent {scores['solvent']:.3f}", file=sys.stderr)
+    return bounds
 
 
 def simulate_and_train(options: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
@@ -110,21 +143,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     if options.run and options.truth:
-        known = known_assignment(options.run, options.truth)
-        print(
-            f"known assignment: region {known['region']:.3f}, solvent {known['solvent']:.3f}", file=sys.stderr
-        )
+        bounds = bounds_of(options.run, options.truth)
         epochs = score_epochs(options.run, options.truth)
-        print(json.dumps({"known_assignment": known, "epochs": epochs}, indent=2))
+        print(json.dumps({**bounds, "epochs": epochs}, indent=2))
         return
     with tempfile.TemporaryDirectory() as folder:
         run, truth = simulate_and_train(options, Path(folder))
-        epochs, known = score_epochs(run, truth), known_assignment(run, truth)
+        bounds, epochs = bounds_of(run, truth), score_epochs(run, truth)
     device = torch.device("cuda" if torch.cuda.is_available() and options.device != "cpu" else "cpu")
     machine = {"device": str(device), "backend": backend(device).name, "threads": torch.get_num_threads()}
     settings = {"particles": options.particles, "box": options.box, "pixel_size": options.pixel_size}
-    bounds = {"bayes_bound": bound(options), "known_assignment": known}
-    print(json.dumps({**machine, **settings, **bounds, "epochs": epochs}, indent=2))
+    print(
+        json.dumps(
+            {**machine, **settings, "bayes_bound": bound(options), **bounds, "epochs": epochs}, indent=2
+        )
+    )
 
 
 if __name__ == "__main__":
