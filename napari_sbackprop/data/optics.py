@@ -4,6 +4,7 @@ A value is looked up in the particle's row first, then in its group's row. Rows 
 such a value form groups of their own; numbers in the file are never changed.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,9 +38,10 @@ _RANGES: dict[str, tuple[Callable[[_Values], npt.NDArray[np.bool_]], str, str]] 
         "give it as a fraction, such as 0.1",
     ),
 }
-_IGNORED_NUMBERS = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0}
 _MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
 _ZERNIKES = ("rlnOddZernike", "rlnEvenZernike")
+_BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
+_COMA = (3, 4)  # places in rlnOddZernike
 _TOLERANCE = 1e-4  # relative difference of pixel sizes that moves no shell
 
 
@@ -54,7 +56,6 @@ OPTICS_LABELS = (
     *_PIXEL_LABELS,
     *_OLD_PIXEL_LABELS,
     *_REQUIRED,
-    *_IGNORED_NUMBERS,
     *_MAGNIFICATION,
     *_ZERNIKES,
 )
@@ -79,6 +80,9 @@ class Lookup:
     def count(self) -> int:
         """Number of particles N."""
         return self.particles.block.count
+
+    def __contains__(self, label: str) -> bool:
+        return label in self.particles or (self.optics is not None and label in self.optics)
 
     def numbers(self, label: str) -> npt.NDArray[np.float64] | None:
         """Values (N,) of a label, or None where neither table has it."""
@@ -139,6 +143,9 @@ def read_optics(
     Box sizes are 0 where the file does not tell: take them from the stacks.
     """
     columns = _group_values(lookup, pixel_size, findings)
+    zernikes = {}
+    for label in _ZERNIKES:
+        zernikes[label], columns[label] = _read_zernikes(lookup, label, findings)
     code = lookup.optics_row.copy()
     for values in columns.values():
         if not (values == values[0]).all():
@@ -158,6 +165,7 @@ def read_optics(
             amplitude_contrast=float(columns["rlnAmplitudeContrast"][row]),
             ctf_premultiplied=bool(columns["rlnCtfDataAreCtfPremultiplied"][row]),
             phase_flipped=bool(columns["rlnCtfDataArePhaseFlipped"][row]),
+            odd_zernikes=zernikes["rlnOddZernike"][int(columns["rlnOddZernike"][row])],
         )
         for number, row in enumerate(first[order], 1)
     )
@@ -188,16 +196,8 @@ def check_groups(groups: tuple[OpticsGroup, ...], findings: Findings) -> None:
 
 def warn_ignored_aberrations(lookup: Lookup, findings: Findings) -> None:
     """Note aberrations in the file that the image model does not apply."""
-    ignored = [label for label, neutral in _IGNORED_NUMBERS.items() if _differs(lookup, label, neutral)]
-    if ignored:
-        findings.warn(
-            f" has beam tilt ({', '.join(ignored)}), not applied yet: the finest shells lose signal."
-        )
-    ignored = [label for label in _ZERNIKES if _has_zernikes(lookup, label, findings)]
-    if ignored:
-        findings.warn(
-            f" has aberrations ({', '.join(ignored)}), not applied yet: the finest shells lose signal."
-        )
+    if "rlnEvenZernike" in lookup:
+        findings.warn(" has even Zernikes (rlnEvenZernike), not applied yet: the finest shells lose signal.")
     if any(_differs(lookup, label, neutral) for label, neutral in _MAGNIFICATION.items()):
         findings.warn(
             " has a magnification matrix (rlnMagMat) other than 1, not applied yet: edges of the map blur."
@@ -253,27 +253,38 @@ def _differs(lookup: Lookup, label: str, neutral: float) -> bool:
     return values is not None and bool((np.abs(values - neutral) > 1e-9).any())
 
 
-def _has_zernikes(lookup: Lookup, label: str, findings: Findings) -> bool:
-    for columns in (lookup.particles, lookup.optics):
+def _read_zernikes(
+    lookup: Lookup, label: str, findings: Findings
+) -> tuple[list[tuple[float, ...]], npt.NDArray[np.float64]]:
+    """Distinct lists of coefficients, and which of them each particle (N,) has.
+
+    A column of beam tilt takes the place of the coefficients of coma, in RELION 3.1 as here.
+    """
+    replaced = _COMA if label == "rlnOddZernike" and any(tilt in lookup for tilt in _BEAM_TILT) else ()
+    for columns, rows in ((lookup.particles, np.arange(lookup.count)), (lookup.optics, lookup.optics_row)):
         if columns is not None and label in columns:
-            known = [
-                _any_number(columns, label, text, findings) for text in set(columns.texts[label].tolist())
-            ]
-            return any(known)
-    return False
+            texts, code = np.unique(columns.texts[label], return_inverse=True)
+            lists = [_coefficients(columns, label, text, findings) for text in texts.tolist()]
+            lists = [tuple(0.0 if i in replaced else c for i, c in enumerate(values)) for values in lists]
+            return lists, code[rows].astype(np.float64)
+    return [()], np.zeros(lookup.count)
 
 
-def _any_number(columns: Columns, label: str, text: bytes, findings: Findings) -> bool:
-    """Whether a list such as [0,0.1] has a number other than 0; what is no such list is noted."""
+def _coefficients(columns: Columns, label: str, text: bytes, findings: Findings) -> tuple[float, ...]:
+    """Numbers of a list such as [0,0.1]; what is no such list is noted."""
+    content = text.strip(b"[]")
     try:
-        return any(float(number or 0) for number in text.strip(b"[]").split(b","))
+        numbers = tuple(float(number) for number in content.split(b",")) if content else ()
     except ValueError:
-        row = int(np.flatnonzero(columns.texts[label] == text)[0]) + 1
-        findings.warn(
-            f", row {row} of {columns.block.title}: {label} is {readable(text)!r}, which is not understood; "
-            "it is ignored, as all aberrations are."
-        )
-        return False
+        numbers = (math.nan,)
+    if all(map(math.isfinite, numbers)):
+        return numbers
+    row = int(np.flatnonzero(columns.texts[label] == text)[0]) + 1
+    findings.error(
+        f", row {row} of {columns.block.title}: {label} is {readable(text)!r}, but must be a list of numbers such as "
+        "[0,0.1,0]; correct it, or write [] for none."
+    )
+    return ()
 
 
 def _list_numbers(numbers: npt.NDArray[np.float64]) -> str:

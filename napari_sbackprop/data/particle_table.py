@@ -23,7 +23,13 @@ _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _SHIFTS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 _SHIFTS_PX = ("rlnOriginX", "rlnOriginY")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
-_CTF_DEFAULTS = {"rlnPhaseShift": 0.0, "rlnCtfBfactor": 0.0, "rlnCtfScalefactor": 1.0}
+_CTF_DEFAULTS = {
+    "rlnPhaseShift": 0.0,
+    "rlnCtfBfactor": 0.0,
+    "rlnCtfScalefactor": 1.0,
+    "rlnBeamTiltX": 0.0,
+    "rlnBeamTiltY": 0.0,
+}
 _HALF_SET = "rlnRandomSubset"
 _IMAGE = "rlnImageName"
 _LABELS = (
@@ -81,7 +87,9 @@ def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
     defocus = _read_required(
         columns, _DEFOCUS, "estimate the CTF first, or join its table to this one", findings
     )
-    phase_shift, b_factor, scale = (_read_optional(lookup, label, findings) for label in _CTF_DEFAULTS)
+    phase_shift, b_factor, scale, *beam_tilt = (
+        _read_optional(lookup, label, findings) for label in _CTF_DEFAULTS
+    )
     images = parse_image_names(columns.texts[_IMAGE], findings)
     particles = Particles(
         rotation=euler_to_matrix(from_numpy(angles)).numpy().astype(np.float32),
@@ -90,6 +98,7 @@ def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
         phase_shift=phase_shift.astype(np.float32),
         b_factor=b_factor.astype(np.float32),
         scale=scale.astype(np.float32),
+        beam_tilt=np.stack(beam_tilt, axis=-1).astype(np.float32),
         optics_index=optics_index,
         optics=groups,
         half_set=_read_half_sets(columns, findings),

@@ -1,5 +1,6 @@
 """Particles: what is known of every image, in one unit system whatever file it came from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class OpticsGroup:
         The images were multiplied by their CTF: the model is multiplied by CTF².
     phase_flipped : bool
         The images' phases were flipped: the model is multiplied by the absolute value of the CTF.
+    odd_zernikes : tuple of float
+        Coefficients of antisymmetric aberrations, in radians and RELION's order; empty for none.
     """
 
     name: str
@@ -39,6 +42,7 @@ class OpticsGroup:
     amplitude_contrast: float
     ctf_premultiplied: bool = False
     phase_flipped: bool = False
+    odd_zernikes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,8 @@ class Particles:
         Å².
     scale : (N,) float32
         Factor on the CTF.
+    beam_tilt : (N, 2) float32
+        mrad, (x, y).
     optics_index : (N,) int32
         Index into `optics`, from 0.
     optics : tuple of OpticsGroup
@@ -81,6 +87,7 @@ class Particles:
     phase_shift: npt.NDArray[np.float32]
     b_factor: npt.NDArray[np.float32]
     scale: npt.NDArray[np.float32]
+    beam_tilt: npt.NDArray[np.float32]
     optics_index: npt.NDArray[np.int32]
     optics: tuple[OpticsGroup, ...]
     half_set: npt.NDArray[np.int8]
@@ -103,3 +110,11 @@ class Particles:
     def pixel_size(self) -> float:
         """Å per pixel."""
         return self.optics[0].pixel_size
+
+    def by_group(
+        self, indices: npt.NDArray[np.integer]
+    ) -> Iterator[tuple[OpticsGroup, npt.NDArray[np.int64]]]:
+        """Each optics group of some rows, and at which of `indices` its particles are."""
+        groups = self.optics_index[indices]
+        for group in np.unique(groups):
+            yield self.optics[group], np.flatnonzero(groups == group)

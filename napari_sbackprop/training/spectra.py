@@ -1,8 +1,8 @@
 """Particle spectra: what training sees of the images, prepared once.
 
-An image becomes its half-disc spectrum, moved so that the particle is centred, and divided by the noise's amplitude, so
-that noise has unit variance per complex pixel. The transfer is the CTF divided by the same amplitude. After that the
-image model (eq. 1) reads data = transfer * slice + unit noise.
+An image becomes its half-disc spectrum, moved so that the particle is centred, freed of the phase of antisymmetric
+aberrations, and divided by the noise's amplitude, so that noise has unit variance per complex pixel. The transfer is
+the CTF divided by the same amplitude. After that the image model (eq. 1) reads data = transfer * slice + unit noise.
 """
 
 from collections.abc import Generator
@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 
 from napari_sbackprop.data.loader import read_images
-from napari_sbackprop.data.particles import OpticsGroup, Particles
+from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.errors import InputError
-from napari_sbackprop.imaging.ctf import contrast_transfer
 from napari_sbackprop.imaging.fourier import images_to_disc
 from napari_sbackprop.imaging.grids import HalfDisc, half_disc
 from napari_sbackprop.imaging.masks import soft_ball
-from napari_sbackprop.imaging.poses import shift_phase
 from napari_sbackprop.imaging.shells import shell_mean
+from napari_sbackprop.training.image_model import image_phase, transfer_function
 
 CHUNK = 128  # images read and transformed at once
 _NOISE_SAMPLE = 2000  # images per optics group that the noise spectrum is measured on
@@ -110,33 +109,6 @@ def noise_spectra(particles: Particles, disc: HalfDisc, mask_radius: float) -> T
     return torch.stack(rows)
 
 
-def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc) -> Tensor:
-    """Multiplier of the slice of each particle, (n, P) float32: CTF, its absolute value or its square by group."""
-    frequencies = disc.coordinates / (particles.box * particles.pixel_size)
-    transfer = torch.empty(len(indices), disc.size)
-    groups = particles.optics_index[indices]
-    for index in np.unique(groups):
-        rows = np.flatnonzero(groups == index)
-        members = indices[rows]
-        group: OpticsGroup = particles.optics[index]
-        values = contrast_transfer(
-            frequencies,
-            torch.from_numpy(particles.defocus[members]),
-            voltage=group.voltage,
-            spherical_aberration=group.spherical_aberration,
-            amplitude_contrast=group.amplitude_contrast,
-            phase_shift=torch.from_numpy(particles.phase_shift[members]),
-            b_factor=torch.from_numpy(particles.b_factor[members]),
-            scale=torch.from_numpy(particles.scale[members]),
-        )
-        if group.phase_flipped:
-            values = values.abs()
-        if group.ctf_premultiplied:
-            values = values**2
-        transfer[rows] = values
-    return transfer
-
-
 def whitened_spectra(
     particles: Particles, disc: HalfDisc, mask_radius: float
 ) -> Generator[int, None, Spectra]:
@@ -171,8 +143,7 @@ def noise_amplitude(particles: Particles, disc: HalfDisc, mask_radius: float) ->
 def spectra_of(particles: Particles, indices: np.ndarray, disc: HalfDisc, amplitude: Tensor) -> Spectra:
     """Read, transform, centre and whiten some of the particles by the `noise_amplitude`."""
     data = images_to_disc(torch.from_numpy(read_images(particles, indices)), disc)
-    origin = torch.from_numpy(particles.shift[indices]) / particles.pixel_size
     whiten = amplitude[torch.from_numpy(particles.optics_index[indices]).long()]
-    data *= shift_phase(disc.coordinates, origin, particles.box).conj() / whiten
+    data *= image_phase(particles, indices, disc).conj() / whiten
     transfer = transfer_function(particles, indices, disc) / whiten
     return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation[indices]))

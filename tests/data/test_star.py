@@ -1,5 +1,6 @@
 """Reading RELION's particle files: dialects, units and lookup order."""
 
+import re
 from pathlib import Path
 
 import mrcfile
@@ -8,6 +9,7 @@ import pytest
 from relion_project import Project, format_block, load_arrays
 
 from napari_sbackprop.data.star import read_columns, read_particles
+from napari_sbackprop.errors import InputError
 
 
 def test_every_field_of_a_relion_31_file(project: Project) -> None:
@@ -182,11 +184,46 @@ def test_images_are_found_from_a_given_project(
     assert read_particles(copy, project=path.parent).stack_paths[0].is_file()
 
 
+def test_beam_tilt_is_the_particles_own_or_its_groups(project: Project) -> None:
+    optics = project.optics() | {"rlnBeamTiltX": [0.1], "rlnBeamTiltY": [-0.2]}
+    columns = project.particles() | {"rlnBeamTiltY": [1.0, 2.0, 3.0, 4.0]}
+    particles = read_particles(project.write(columns, optics))
+    np.testing.assert_allclose(particles.beam_tilt, [[0.1, 1], [0.1, 2], [0.1, 3], [0.1, 4]])
+    assert len(particles.optics) == 1
+
+
+def test_odd_zernikes_belong_to_their_group(project: Project) -> None:
+    optics = project.optics(groups=2) | {"rlnOddZernike": ["[0,0.5,-1e-3,4,5,6]", "[]"]}
+    columns = project.particles() | {"rlnOpticsGroup": [2, 1, 2, 1]}
+    particles = read_particles(project.write(columns, optics))
+    assert [group.odd_zernikes for group in particles.optics] == [(0, 0.5, -1e-3, 4, 5, 6), ()]
+    np.testing.assert_array_equal(particles.optics_index, [1, 0, 1, 0])
+
+
+def test_rows_of_one_group_with_different_zernikes_form_groups(project: Project) -> None:
+    columns = project.particles() | {"rlnOddZernike": ["[1]", "[2]", "[1]", "[2]"]}
+    particles = read_particles(project.write(columns, project.optics()))
+    assert [group.odd_zernikes for group in particles.optics] == [(1,), (2,)]
+    np.testing.assert_array_equal(particles.optics_index, [0, 1, 0, 1])
+
+
+def test_beam_tilt_takes_the_place_of_comas_zernikes(project: Project) -> None:
+    optics = project.optics() | {"rlnBeamTiltX": [0.0], "rlnOddZernike": ["[1,2,3,4,5,6]"]}
+    particles = read_particles(project.write(project.particles(), optics))
+    assert particles.optics[0].odd_zernikes == (1, 2, 3, 0, 0, 6)
+
+
+@pytest.mark.parametrize("text", ["None", "abc", "[0,x]", "[0,nan]", "[1,,2]"])
+def test_aberrations_that_are_no_numbers_are_refused(project: Project, text: str) -> None:
+    path = project.write(project.particles(), project.optics() | {"rlnOddZernike": [text]})
+    sentence = f"row 1 of data_optics: rlnOddZernike is {text!r}, but must be a list of numbers"
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read_particles(path)
+
+
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"rlnBeamTiltX": [0.1], "rlnBeamTiltY": [0.0]}, "beam tilt"),
-        ({"rlnOddZernike": ["[0,0.5,0]"]}, "aberrations"),
         ({"rlnMagMat00": [1.01]}, "magnification matrix"),
     ],
 )
@@ -200,7 +237,7 @@ def test_what_is_not_applied_is_logged(
 def test_neutral_aberrations_are_not_worth_a_warning(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
-    neutral = {"rlnBeamTiltX": [0.0], "rlnMagMat00": [1.0], "rlnMagMat01": [0.0], "rlnEvenZernike": ["[0,0]"]}
+    neutral = {"rlnBeamTiltX": [0.0], "rlnMagMat00": [1.0], "rlnMagMat01": [0.0], "rlnOddZernike": ["[0,0]"]}
     read_particles(project.write(project.particles(), project.optics() | neutral))
     assert not caplog.records
 

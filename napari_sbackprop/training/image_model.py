@@ -1,0 +1,68 @@
+"""What an image makes of its particle's central slice: real factors and phases, each optics group by its own values."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_sbackprop.data.particles import OpticsGroup, Particles
+from napari_sbackprop.imaging.ctf import aberration_phase, contrast_transfer
+from napari_sbackprop.imaging.grids import HalfDisc
+from napari_sbackprop.imaging.poses import shift_phase
+
+
+def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc) -> Tensor:
+    """Multiplier of the slice of each particle, (n, P) float32: CTF, its absolute value or its square by group."""
+    transfer = torch.empty(len(indices), disc.size)
+    for group, rows in particles.by_group(indices):
+        members = indices[rows]
+        values = contrast_transfer(
+            _frequencies(group, disc),
+            torch.from_numpy(particles.defocus[members]),
+            voltage=group.voltage,
+            spherical_aberration=group.spherical_aberration,
+            amplitude_contrast=group.amplitude_contrast,
+            phase_shift=torch.from_numpy(particles.phase_shift[members]),
+            b_factor=torch.from_numpy(particles.b_factor[members]),
+            scale=torch.from_numpy(particles.scale[members]),
+        )
+        if group.phase_flipped:
+            values = values.abs()
+        if group.ctf_premultiplied:
+            values = values**2
+        transfer[rows] = values
+    return transfer
+
+
+def image_phase(
+    particles: Particles, indices: np.ndarray, disc: HalfDisc, moved_px: Tensor | None = None
+) -> Tensor:
+    """Phase of each particle's image, (n, P) complex64: its shift, and its antisymmetric aberrations.
+
+    Multiply a prediction by it, or the data by its conjugate.
+
+    Parameters
+    ----------
+    moved_px : (n, 2) pixels (x, y) by which the images were moved towards their centre already; by default not at all.
+    """
+    phase = torch.empty(len(indices), disc.size, dtype=torch.complex64)
+    for group, rows in particles.by_group(indices):
+        members = indices[rows]
+        origin = torch.from_numpy(particles.shift[members]) / group.pixel_size
+        if moved_px is not None:
+            origin = origin - moved_px[rows]
+        phase[rows] = shift_phase(disc.coordinates, origin, group.image_size)
+        beam_tilt = torch.from_numpy(particles.beam_tilt[members])
+        if beam_tilt.any() or any(group.odd_zernikes):
+            phase[rows] *= aberration_phase(
+                _frequencies(group, disc),
+                beam_tilt,
+                group.odd_zernikes,
+                voltage=group.voltage,
+                spherical_aberration=group.spherical_aberration,
+            )
+    return phase
+
+
+def _frequencies(group: OpticsGroup, disc: HalfDisc) -> Tensor:
+    """Spatial frequencies (P, 2) of an image's pixels in 1/angstrom."""
+    return disc.coordinates / (group.image_size * group.pixel_size)
