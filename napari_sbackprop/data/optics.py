@@ -166,6 +166,7 @@ def read_optics(
             ctf_premultiplied=bool(columns["rlnCtfDataAreCtfPremultiplied"][row]),
             phase_flipped=bool(columns["rlnCtfDataArePhaseFlipped"][row]),
             odd_zernikes=zernikes["rlnOddZernike"][int(columns["rlnOddZernike"][row])],
+            even_zernikes=zernikes["rlnEvenZernike"][int(columns["rlnEvenZernike"][row])],
         )
         for number, row in enumerate(first[order], 1)
     )
@@ -196,8 +197,6 @@ def check_groups(groups: tuple[OpticsGroup, ...], findings: Findings) -> None:
 
 def warn_ignored_aberrations(lookup: Lookup, findings: Findings) -> None:
     """Note aberrations in the file that the image model does not apply."""
-    if "rlnEvenZernike" in lookup:
-        findings.warn(" has even Zernikes (rlnEvenZernike), not applied yet: the finest shells lose signal.")
     if any(_differs(lookup, label, neutral) for label, neutral in _MAGNIFICATION.items()):
         findings.warn(
             " has a magnification matrix (rlnMagMat) other than 1, not applied yet: edges of the map blur."

@@ -32,6 +32,8 @@ class OpticsGroup:
         The images' phases were flipped: the model is multiplied by the absolute value of the CTF.
     odd_zernikes : tuple of float
         Coefficients of antisymmetric aberrations, in radians and RELION's order; empty for none.
+    even_zernikes : tuple of float
+        The same of symmetric aberrations, which add to the phase of the CTF.
     """
 
     name: str
@@ -43,6 +45,7 @@ class OpticsGroup:
     ctf_premultiplied: bool = False
     phase_flipped: bool = False
     odd_zernikes: tuple[float, ...] = ()
+    even_zernikes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ def contrast_transfer(
     phase_shift: Tensor | None = None,
     b_factor: Tensor | None = None,
     scale: Tensor | None = None,
+    even_zernikes: Sequence[float] = (),
 ) -> Tensor:
     """Contrast transfer of each particle at each frequency.
 
@@ -44,6 +45,7 @@ def contrast_transfer(
     phase_shift : (B,) degrees, of a phase plate.
     b_factor : (B,) square angstrom, damps by exp(-B k^2 / 4).
     scale : (B,) factor.
+    even_zernikes : radians, symmetric aberrations that add to gamma, as rlnEvenZernike lists them.
 
     Returns
     -------
@@ -61,6 +63,7 @@ def contrast_transfer(
     gamma = -math.pi * wavelength * underfocus_k2
     gamma = gamma + math.pi / 2 * spherical_aberration * 1e7 * wavelength**3 * k2**2
     gamma = gamma - math.asin(amplitude_contrast)  # atan(Q0 / sqrt(1 - Q0^2))
+    gamma = gamma + zernike_sum(frequencies, even_zernikes, Parity.EVEN).to(defocus)
     if phase_shift is not None:
         gamma = gamma - torch.deg2rad(phase_shift)[:, None]
     transfer = -torch.sin(gamma)

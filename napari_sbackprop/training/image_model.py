@@ -24,6 +24,7 @@ def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc)
             phase_shift=torch.from_numpy(particles.phase_shift[members]),
             b_factor=torch.from_numpy(particles.b_factor[members]),
             scale=torch.from_numpy(particles.scale[members]),
+            even_zernikes=group.even_zernikes,
         )
         if group.phase_flipped:
             values = values.abs()

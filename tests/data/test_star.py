@@ -200,6 +200,12 @@ def test_odd_zernikes_belong_to_their_group(project: Project) -> None:
     np.testing.assert_array_equal(particles.optics_index, [1, 0, 1, 0])
 
 
+def test_even_zernikes_belong_to_their_group(project: Project) -> None:
+    optics = project.optics() | {"rlnEvenZernike": ["[45.5,-1.5,67.5,14.4]"]}
+    particles = read_particles(project.write(project.particles(), optics))
+    assert particles.optics[0].even_zernikes == (45.5, -1.5, 67.5, 14.4)
+
+
 def test_rows_of_one_group_with_different_zernikes_form_groups(project: Project) -> None:
     columns = project.particles() | {"rlnOddZernike": ["[1]", "[2]", "[1]", "[2]"]}
     particles = read_particles(project.write(columns, project.optics()))

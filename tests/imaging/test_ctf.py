@@ -79,6 +79,20 @@ def test_agrees_with_torch_ctf():
     assert np.abs(ours[0].numpy() - oracle.ravel())[inside].max() < 2e-3
 
 
+def test_even_zernikes_can_stand_for_spherical_aberration_and_defocus():
+    # Z(2,0) = 2 k^2 - 1 and Z(4,0) = 6 k^4 - 6 k^2 + 1 hold the k^2 of defocus and the k^4 of Cs.
+    wavelength = electron_wavelength(300)
+    fourth = math.pi / 2 * 1e7 * wavelength**3 / 6  # of one mm more of Cs
+    second = (-math.pi * wavelength * 500 + 6 * fourth) / 2  # of 500 angstrom more of defocus
+    frequencies = torch.rand(50, 2, dtype=torch.float64) - 0.5
+    defocus = torch.tensor([[15000.0, 12000.0, 40.0]], dtype=torch.float64)
+    zernikes = [second - fourth, 0, second, 0, 0, 0, fourth]
+    aberrated = contrast_transfer(frequencies, defocus, **OPTICS, even_zernikes=zernikes)
+    stronger = {**OPTICS, "spherical_aberration": 3.7}
+    expected = contrast_transfer(frequencies, defocus + torch.tensor([500, 500, 0]), **stronger)
+    assert torch.allclose(aberrated, expected)
+
+
 ELECTRONS = {"voltage": 300.0, "spherical_aberration": 2.7}
 
 

@@ -38,10 +38,11 @@ ABERRATIONS = {
     "none": {},
     "beam tilt": {"rlnBeamTiltX": [20.0, -15.0], "rlnBeamTiltY": [-10.0, 18.0]},
     "odd Zernikes": {"rlnOddZernike": ["[0,0,800,1000,-900,700]", "[0,3.5,-500,0,300,400]"]},
-    "both": {
+    "even Zernikes": {"rlnEvenZernike": ["[0.2,20,-40,30,600,-9000,2000,0,4000]", "[0.1,0,0,0,0,0,12000]"]},
+    "beam tilt and Zernikes": {
         "rlnBeamTiltX": [20.0, 0.0],
         "rlnBeamTiltY": [-10.0, 0.0],
-        "rlnOddZernike": ["[1,2,800,1000,-900,700]", "[0,3.5,-500,100,300,400]"],
+        "rlnOddZernike": ["[1,2,4000,1000,-900,-3000]", "[0,3.5,-5000,100,300,4000]"],
     },
 }
 
@@ -125,7 +126,9 @@ def test_relion_reconstructs_images_with_our_phases_and_not_with_opposite_ones(
     folder = tmp_path / "set"
     simulate(folder, states=1, particles=500, box=BOX, pixel_size=PIXEL_SIZE, snr=np.inf)
     truth = Truth.open(folder / "truth")
-    star = write_groups(folder / "particles.star", folder / "aberrated.star", ABERRATIONS["both"])
+    star = write_groups(
+        folder / "particles.star", folder / "aberrated.star", ABERRATIONS["beam tilt and Zernikes"]
+    )
     particles, disc = read_particles(star), half_disc(BOX // 2 - 1)
     images = torch.from_numpy(read_images(particles, np.arange(particles.count)))
     phase = antisymmetric_phase(particles, disc.radius)
