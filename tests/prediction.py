@@ -8,7 +8,7 @@ from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.imaging.fourier import gridding_correction, images_to_disc, volumes_to_sphere
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
 from napari_sbackprop.ops import reference
-from napari_sbackprop.training.image_model import image_phase, transfer_function
+from napari_sbackprop.training.image_model import image_phase, slice_matrices, transfer_function
 
 
 def slices(volume: Tensor, rotation: Tensor, radius: int, padding: int) -> Tensor:
@@ -26,7 +26,7 @@ def slices(volume: Tensor, rotation: Tensor, radius: int, padding: int) -> Tenso
 def predict(volume: Tensor, particles: Particles, radius: int, padding: int, with_ctf: bool = True) -> Tensor:
     """Transforms (B, P) of the images that the model expects."""
     everything, disc = np.arange(particles.count), half_disc(radius)
-    values = slices(volume, torch.from_numpy(particles.rotation), radius, padding)
+    values = slices(volume, slice_matrices(particles, everything), radius, padding)
     values = values * image_phase(particles, everything, disc)
     return values * transfer_function(particles, everything, disc) if with_ctf else values
 

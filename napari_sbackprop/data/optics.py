@@ -24,6 +24,13 @@ _REQUIRED = {
     "rlnSphericalAberration": "the spherical aberration in mm",
 }
 _AMPLITUDE_CONTRAST = 0.1
+_MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+
+
+def _near(centre: float) -> Callable[[_Values], npt.NDArray[np.bool_]]:
+    return lambda values: np.abs(values - centre) < 0.5
+
+
 # What a finite value must fulfil, how that is said, and the remedy.
 _RANGES: dict[str, tuple[Callable[[_Values], npt.NDArray[np.bool_]], str, str]] = {
     "rlnVoltage": (
@@ -37,8 +44,17 @@ _RANGES: dict[str, tuple[Callable[[_Values], npt.NDArray[np.bool_]], str, str]] 
         "at least 0 and below 1",
         "give it as a fraction, such as 0.1",
     ),
+    **{
+        label: (
+            _near(one),
+            f"less than 0.5 from {one:g}",
+            "give a magnification matrix, which is near 1, or none",
+        )
+        for label, one in _MAGNIFICATION.items()
+    },
 }
-_MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+# What stands for a column that the file does not have.
+_DEFAULTS = {"rlnCtfDataAreCtfPremultiplied": 0.0, "rlnCtfDataArePhaseFlipped": 0.0, **_MAGNIFICATION}
 _ZERNIKES = ("rlnOddZernike", "rlnEvenZernike")
 _BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
 _COMA = (3, 4)  # places in rlnOddZernike
@@ -51,12 +67,10 @@ OPTICS_LABELS = (
     "rlnOpticsGroupName",
     "rlnImageSize",
     "rlnAmplitudeContrast",
-    "rlnCtfDataAreCtfPremultiplied",
-    "rlnCtfDataArePhaseFlipped",
     *_PIXEL_LABELS,
     *_OLD_PIXEL_LABELS,
     *_REQUIRED,
-    *_MAGNIFICATION,
+    *_DEFAULTS,
     *_ZERNIKES,
 )
 
@@ -167,6 +181,7 @@ def read_optics(
             phase_flipped=bool(columns["rlnCtfDataArePhaseFlipped"][row]),
             odd_zernikes=zernikes["rlnOddZernike"][int(columns["rlnOddZernike"][row])],
             even_zernikes=zernikes["rlnEvenZernike"][int(columns["rlnEvenZernike"][row])],
+            magnification=tuple(float(columns[label][row]) for label in _MAGNIFICATION),
         )
         for number, row in enumerate(first[order], 1)
     )
@@ -195,14 +210,6 @@ def check_groups(groups: tuple[OpticsGroup, ...], findings: Findings) -> None:
         )
 
 
-def warn_ignored_aberrations(lookup: Lookup, findings: Findings) -> None:
-    """Note aberrations in the file that the image model does not apply."""
-    if any(_differs(lookup, label, neutral) for label, neutral in _MAGNIFICATION.items()):
-        findings.warn(
-            " has a magnification matrix (rlnMagMat) other than 1, not applied yet: edges of the map blur."
-        )
-
-
 def _group_values(
     lookup: Lookup, pixel_size: npt.NDArray[np.float64], findings: Findings
 ) -> dict[str, npt.NDArray[np.float64]]:
@@ -218,9 +225,9 @@ def _group_values(
     if contrast is None:
         findings.warn(f" has no column rlnAmplitudeContrast: {_AMPLITUDE_CONTRAST} is assumed.")
     columns["rlnAmplitudeContrast"] = np.full(count, _AMPLITUDE_CONTRAST) if contrast is None else contrast
-    for label in ("rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"):
-        flags = lookup.numbers(label)
-        columns[label] = np.zeros(count) if flags is None else flags
+    for label, default in _DEFAULTS.items():
+        values = lookup.numbers(label)
+        columns[label] = np.full(count, default) if values is None else values
     for label, values in columns.items():
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad) and label != "pixel":  # whose error is noted already
@@ -245,11 +252,6 @@ def _group_names(lookup: Lookup) -> list[str]:
         return []
     label = "rlnOpticsGroupName" if "rlnOpticsGroupName" in lookup.optics else _GROUP
     return [readable(name) for name in lookup.optics.texts[label].tolist()]
-
-
-def _differs(lookup: Lookup, label: str, neutral: float) -> bool:
-    values = lookup.numbers(label)
-    return values is not None and bool((np.abs(values - neutral) > 1e-9).any())
 
 
 def _read_zernikes(

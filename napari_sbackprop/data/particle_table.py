@@ -14,7 +14,6 @@ from napari_sbackprop.data.optics import (
     match_optics,
     pixel_sizes,
     read_optics,
-    warn_ignored_aberrations,
 )
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.star_kind import optics_block, particle_block
@@ -79,7 +78,6 @@ def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
     lookup = match_optics(columns, None if optics is None else optics.columns(_LABELS), findings)
     pixel_size = _read_pixel_sizes(lookup, findings)
     groups, optics_index = read_optics(lookup, pixel_size, findings)
-    warn_ignored_aberrations(lookup, findings)
     shift, shift_unit = _read_shifts(columns, pixel_size, findings)
     angles = _read_required(
         columns, _ANGLES, "take the particles of a 3D refinement, which have poses", findings

@@ -34,6 +34,8 @@ class OpticsGroup:
         Coefficients of antisymmetric aberrations, in radians and RELION's order; empty for none.
     even_zernikes : tuple of float
         The same of symmetric aberrations, which add to the phase of the CTF.
+    magnification : tuple of float
+        M by rows, (M00, M01, M10, M11): frequency k of the image shows what an undistorted one has at M k.
     """
 
     name: str
@@ -46,6 +48,7 @@ class OpticsGroup:
     phase_flipped: bool = False
     odd_zernikes: tuple[float, ...] = ()
     even_zernikes: tuple[float, ...] = ()
+    magnification: tuple[float, ...] = (1.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What an image makes of its particle's central slice: real factors and phases, each optics group by its own values."""
+"""How an image comes from its particle's map: where it slices it, real factors and phases, by its optics group's values."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from napari_sbackprop.data.particles import OpticsGroup, Particles
 from napari_sbackprop.imaging.ctf import aberration_phase, contrast_transfer
 from napari_sbackprop.imaging.grids import HalfDisc
-from napari_sbackprop.imaging.poses import shift_phase
+from napari_sbackprop.imaging.poses import shift_phase, slice_matrix
 
 
 def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc) -> Tensor:
@@ -64,6 +64,19 @@ def image_phase(
     return phase
 
 
+def slice_matrices(particles: Particles, indices: np.ndarray) -> Tensor:
+    """What slices each particle's map in place of A, (n, 3, 3) float32; see `imaging.poses.slice_matrix`."""
+    matrices = torch.empty(len(indices), 3, 3)
+    for group, rows in particles.by_group(indices):
+        rotation = torch.from_numpy(particles.rotation[indices[rows]])
+        matrices[rows] = slice_matrix(rotation, _magnification(group))
+    return matrices
+
+
 def _frequencies(group: OpticsGroup, disc: HalfDisc) -> Tensor:
-    """Spatial frequencies (P, 2) of an image's pixels in 1/angstrom."""
-    return disc.coordinates / (group.image_size * group.pixel_size)
+    """Where an undistorted image has what the pixels of an image show: frequencies M k (P, 2) in 1/angstrom."""
+    return disc.coordinates.double() @ _magnification(group).T / (group.image_size * group.pixel_size)
+
+
+def _magnification(group: OpticsGroup) -> Tensor:
+    return torch.tensor(group.magnification, dtype=torch.float64).view(2, 2)

@@ -26,7 +26,7 @@ from napari_sbackprop.models.encoder import ImageEncoder
 from napari_sbackprop.models.latent import kl_divergence, sample_latent
 from napari_sbackprop.models.structural_basis import StructuralBasis
 from napari_sbackprop.training.epochs import adam_tensors, load_adam, run_epochs
-from napari_sbackprop.training.image_model import image_phase, transfer_function
+from napari_sbackprop.training.image_model import image_phase, slice_matrices, transfer_function
 from napari_sbackprop.training.posterior import Posterior
 from napari_sbackprop.training.progress import Progress, TrainingError
 from napari_sbackprop.training.session import MASK_EDGE, Session, nested, with_prefix
@@ -101,7 +101,7 @@ def masked_spectra(
         data[chunk] = values * image_phase(particles, indices, disc, moved_px=whole).conj()
         transfer[chunk] = transfer_function(particles, indices, disc)
         yield start + len(indices)
-    return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation))
+    return Spectra(disc, data, transfer, slice_matrices(particles, np.arange(particles.count)))
 
 
 def normalise(spectra: Spectra) -> NormalisedSpectra:

@@ -19,7 +19,7 @@ from napari_sbackprop.imaging.fourier import images_to_disc
 from napari_sbackprop.imaging.grids import HalfDisc, half_disc
 from napari_sbackprop.imaging.masks import soft_ball
 from napari_sbackprop.imaging.shells import shell_mean
-from napari_sbackprop.training.image_model import image_phase, transfer_function
+from napari_sbackprop.training.image_model import image_phase, slice_matrices, transfer_function
 
 CHUNK = 128  # images read and transformed at once
 _NOISE_SAMPLE = 2000  # images per optics group that the noise spectrum is measured on
@@ -35,7 +35,7 @@ class Spectra:
     disc : the pixels.
     data : (N, P) complex64, centred spectra over the noise amplitude.
     transfer : (N, P) float32, CTF over the noise amplitude.
-    rotation : (N, 3, 3) float32, A of imaging.poses.
+    rotation : (N, 3, 3) float32, the slice matrices of imaging.poses: A, and how images are stretched.
     """
 
     disc: HalfDisc
@@ -132,7 +132,7 @@ def whitened_spectra(
         part = spectra_of(particles, indices, disc, amplitude)
         data[chunk], transfer[chunk] = part.data, part.transfer
         yield start + len(indices)
-    return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation))
+    return Spectra(disc, data, transfer, slice_matrices(particles, np.arange(particles.count)))
 
 
 def noise_amplitude(particles: Particles, disc: HalfDisc, mask_radius: float) -> Tensor:
@@ -146,4 +146,4 @@ def spectra_of(particles: Particles, indices: np.ndarray, disc: HalfDisc, amplit
     whiten = amplitude[torch.from_numpy(particles.optics_index[indices]).long()]
     data *= image_phase(particles, indices, disc).conj() / whiten
     transfer = transfer_function(particles, indices, disc) / whiten
-    return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation[indices]))
+    return Spectra(disc, data, transfer, slice_matrices(particles, indices))

@@ -227,24 +227,26 @@ def test_aberrations_that_are_no_numbers_are_refused(project: Project, text: str
         read_particles(path)
 
 
-@pytest.mark.parametrize(
-    ("columns", "sentence"),
-    [
-        ({"rlnMagMat00": [1.01]}, "magnification matrix"),
-    ],
-)
-def test_what_is_not_applied_is_logged(
-    project: Project, caplog: pytest.LogCaptureFixture, columns: dict[str, list[object]], sentence: str
-) -> None:
+def test_magnification_belongs_to_its_group(project: Project) -> None:
+    optics = project.optics(groups=2) | {"rlnMagMat00": [1.01, 0.99], "rlnMagMat01": [-0.02, 0.03]}
+    particles = read_particles(project.write(project.particles() | {"rlnOpticsGroup": [1, 2, 2, 1]}, optics))
+    assert [group.magnification for group in particles.optics] == [(1.01, -0.02, 0, 1), (0.99, 0.03, 0, 1)]
+
+
+def test_a_magnification_far_from_one_is_refused(project: Project) -> None:
+    path = project.write(project.particles(), project.optics() | {"rlnMagMat11": [0.0]})
+    with pytest.raises(InputError, match=r"row 1: rlnMagMat11 is 0, but must be less than 0.5 from 1; give"):
+        read_particles(path)
+
+
+def test_aberrations_are_not_worth_a_warning(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    columns = {
+        "rlnBeamTiltX": [0.1],
+        "rlnMagMat00": [1.01],
+        "rlnOddZernike": ["[0,0]"],
+        "rlnEvenZernike": ["[1]"],
+    }
     read_particles(project.write(project.particles(), project.optics() | columns))
-    assert sentence in caplog.text
-
-
-def test_neutral_aberrations_are_not_worth_a_warning(
-    project: Project, caplog: pytest.LogCaptureFixture
-) -> None:
-    neutral = {"rlnBeamTiltX": [0.0], "rlnMagMat00": [1.0], "rlnMagMat01": [0.0], "rlnOddZernike": ["[0,0]"]}
-    read_particles(project.write(project.particles(), project.optics() | neutral))
     assert not caplog.records
 
 

@@ -39,6 +39,15 @@ ABERRATIONS = {
     "beam tilt": {"rlnBeamTiltX": [20.0, -15.0], "rlnBeamTiltY": [-10.0, 18.0]},
     "odd Zernikes": {"rlnOddZernike": ["[0,0,800,1000,-900,700]", "[0,3.5,-500,0,300,400]"]},
     "even Zernikes": {"rlnEvenZernike": ["[0.2,20,-40,30,600,-9000,2000,0,4000]", "[0.1,0,0,0,0,0,12000]"]},
+    "magnification": {
+        "rlnMagMat00": [1.02, 0.97],
+        "rlnMagMat01": [0.01, 0.02],
+        "rlnMagMat10": [-0.005, 0.015],
+        "rlnMagMat11": [0.98, 1.01],
+        "rlnBeamTiltX": [20.0, -15.0],
+        "rlnBeamTiltY": [-10.0, 18.0],
+        "rlnEvenZernike": ["[0,0,0,0,600,-9000,2000,0,4000]", "[0,0,0,0,0,0,12000]"],
+    },
     "beam tilt and Zernikes": {
         "rlnBeamTiltX": [20.0, 0.0],
         "rlnBeamTiltY": [-10.0, 0.0],
