@@ -58,7 +58,6 @@ _DEFAULTS = {"rlnCtfDataAreCtfPremultiplied": 0.0, "rlnCtfDataArePhaseFlipped": 
 _ZERNIKES = ("rlnOddZernike", "rlnEvenZernike")
 _BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
 _COMA = (3, 4)  # places in rlnOddZernike
-_TOLERANCE = 1e-4  # relative difference of pixel sizes that moves no shell
 
 
 # What this module looks up; other columns need not be split.
@@ -189,25 +188,13 @@ def read_optics(
 
 
 def check_groups(groups: tuple[OpticsGroup, ...], findings: Findings) -> None:
-    """Note groups that cannot be trained on: an odd box, or boxes or pixel sizes that differ."""
+    """Note groups that cannot be trained on: those with an odd box."""
     for group in groups:
         if group.image_size % 2:
             findings.error(
                 f": optics group {group.name} has an odd box of {group.image_size} px, but it must be even; "
                 "extract or crop the particles again."
             )
-    reference = groups[0]
-    for group in groups[1:]:
-        if group.image_size != reference.image_size:
-            difference = f"boxes ({reference.image_size} and {group.image_size} px)"
-        elif abs(group.pixel_size - reference.pixel_size) > _TOLERANCE * reference.pixel_size:
-            difference = f"pixel sizes ({reference.pixel_size:g} and {group.pixel_size:g} Å)"
-        else:
-            continue
-        findings.error(
-            f": optics groups {reference.name} and {group.name} have different {difference}; "
-            "extract them again at one scale, or train on one group."
-        )
 
 
 def _group_values(

@@ -1,4 +1,11 @@
-"""How an image comes from its particle's map: where it slices it, real factors and phases, by its optics group's values."""
+"""How an image comes from its particle's map: where it slices it, real factors and phases, by its optics group's values.
+
+Images keep their own box and pixel size. A pixel k, in cycles per box of the image, lies at (D px_map) / (box px) k in
+cycles per box D of the map, as in RELION; so images of all groups share one disc of pixels, each with its own scale.
+
+An image is an integral over its particle, so that its unnormalised transform is that of the map's projection times
+(px_map / px)^2. RELION 3.1 takes (box / D)^2, which is the same where the images of all groups are equally wide.
+"""
 
 import numpy as np
 import torch
@@ -11,7 +18,10 @@ from napari_sbackprop.imaging.poses import shift_phase, slice_matrix
 
 
 def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc) -> Tensor:
-    """Multiplier of the slice of each particle, (n, P) float32: CTF, its absolute value or its square by group."""
+    """Multiplier of the slice of each particle, (n, P) float32; zero beyond the band of its image.
+
+    CTF, its absolute value or its square by group, times the scale of the group's pixels.
+    """
     transfer = torch.empty(len(indices), disc.size)
     for group, rows in particles.by_group(indices):
         members = indices[rows]
@@ -30,7 +40,8 @@ def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc)
             values = values.abs()
         if group.ctf_premultiplied:
             values = values**2
-        transfer[rows] = values
+        values = values * (particles.pixel_size / group.pixel_size) ** 2
+        transfer[rows] = torch.where(disc.shell < group.image_size // 2, values, 0.0)
     return transfer
 
 
@@ -69,7 +80,8 @@ def slice_matrices(particles: Particles, indices: np.ndarray) -> Tensor:
     matrices = torch.empty(len(indices), 3, 3)
     for group, rows in particles.by_group(indices):
         rotation = torch.from_numpy(particles.rotation[indices[rows]])
-        matrices[rows] = slice_matrix(rotation, _magnification(group))
+        scale = particles.box * particles.pixel_size / (group.image_size * group.pixel_size)
+        matrices[rows] = slice_matrix(rotation, scale * _magnification(group))
     return matrices
 
 

@@ -17,6 +17,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import images_to_disc
 from napari_sbackprop.imaging.grids import HalfDisc, half_sphere
 from napari_sbackprop.imaging.masks import soft_ball
@@ -84,7 +85,17 @@ def masked_spectra(
     Parameters
     ----------
     mask_diameter : angstrom, where the flat part of the mask ends.
+
+    Raises
+    ------
+    InputError
+        Optics groups differ in box or pixel size: eq. 5 knows one amplitude for each shell of all images.
     """
+    if not particles.has_one_scale:
+        raise InputError(
+            f"{particles.source} has optics groups of several boxes or pixel sizes, but the recipe 'paper' needs one: "
+            "use the recipe 'default', or extract the particles again at one scale."
+        )
     box, pixel_size = particles.box, particles.pixel_size
     mask = soft_ball(box, mask_diameter / pixel_size / 2, MASK_EDGE / pixel_size, dimensions=2)
     data = torch.empty(particles.count, disc.size, dtype=torch.complex64)

@@ -32,7 +32,7 @@ class Spectra:
 
     Attributes
     ----------
-    disc : the pixels.
+    disc : the pixels, in cycles per box of each image.
     data : (N, P) complex64, centred spectra over the noise amplitude.
     transfer : (N, P) float32, CTF over the noise amplitude.
     rotation : (N, 3, 3) float32, the slice matrices of imaging.poses: A, and how images are stretched.
@@ -66,11 +66,7 @@ class Spectra:
         if radius == self.disc.radius:
             return self
         disc = half_disc(radius)
-        side = 2 * self.disc.radius + 1
-        table = torch.empty(side, self.disc.radius + 1, dtype=torch.long)
-        x, y = self.disc.coordinates.unbind(-1)
-        table[y + self.disc.radius, x] = torch.arange(self.disc.size)
-        index = table[disc.coordinates[:, 1] + self.disc.radius, disc.coordinates[:, 0]].to(self.data.device)
+        index = self.disc.positions(disc).to(self.data.device)
         return replace(self, disc=disc, data=self.data[:, index], transfer=self.transfer[:, index])
 
 
@@ -79,34 +75,42 @@ def noise_spectra(particles: Particles, disc: HalfDisc, mask_radius: float) -> T
 
     Parameters
     ----------
-    mask_radius : pixels; what lies beyond is background.
+    mask_radius : pixels of the map; what lies beyond is background.
 
     Returns
     -------
-    (G, R + 1) float32, in units of the unnormalised transform.
+    (G, R + 1) float32, in units of the unnormalised transform. Shells beyond a group's band repeat its last one.
     """
-    box = particles.box
-    background = 1 - soft_ball(box, mask_radius, edge=0.05 * box, dimensions=2)
-    share = (background**2).sum() / box**2
     rows = []
-    for group in range(len(particles.optics)):
-        members = np.flatnonzero(particles.optics_index == group)
+    for index, group in enumerate(particles.optics):
+        # Smaller images than the mask's have their background in the corners.
+        radius = min(mask_radius * particles.pixel_size / group.pixel_size, group.image_size / 2)
+        background = 1 - soft_ball(group.image_size, radius, edge=0.05 * group.image_size, dimensions=2)
+        members = np.flatnonzero(particles.optics_index == index)
         chosen = members[:: max(1, len(members) // _NOISE_SAMPLE)][:_NOISE_SAMPLE]
         power = torch.zeros(disc.radius + 1)
         for start in range(0, len(chosen), CHUNK):
-            indices = chosen[start : start + CHUNK]
-            images = torch.from_numpy(read_images(particles, indices))
-            spectrum = images_to_disc(images * background, disc).abs() ** 2
+            images = torch.from_numpy(read_images(particles, chosen[start : start + CHUNK]))
+            spectrum = _transform(images * background, disc).abs() ** 2
             power += shell_mean(spectrum, disc.shell, disc.radius + 1, disc.weight).sum(0)
-        row = power / len(chosen) / share
+        row = power / len(chosen) / background.square().mean()
         row[:_FIRST_TRUSTED_SHELL] = torch.maximum(row[:_FIRST_TRUSTED_SHELL], row[_FIRST_TRUSTED_SHELL])
+        row[group.image_size // 2 :] = row[min(disc.radius, group.image_size // 2 - 1)]
         if not row.min() > 0:
             raise InputError(
-                f"The images of optics group {particles.optics[group].name!r} in {particles.source} have no noise outside "
+                f"The images of optics group {group.name!r} in {particles.source} have no noise outside "
                 "the particle: give images that were not masked, or choose a smaller mask diameter."
             )
         rows.append(row)
     return torch.stack(rows)
+
+
+def _transform(images: Tensor, disc: HalfDisc) -> Tensor:
+    """Half-disc values (n, P) of images (n, M, M), zero where the disc goes beyond their band."""
+    band = half_disc(min(disc.radius, images.shape[-1] // 2 - 1))
+    values = torch.zeros(len(images), disc.size, dtype=torch.complex64)
+    values[:, disc.positions(band)] = images_to_disc(images, band)
+    return values
 
 
 def whitened_spectra(
@@ -142,7 +146,11 @@ def noise_amplitude(particles: Particles, disc: HalfDisc, mask_radius: float) ->
 
 def spectra_of(particles: Particles, indices: np.ndarray, disc: HalfDisc, amplitude: Tensor) -> Spectra:
     """Read, transform, centre and whiten some of the particles by the `noise_amplitude`."""
-    data = images_to_disc(torch.from_numpy(read_images(particles, indices)), disc)
+    data = torch.empty(len(indices), disc.size, dtype=torch.complex64)
+    sizes = np.array([group.image_size for group in particles.optics])[particles.optics_index[indices]]
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
+        data[rows] = _transform(torch.from_numpy(read_images(particles, indices[rows])), disc)
     whiten = amplitude[torch.from_numpy(particles.optics_index[indices]).long()]
     data *= image_phase(particles, indices, disc).conj() / whiten
     transfer = transfer_function(particles, indices, disc) / whiten

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from relion_project import Project, format_block, load_arrays
 
+from napari_sbackprop.data.check import check
+from napari_sbackprop.data.loader import read_images
+from napari_sbackprop.data.mrc import write_stack
 from napari_sbackprop.data.star import read_columns, read_particles
 from napari_sbackprop.errors import InputError
 
@@ -231,6 +234,35 @@ def test_magnification_belongs_to_its_group(project: Project) -> None:
     optics = project.optics(groups=2) | {"rlnMagMat00": [1.01, 0.99], "rlnMagMat01": [-0.02, 0.03]}
     particles = read_particles(project.write(project.particles() | {"rlnOpticsGroup": [1, 2, 2, 1]}, optics))
     assert [group.magnification for group in particles.optics] == [(1.01, -0.02, 0, 1), (0.99, 0.03, 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "boxes", "box", "pixel_size"),
+    [
+        ([2.0, 2.5], [10, 8], 10, 2.0),  # equally wide
+        ([2.0, 2.5], [8, 8], 10, 2.0),
+        ([2.5, 2.0], [8, 8], 10, 2.0),
+        ([2.0, 2.0], [8, 12], 12, 2.0),
+        ([2.0, 3.0], [8, 6], 10, 2.0),  # 18 angstrom need 9 px, and boxes are even
+        ([2.0, 2.0001], [8, 8], 8, 2.0),
+    ],
+)
+def test_groups_of_different_scale_share_a_map_that_no_image_exceeds(
+    project: Project, sizes: list[float], boxes: list[int], box: int, pixel_size: float
+) -> None:
+    for number, side in enumerate(boxes, 1):
+        write_stack(project.folder / f"Extract/group{number}.mrcs", np.zeros((2, side, side)), 1.0)
+    columns = project.particles() | {"rlnOpticsGroup": [1, 2, 1, 2]}
+    columns["rlnImageName"] = [f"{row // 2 + 1}@Extract/group{row % 2 + 1}.mrcs" for row in range(4)]
+    optics = project.optics(groups=2) | {"rlnImagePixelSize": sizes, "rlnImageSize": boxes}
+    particles = read_particles(project.write(columns, optics))
+    assert (particles.box, particles.pixel_size) == (box, pixel_size)
+    assert read_images(particles, np.array([1, 3])).shape == (2, boxes[1], boxes[1])
+    if boxes[0] != boxes[1]:
+        with pytest.raises(ValueError, match="of several sizes"):
+            read_images(particles, np.array([0, 1]))
+    facts = check(particles.source).facts["optics_groups"]
+    assert [(group["box"], group["pixel_size"]) for group in facts] == list(zip(boxes, sizes, strict=True))
 
 
 def test_a_magnification_far_from_one_is_refused(project: Project) -> None:

@@ -22,7 +22,7 @@ from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.data.truth import Truth
-from napari_sbackprop.imaging.fourier import disc_to_images, images_to_disc
+from napari_sbackprop.imaging.fourier import disc_to_images, images_to_disc, resample_volumes
 from napari_sbackprop.imaging.grids import half_disc
 from napari_sbackprop.training.image_model import image_phase
 
@@ -93,8 +93,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def relions_predictions(star: Path) -> Tensor:
-    """What relion_particle_subtract takes from each image, (N, M, M)."""
+def relions_predictions(star: Path) -> list[Tensor]:
+    """What relion_particle_subtract takes from each image, (n, M, M) for each optics group."""
     folder, name = star.parent, star.stem
     relion(
         folder,
@@ -102,24 +102,56 @@ def relions_predictions(star: Path) -> Tensor:
         *("--mask", "nothing.mrc", "--ignore_class", "--o", f"{name}/"),
     )
     rows = starfile.read(folder / name / "particles_subtracted.star")["particles"]
-    particles = read_particles(star)
-    images = read_images(particles, np.arange(particles.count))
-    for left, original in zip(rows["rlnImageName"], rows["rlnImageOriginalName"], strict=True):
-        number, stack = left.split("@")
-        images[int(original.split("@")[0]) - 1] -= mrcfile.read(folder / stack)[int(number) - 1]
-    return torch.from_numpy(images)
+    names = starfile.read(star)["particles"]["rlnImageName"]
+    particles, predictions = read_particles(star), []
+    for index in range(len(particles.optics)):
+        members = np.flatnonzero(particles.optics_index == index)
+        images = read_images(particles, members)
+        for image, member in zip(images, members, strict=True):
+            left = rows["rlnImageName"][rows["rlnImageOriginalName"] == names[member]].item()
+            number, stack = left.split("@")
+            image -= mrcfile.read(folder / stack)[int(number) - 1]
+        predictions.append(torch.from_numpy(images))
+    return predictions
 
 
 @pytest.mark.parametrize("name", ABERRATIONS)
 def test_predictions_are_relions(project: Path, name: str) -> None:
     star = project / f"{name.replace(' ', '_')}.star"
     write_groups(project / "particles.star", star, ABERRATIONS[name])
-    particles, images = read_particles(star), relions_predictions(star)
     volume = torch.from_numpy(read_volume(project / "truth" / "state_00.mrc")[0])
-    assert relative_error(images, predict(volume, particles, RADIUS, padding=2), RADIUS) < 1e-3
+    ours = predict(volume, read_particles(star), RADIUS, padding=2)
+    images = torch.cat(relions_predictions(star))
+    order = torch.cat([torch.arange(0, len(ours), 2), torch.arange(1, len(ours), 2)])  # by group
+    assert relative_error(images, ours[order], RADIUS) < 1e-3
     if name != "none":
-        plain = read_particles(project / "groups.star")
-        assert relative_error(images, predict(volume, plain, RADIUS, padding=2), RADIUS) > 0.1
+        plain = predict(volume, read_particles(project / "groups.star"), RADIUS, padding=2)
+        assert relative_error(images, plain[order], RADIUS) > 0.1
+
+
+@pytest.mark.parametrize(("box", "pixel_size"), [(60, 4.32), (40, 5.4)])
+def test_predictions_at_two_scales_are_relions(project: Path, box: int, pixel_size: float) -> None:
+    star = project / f"scale_{box}.star"
+    noise = np.random.default_rng(0).normal(size=(16, box, box))
+    write_stack(project / f"noise_{box}.mrcs", noise, pixel_size)
+    tables = starfile.read(project / "groups.star")
+    tables["optics"] = tables["optics"].assign(
+        rlnImageSize=[BOX, box], rlnImagePixelSize=[PIXEL_SIZE, pixel_size], **ABERRATIONS["magnification"]
+    )
+    rows = tables["particles"]
+    second = rows["rlnOpticsGroup"] == 2
+    rows.loc[second, "rlnImageName"] = rows["rlnImageName"].str.replace("particles", f"noise_{box}")
+    starfile.write(tables, star)
+    particles, predictions = read_particles(star), relions_predictions(star)
+    volume = torch.from_numpy(read_volume(project / "truth" / "state_00.mrc")[0])
+    # Along a ray through the finer map there are more voxels.
+    volume = resample_volumes(volume, particles.box) * particles.pixel_size / PIXEL_SIZE
+    for index, group in enumerate(particles.optics):
+        share = group.image_size * group.pixel_size / (BOX * PIXEL_SIZE)  # of the map's width
+        radius = int(min(group.image_size, share * BOX)) // 2 - 2
+        ours = predict(volume, particles, radius, padding=2)[particles.optics_index == index]
+        # RELION 3.1 scales by the boxes, as if all images were equally wide.
+        assert relative_error(predictions[index], share**2 * ours, radius) < 1e-3
 
 
 def antisymmetric_phase(particles: Particles, radius: int) -> Tensor:
