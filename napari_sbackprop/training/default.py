@@ -14,6 +14,7 @@ from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.imaging.masks import soft_ball, solvent_mask
 from napari_sbackprop.training.closed_form import ClosedForm
 from napari_sbackprop.training.epochs import run_epochs
+from napari_sbackprop.training.group_scale import match_group_scales
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import evidence_figures
 from napari_sbackprop.training.progress import Progress
@@ -76,6 +77,9 @@ def _with_consensus(
     sphere = half_sphere(spectra.disc.radius)
     raw = back_project(spectra, sphere, chosen)
     mask = _solvent_mask(session, raw, sphere) if users_mask is None else users_mask.to(raw.device)
+    if not session.particles.has_one_scale:
+        match_group_scales(session.particles, spectra, mask_solution(raw, sphere, mask), sphere)
+        raw = back_project(spectra, sphere, chosen)
     volumes = mask_solution(raw, sphere, mask)
     correlation = torch.ones(1, sphere.radius + 1).to(volumes)
     consensus = LinearModel(volumes, sphere, correlation, correlation[:, 0], mask)

@@ -19,6 +19,7 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import disc_to_images, images_to_disc, sphere_to_volumes
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
 from napari_sbackprop.imaging.shells import fourier_shell_correlation
+from napari_sbackprop.training.group_scale import match_group_scales
 from napari_sbackprop.training.image_model import image_phase
 from napari_sbackprop.training.paper import masked_spectra
 from napari_sbackprop.training.progress import finished
@@ -82,6 +83,19 @@ def test_images_of_both_scales_back_project_to_one_map(two_scales: Particles) ->
     assert correlation[20:].abs().max() < 0.5  # beyond the coarser group's band
     # The signal-to-noise ratio is of whole images, whose noise has the variance 1: wider images have more signal by 9 %.
     assert (first * second).sum() / first.square().sum() == pytest.approx(1.09, abs=0.1)
+
+
+def test_scales_of_groups_are_found(two_scales: Particles) -> None:
+    disc, sphere = half_disc(two_scales.box // 2 - 1), half_sphere(two_scales.box // 2 - 1)
+    spectra = finished(whitened_spectra(two_scales, disc, 0.425 * two_scales.box))
+    spectra.data[300:] *= 0.7
+    before = spectra.transfer.clone()
+    consensus = back_project(spectra, sphere, torch.arange(600))
+    match_group_scales(two_scales, spectra, consensus, sphere)
+    first, second = (spectra.transfer[rows] / before[rows] for rows in (0, 300))
+    seen = disc.shell < 18
+    assert (second[seen] / first[seen]).nanmean().item() == pytest.approx(1.09 * 0.7, rel=0.05)
+    assert (first[seen] + second[seen]).nanmean().item() == pytest.approx(2)
 
 
 def test_what_lies_beyond_a_groups_band_is_empty_and_has_no_weight(two_scales: Particles) -> None:
