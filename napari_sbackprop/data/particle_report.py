@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.blocks import StarText
@@ -61,7 +62,7 @@ def _facts(table: ParticleTable, particles: Particles) -> dict[str, Any]:
         "box": particles.box or None,
         "pixel_size": particles.pixel_size if math.isfinite(particles.pixel_size) else None,
         "optics_groups": [
-            _group_facts(group, int((particles.optics_index == index).sum()))
+            _group_facts(group, particles.beam_tilt[particles.optics_index == index])
             for index, group in enumerate(particles.optics)
         ],
         "poses": table.has_poses,
@@ -76,16 +77,17 @@ def _facts(table: ParticleTable, particles: Particles) -> dict[str, Any]:
     return facts
 
 
-def _group_facts(group: OpticsGroup, count: int) -> dict[str, Any]:
+def _group_facts(group: OpticsGroup, beam_tilt: npt.NDArray[np.float32]) -> dict[str, Any]:
     optional = ("ctf_premultiplied", "phase_flipped", "odd_zernikes", "even_zernikes", "magnification")
     return {
         "name": group.name,
-        "particles": count,
+        "particles": len(beam_tilt),
         "box": group.image_size or None,
         "pixel_size": group.pixel_size if math.isfinite(group.pixel_size) else None,
         "voltage": group.voltage,
         "spherical_aberration": group.spherical_aberration,
         "amplitude_contrast": group.amplitude_contrast,
+        **({"beam_tilt": beam_tilt.mean(axis=0).tolist()} if beam_tilt.any() else {}),
         **{name: value for name in optional if (value := getattr(group, name)) != getattr(OpticsGroup, name)},
     }
 

@@ -99,9 +99,13 @@ def test_missing_images_leave_the_metadata(shared_data: Path) -> None:
 
 
 def test_aberrations_of_a_relion_5_file_are_understood(shared_data: Path) -> None:
-    warnings = check(shared_data / "cryodrgn" / "relion5.star").warnings
-    assert len(warnings) == 1
-    assert "repeats an image in 2 rows" in warnings[0]
+    report = check(shared_data / "cryodrgn" / "relion5.star")
+    assert len(report.warnings) == 1
+    assert "repeats an image in 2 rows" in report.warnings[0]
+    (group,) = report.facts["optics_groups"]
+    assert group["beam_tilt"] == pytest.approx([0.043489, 0.014097])
+    assert group["odd_zernikes"][3:5] == (0, 0)
+    assert "beam tilt 0.043489 mrad, 0.014097 mrad" in str(report)
 
 
 def test_symmetry_expanded_rows_are_counted(project: Project) -> None:
