@@ -16,7 +16,7 @@ def read_images(particles: Particles, indices: npt.NDArray[np.integer]) -> npt.N
     Parameters
     ----------
     particles : where the images are.
-    indices : (n,) rows of `particles`; any order, repetitions allowed.
+    indices : (n,) rows of `particles`, whose images have one size; any order, repetitions allowed.
 
     Returns
     -------
@@ -28,7 +28,13 @@ def read_images(particles: Particles, indices: npt.NDArray[np.integer]) -> npt.N
         A stack cannot be read, or an image holds values that are not finite.
     """
     rows = indices.astype(np.int64)
-    images = np.empty((len(rows), particles.box, particles.box), dtype=np.float32)
+    sizes = {particles.optics[group].image_size for group in np.unique(particles.optics_index[rows])}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"the images are of several sizes, {sorted(sizes)} px: read each optics group by itself"
+        )
+    size = sizes.pop() if sizes else particles.box
+    images = np.empty((len(rows), size, size), dtype=np.float32)
     order = np.lexsort((particles.slice_index[rows], particles.stack_index[rows]))
     stacks = particles.stack_index[rows][order]
     starts = np.flatnonzero(np.diff(stacks, prepend=-1))

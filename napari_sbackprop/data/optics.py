@@ -4,6 +4,7 @@ A value is looked up in the particle's row first, then in its group's row. Rows 
 such a value form groups of their own; numbers in the file are never changed.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,13 @@ _REQUIRED = {
     "rlnSphericalAberration": "the spherical aberration in mm",
 }
 _AMPLITUDE_CONTRAST = 0.1
+_MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+
+
+def _near(centre: float) -> Callable[[_Values], npt.NDArray[np.bool_]]:
+    return lambda values: np.abs(values - centre) < 0.5
+
+
 # What a finite value must fulfil, how that is said, and the remedy.
 _RANGES: dict[str, tuple[Callable[[_Values], npt.NDArray[np.bool_]], str, str]] = {
     "rlnVoltage": (
@@ -36,11 +44,20 @@ _RANGES: dict[str, tuple[Callable[[_Values], npt.NDArray[np.bool_]], str, str]] 
         "at least 0 and below 1",
         "give it as a fraction, such as 0.1",
     ),
+    **{
+        label: (
+            _near(one),
+            f"less than 0.5 from {one:g}",
+            "give a magnification matrix, which is near 1, or none",
+        )
+        for label, one in _MAGNIFICATION.items()
+    },
 }
-_IGNORED_NUMBERS = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0}
-_MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+# What stands for a column that the file does not have.
+_DEFAULTS = {"rlnCtfDataAreCtfPremultiplied": 0.0, "rlnCtfDataArePhaseFlipped": 0.0, **_MAGNIFICATION}
 _ZERNIKES = ("rlnOddZernike", "rlnEvenZernike")
-_TOLERANCE = 1e-4  # relative difference of pixel sizes that moves no shell
+_BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
+_COMA = (3, 4)  # places in rlnOddZernike
 
 
 # What this module looks up; other columns need not be split.
@@ -49,13 +66,10 @@ OPTICS_LABELS = (
     "rlnOpticsGroupName",
     "rlnImageSize",
     "rlnAmplitudeContrast",
-    "rlnCtfDataAreCtfPremultiplied",
-    "rlnCtfDataArePhaseFlipped",
     *_PIXEL_LABELS,
     *_OLD_PIXEL_LABELS,
     *_REQUIRED,
-    *_IGNORED_NUMBERS,
-    *_MAGNIFICATION,
+    *_DEFAULTS,
     *_ZERNIKES,
 )
 
@@ -79,6 +93,9 @@ class Lookup:
     def count(self) -> int:
         """Number of particles N."""
         return self.particles.block.count
+
+    def __contains__(self, label: str) -> bool:
+        return label in self.particles or (self.optics is not None and label in self.optics)
 
     def numbers(self, label: str) -> npt.NDArray[np.float64] | None:
         """Values (N,) of a label, or None where neither table has it."""
@@ -139,6 +156,9 @@ def read_optics(
     Box sizes are 0 where the file does not tell: take them from the stacks.
     """
     columns = _group_values(lookup, pixel_size, findings)
+    zernikes = {}
+    for label in _ZERNIKES:
+        zernikes[label], columns[label] = _read_zernikes(lookup, label, findings)
     code = lookup.optics_row.copy()
     for values in columns.values():
         if not (values == values[0]).all():
@@ -158,6 +178,9 @@ def read_optics(
             amplitude_contrast=float(columns["rlnAmplitudeContrast"][row]),
             ctf_premultiplied=bool(columns["rlnCtfDataAreCtfPremultiplied"][row]),
             phase_flipped=bool(columns["rlnCtfDataArePhaseFlipped"][row]),
+            odd_zernikes=zernikes["rlnOddZernike"][int(columns["rlnOddZernike"][row])],
+            even_zernikes=zernikes["rlnEvenZernike"][int(columns["rlnEvenZernike"][row])],
+            magnification=tuple(float(columns[label][row]) for label in _MAGNIFICATION),
         )
         for number, row in enumerate(first[order], 1)
     )
@@ -165,43 +188,13 @@ def read_optics(
 
 
 def check_groups(groups: tuple[OpticsGroup, ...], findings: Findings) -> None:
-    """Note groups that cannot be trained on: an odd box, or boxes or pixel sizes that differ."""
+    """Note groups that cannot be trained on: those with an odd box."""
     for group in groups:
         if group.image_size % 2:
             findings.error(
                 f": optics group {group.name} has an odd box of {group.image_size} px, but it must be even; "
                 "extract or crop the particles again."
             )
-    reference = groups[0]
-    for group in groups[1:]:
-        if group.image_size != reference.image_size:
-            difference = f"boxes ({reference.image_size} and {group.image_size} px)"
-        elif abs(group.pixel_size - reference.pixel_size) > _TOLERANCE * reference.pixel_size:
-            difference = f"pixel sizes ({reference.pixel_size:g} and {group.pixel_size:g} Å)"
-        else:
-            continue
-        findings.error(
-            f": optics groups {reference.name} and {group.name} have different {difference}; "
-            "extract them again at one scale, or train on one group."
-        )
-
-
-def warn_ignored_aberrations(lookup: Lookup, findings: Findings) -> None:
-    """Note aberrations in the file that the image model does not apply."""
-    ignored = [label for label, neutral in _IGNORED_NUMBERS.items() if _differs(lookup, label, neutral)]
-    if ignored:
-        findings.warn(
-            f" has beam tilt ({', '.join(ignored)}), not applied yet: the finest shells lose signal."
-        )
-    ignored = [label for label in _ZERNIKES if _has_zernikes(lookup, label, findings)]
-    if ignored:
-        findings.warn(
-            f" has aberrations ({', '.join(ignored)}), not applied yet: the finest shells lose signal."
-        )
-    if any(_differs(lookup, label, neutral) for label, neutral in _MAGNIFICATION.items()):
-        findings.warn(
-            " has a magnification matrix (rlnMagMat) other than 1, not applied yet: edges of the map blur."
-        )
 
 
 def _group_values(
@@ -219,9 +212,9 @@ def _group_values(
     if contrast is None:
         findings.warn(f" has no column rlnAmplitudeContrast: {_AMPLITUDE_CONTRAST} is assumed.")
     columns["rlnAmplitudeContrast"] = np.full(count, _AMPLITUDE_CONTRAST) if contrast is None else contrast
-    for label in ("rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped"):
-        flags = lookup.numbers(label)
-        columns[label] = np.zeros(count) if flags is None else flags
+    for label, default in _DEFAULTS.items():
+        values = lookup.numbers(label)
+        columns[label] = np.full(count, default) if values is None else values
     for label, values in columns.items():
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad) and label != "pixel":  # whose error is noted already
@@ -248,32 +241,38 @@ def _group_names(lookup: Lookup) -> list[str]:
     return [readable(name) for name in lookup.optics.texts[label].tolist()]
 
 
-def _differs(lookup: Lookup, label: str, neutral: float) -> bool:
-    values = lookup.numbers(label)
-    return values is not None and bool((np.abs(values - neutral) > 1e-9).any())
+def _read_zernikes(
+    lookup: Lookup, label: str, findings: Findings
+) -> tuple[list[tuple[float, ...]], npt.NDArray[np.float64]]:
+    """Distinct lists of coefficients, and which of them each particle (N,) has.
 
-
-def _has_zernikes(lookup: Lookup, label: str, findings: Findings) -> bool:
-    for columns in (lookup.particles, lookup.optics):
+    A column of beam tilt takes the place of the coefficients of coma, in RELION 3.1 as here.
+    """
+    replaced = _COMA if label == "rlnOddZernike" and any(tilt in lookup for tilt in _BEAM_TILT) else ()
+    for columns, rows in ((lookup.particles, np.arange(lookup.count)), (lookup.optics, lookup.optics_row)):
         if columns is not None and label in columns:
-            known = [
-                _any_number(columns, label, text, findings) for text in set(columns.texts[label].tolist())
-            ]
-            return any(known)
-    return False
+            texts, code = np.unique(columns.texts[label], return_inverse=True)
+            lists = [_coefficients(columns, label, text, findings) for text in texts.tolist()]
+            lists = [tuple(0.0 if i in replaced else c for i, c in enumerate(values)) for values in lists]
+            return lists, code[rows].astype(np.float64)
+    return [()], np.zeros(lookup.count)
 
 
-def _any_number(columns: Columns, label: str, text: bytes, findings: Findings) -> bool:
-    """Whether a list such as [0,0.1] has a number other than 0; what is no such list is noted."""
+def _coefficients(columns: Columns, label: str, text: bytes, findings: Findings) -> tuple[float, ...]:
+    """Numbers of a list such as [0,0.1]; what is no such list is noted."""
+    content = text.strip(b"[]")
     try:
-        return any(float(number or 0) for number in text.strip(b"[]").split(b","))
+        numbers = tuple(float(number) for number in content.split(b",")) if content else ()
     except ValueError:
-        row = int(np.flatnonzero(columns.texts[label] == text)[0]) + 1
-        findings.warn(
-            f", row {row} of {columns.block.title}: {label} is {readable(text)!r}, which is not understood; "
-            "it is ignored, as all aberrations are."
-        )
-        return False
+        numbers = (math.nan,)
+    if all(map(math.isfinite, numbers)):
+        return numbers
+    row = int(np.flatnonzero(columns.texts[label] == text)[0]) + 1
+    findings.error(
+        f", row {row} of {columns.block.title}: {label} is {readable(text)!r}, but must be a list of numbers such as "
+        "[0,0.1,0]; correct it, or write [] for none."
+    )
+    return ()
 
 
 def _list_numbers(numbers: npt.NDArray[np.float64]) -> str:

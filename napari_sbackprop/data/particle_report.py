@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.blocks import StarText
@@ -13,7 +14,7 @@ from napari_sbackprop.data.image_search import find_images
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.optics import check_groups
 from napari_sbackprop.data.particle_table import ParticleTable, read_particle_table
-from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.particles import OpticsGroup, Particles
 from napari_sbackprop.data.report import Report
 from napari_sbackprop.errors import InputError
 
@@ -61,15 +62,7 @@ def _facts(table: ParticleTable, particles: Particles) -> dict[str, Any]:
         "box": particles.box or None,
         "pixel_size": particles.pixel_size if math.isfinite(particles.pixel_size) else None,
         "optics_groups": [
-            {
-                "name": group.name,
-                "particles": int((particles.optics_index == index).sum()),
-                "voltage": group.voltage,
-                "spherical_aberration": group.spherical_aberration,
-                "amplitude_contrast": group.amplitude_contrast,
-                **({"ctf_premultiplied": True} if group.ctf_premultiplied else {}),
-                **({"phase_flipped": True} if group.phase_flipped else {}),
-            }
+            _group_facts(group, particles.beam_tilt[particles.optics_index == index])
             for index, group in enumerate(particles.optics)
         ],
         "poses": table.has_poses,
@@ -84,14 +77,30 @@ def _facts(table: ParticleTable, particles: Particles) -> dict[str, Any]:
     return facts
 
 
+def _group_facts(group: OpticsGroup, beam_tilt: npt.NDArray[np.float32]) -> dict[str, Any]:
+    optional = ("ctf_premultiplied", "phase_flipped", "odd_zernikes", "even_zernikes", "magnification")
+    return {
+        "name": group.name,
+        "particles": len(beam_tilt),
+        "box": group.image_size or None,
+        "pixel_size": group.pixel_size if math.isfinite(group.pixel_size) else None,
+        "voltage": group.voltage,
+        "spherical_aberration": group.spherical_aberration,
+        "amplitude_contrast": group.amplitude_contrast,
+        **({"beam_tilt": beam_tilt.mean(axis=0).tolist()} if beam_tilt.any() else {}),
+        **{name: value for name in optional if (value := getattr(group, name)) != getattr(OpticsGroup, name)},
+    }
+
+
 def _warn_of_unlikely_values(particles: Particles, findings: Findings) -> None:
     """Note numbers that are legal but hardly meant."""
-    field_of_view = particles.box * particles.pixel_size
+    widths = np.array([group.image_size * group.pixel_size for group in particles.optics])
+    field_of_view = widths[particles.optics_index]
     far = np.flatnonzero(np.abs(particles.shift).max(axis=1) > field_of_view / 2)
     if particles.box and len(far):
         findings.warn(
             f", row {far[0] + 1}: the shift of {np.abs(particles.shift[far[0]]).max():.0f} Å leaves the box of "
-            f"{field_of_view:.0f} Å ({len(far)} such rows); check the unit."
+            f"{field_of_view[far[0]]:.0f} Å ({len(far)} such rows); check the unit."
         )
     typical = float(np.median(particles.defocus[:, 0]))
     if typical < 0:
@@ -111,7 +120,8 @@ def _warn_of_repetitions(table: ParticleTable, findings: Findings) -> None:
 
 
 def _contrast(particles: Particles, findings: Findings) -> str:
-    rows = np.unique(np.linspace(0, particles.count - 1, min(_SAMPLE, particles.count)).astype(np.int64))
+    alike = np.flatnonzero(particles.optics_index == particles.optics_index[0])  # images of one size
+    rows = alike[np.unique(np.linspace(0, len(alike) - 1, min(_SAMPLE, len(alike))).astype(np.int64))]
     try:
         contrast = describe_contrast(read_images(particles, rows))
     except InputError as error:

@@ -14,7 +14,6 @@ from napari_sbackprop.data.optics import (
     match_optics,
     pixel_sizes,
     read_optics,
-    warn_ignored_aberrations,
 )
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.star_kind import optics_block, particle_block
@@ -23,7 +22,13 @@ _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _SHIFTS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 _SHIFTS_PX = ("rlnOriginX", "rlnOriginY")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
-_CTF_DEFAULTS = {"rlnPhaseShift": 0.0, "rlnCtfBfactor": 0.0, "rlnCtfScalefactor": 1.0}
+_CTF_DEFAULTS = {
+    "rlnPhaseShift": 0.0,
+    "rlnCtfBfactor": 0.0,
+    "rlnCtfScalefactor": 1.0,
+    "rlnBeamTiltX": 0.0,
+    "rlnBeamTiltY": 0.0,
+}
 _HALF_SET = "rlnRandomSubset"
 _IMAGE = "rlnImageName"
 _LABELS = (
@@ -73,7 +78,6 @@ def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
     lookup = match_optics(columns, None if optics is None else optics.columns(_LABELS), findings)
     pixel_size = _read_pixel_sizes(lookup, findings)
     groups, optics_index = read_optics(lookup, pixel_size, findings)
-    warn_ignored_aberrations(lookup, findings)
     shift, shift_unit = _read_shifts(columns, pixel_size, findings)
     angles = _read_required(
         columns, _ANGLES, "take the particles of a 3D refinement, which have poses", findings
@@ -81,7 +85,9 @@ def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
     defocus = _read_required(
         columns, _DEFOCUS, "estimate the CTF first, or join its table to this one", findings
     )
-    phase_shift, b_factor, scale = (_read_optional(lookup, label, findings) for label in _CTF_DEFAULTS)
+    phase_shift, b_factor, scale, *beam_tilt = (
+        _read_optional(lookup, label, findings) for label in _CTF_DEFAULTS
+    )
     images = parse_image_names(columns.texts[_IMAGE], findings)
     particles = Particles(
         rotation=euler_to_matrix(from_numpy(angles)).numpy().astype(np.float32),
@@ -90,6 +96,7 @@ def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
         phase_shift=phase_shift.astype(np.float32),
         b_factor=b_factor.astype(np.float32),
         scale=scale.astype(np.float32),
+        beam_tilt=np.stack(beam_tilt, axis=-1).astype(np.float32),
         optics_index=optics_index,
         optics=groups,
         half_set=_read_half_sets(columns, findings),

@@ -1,10 +1,14 @@
 """Particles: what is known of every image, in one unit system whatever file it came from."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+_SAME_SCALE = 1e-4  # relative difference of pixel sizes that moves no shell
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,12 @@ class OpticsGroup:
         The images were multiplied by their CTF: the model is multiplied by CTF².
     phase_flipped : bool
         The images' phases were flipped: the model is multiplied by the absolute value of the CTF.
+    odd_zernikes : tuple of float
+        Coefficients of antisymmetric aberrations, in radians and RELION's order; empty for none.
+    even_zernikes : tuple of float
+        The same of symmetric aberrations, which add to the phase of the CTF.
+    magnification : tuple of float
+        M by rows, (M00, M01, M10, M11): frequency k of the image shows what an undistorted one has at M k.
     """
 
     name: str
@@ -39,6 +49,9 @@ class OpticsGroup:
     amplitude_contrast: float
     ctf_premultiplied: bool = False
     phase_flipped: bool = False
+    odd_zernikes: tuple[float, ...] = ()
+    even_zernikes: tuple[float, ...] = ()
+    magnification: tuple[float, ...] = (1.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +72,12 @@ class Particles:
         Å².
     scale : (N,) float32
         Factor on the CTF.
+    beam_tilt : (N, 2) float32
+        mrad, (x, y).
     optics_index : (N,) int32
         Index into `optics`, from 0.
     optics : tuple of OpticsGroup
-        Groups in use, in the order of the source; all have one pixel size and one box.
+        Groups in use, in the order of the source; they may differ in pixel size and box.
     half_set : (N,) int8
         1 or 2, and 0 where unknown.
     stack_paths : tuple of Path
@@ -81,6 +96,7 @@ class Particles:
     phase_shift: npt.NDArray[np.float32]
     b_factor: npt.NDArray[np.float32]
     scale: npt.NDArray[np.float32]
+    beam_tilt: npt.NDArray[np.float32]
     optics_index: npt.NDArray[np.int32]
     optics: tuple[OpticsGroup, ...]
     half_set: npt.NDArray[np.int8]
@@ -95,11 +111,38 @@ class Particles:
         return len(self.rotation)
 
     @property
+    def has_one_scale(self) -> bool:
+        """Whether all optics groups have one box and one pixel size, to within a rounding of the file."""
+        first = self.optics[0]
+        return not any(  # so written that a pixel size that is not a number is no other scale
+            group.image_size != first.image_size
+            or abs(group.pixel_size - first.pixel_size) > _SAME_SCALE * first.pixel_size
+            for group in self.optics
+        )
+
+    @property
     def box(self) -> int:
-        """Box M in pixels."""
-        return self.optics[0].image_size
+        """Box M in pixels of the map: that of the images.
+
+        Where optics groups differ, the least even one that is as wide as the widest images at the finest pixel size, so
+        that no group loses resolution and slices of the map are never finer sampled than its transform.
+        """
+        if self.has_one_scale:
+            return self.optics[0].image_size
+        widest = max(group.image_size * group.pixel_size for group in self.optics)
+        return 2 * math.ceil((1 - _SAME_SCALE) * widest / self.pixel_size / 2)
 
     @property
     def pixel_size(self) -> float:
-        """Å per pixel."""
-        return self.optics[0].pixel_size
+        """Å per pixel of the map: that of the images, the finest where optics groups differ."""
+        if self.has_one_scale:
+            return self.optics[0].pixel_size
+        return min(group.pixel_size for group in self.optics)
+
+    def by_group(
+        self, indices: npt.NDArray[np.integer]
+    ) -> Iterator[tuple[OpticsGroup, npt.NDArray[np.int64]]]:
+        """Each optics group of some rows, and at which of `indices` its particles are."""
+        groups = self.optics_index[indices]
+        for group in np.unique(groups):
+            yield self.optics[group], np.flatnonzero(groups == group)

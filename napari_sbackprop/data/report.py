@@ -11,6 +11,7 @@ _UNITS = {
     "voltage": "kV",
     "spherical_aberration": "mm",
     "defocus": "Å",
+    "beam_tilt": "mrad",
 }
 _MOST_SHOWN = 12  # items of a list; a data set may have hundreds of optics groups
 _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))

@@ -40,6 +40,13 @@ class HalfDisc:
         """Number of pixels P."""
         return int(self.coordinates.shape[0])
 
+    def positions(self, inner: "HalfDisc") -> Tensor:
+        """Where the pixels of a smaller half disc are in this one, (P',) int64."""
+        table = torch.empty(2 * self.radius + 1, self.radius + 1, dtype=torch.long)
+        x, y = self.coordinates.unbind(-1)
+        table[y + self.radius, x] = torch.arange(self.size)
+        return table[inner.coordinates[:, 1] + self.radius, inner.coordinates[:, 0]]
+
 
 @dataclass(frozen=True, eq=False)
 class HalfSphere:

@@ -54,6 +54,19 @@ def random_rotations(count: int, generator: torch.Generator) -> Tensor:
     return torch.stack(rows, dim=-2)
 
 
+def slice_matrix(rotation: Tensor, magnification: Tensor) -> Tensor:
+    """Matrices (B, 3, 3) for the slices that distorted images show: A with the image axes replaced by M^T A[:2].
+
+    They take the place of A: image frequency (kx, ky) samples the map's transform at A^T (M k, 0).
+
+    Parameters
+    ----------
+    rotation : (B, 3, 3), A.
+    magnification : (2, 2), M.
+    """
+    return torch.cat([magnification.to(rotation).T @ rotation[:, :2], rotation[:, 2:]], dim=1)
+
+
 def shift_phase(coordinates: Tensor, origin_px: Tensor, box: int) -> Tensor:
     """Phases that move a centred prediction to where the particle sits: exp(+2 pi i k.t / M).
 

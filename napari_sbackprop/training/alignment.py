@@ -16,8 +16,9 @@ from napari_sbackprop import ops
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.imaging.grids import HalfDisc
 from napari_sbackprop.imaging.poses import rotation_vector_to_matrix, shift_phase
+from napari_sbackprop.training.image_model import transfer_function
 from napari_sbackprop.training.linear_model import LinearModel
-from napari_sbackprop.training.spectra import Spectra, transfer_function
+from napari_sbackprop.training.spectra import Spectra
 
 _TURN, _SHIFT, _DEFOCUS, _CONTRAST = slice(0, 3), slice(3, 5), slice(5, 6), slice(6, 7)
 _PARAMETERS = 7

@@ -15,6 +15,7 @@ from napari_sbackprop.imaging.masks import soft_ball, solvent_mask
 from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.closed_form import ClosedForm
 from napari_sbackprop.training.epochs import run_epochs
+from napari_sbackprop.training.group_scale import match_group_scales
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import evidence_figures
 from napari_sbackprop.training.progress import Progress
@@ -43,6 +44,7 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     chosen, held_out = session.split(generator)
     stored = session.run.read_resume() if resume else {}
     users_mask = _read_mask(session)
+    _check_refinement(session)
     reading = whitened_spectra(session.particles, session.disc, session.mask_radius)
     spectra = yield from session.following(reading, _READING)
     if spectra is None:
@@ -74,6 +76,15 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
         )
 
 
+def _check_refinement(session: Session) -> None:
+    config, particles = session.config, session.particles
+    if (config.refine_poses or config.refine_ctf) and not particles.has_one_scale:
+        raise InputError(
+            f"--refine-poses and --refine-ctf need images of one box and pixel size, which {particles.source} has not: "
+            "rescale the images, or leave the options out."
+        )
+
+
 def _alignment(session: Session, spectra: Spectra) -> Alignment | None:
     """Corrections of the particles, where the options ask for some."""
     config, particles = session.config, session.particles
@@ -91,6 +102,9 @@ def _with_consensus(
     sphere = half_sphere(spectra.disc.radius)
     raw = back_project(spectra, sphere, chosen)
     mask = _solvent_mask(session, raw, sphere) if users_mask is None else users_mask.to(raw.device)
+    if not session.particles.has_one_scale:
+        match_group_scales(session.particles, spectra, mask_solution(raw, sphere, mask), sphere)
+        raw = back_project(spectra, sphere, chosen)
     volumes = mask_solution(raw, sphere, mask)
     correlation = torch.ones(1, sphere.radius + 1).to(volumes)
     consensus = LinearModel(volumes, sphere, correlation, correlation[:, 0], mask)

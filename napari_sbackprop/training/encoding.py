@@ -11,6 +11,7 @@ from napari_sbackprop.imaging.grids import half_disc, half_sphere
 from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.models.encoder import ImageEncoder, PosteriorEncoder
 from napari_sbackprop.run_directory import Latents, RunDirectory
+from napari_sbackprop.training.group_scale import match_group_scales
 from napari_sbackprop.training.paper import diagonal_posterior, encoder_input, masked_spectra
 from napari_sbackprop.training.posterior import (
     Posterior,
@@ -52,6 +53,9 @@ def encode(run: Path, star: Path, exact: bool = True, epoch: int | None = None) 
         posterior = _paper_posterior(tensors, spectra)
     else:
         spectra = finished(whitened_spectra(particles, disc, session.mask_radius))
+        if not particles.has_one_scale:
+            sphere, consensus = half_sphere(disc.radius), tensors["basis.volumes"][:, :1]
+            match_group_scales(particles, spectra, consensus.contiguous(), sphere)
         posterior = _posterior(tensors, spectra, exact)
     return latents_of(posterior, epoch)
 

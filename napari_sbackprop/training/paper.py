@@ -17,20 +17,21 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import images_to_disc
 from napari_sbackprop.imaging.grids import HalfDisc, half_sphere
 from napari_sbackprop.imaging.masks import soft_ball
-from napari_sbackprop.imaging.poses import shift_phase
 from napari_sbackprop.imaging.shells import shell_mean
 from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.models.encoder import ImageEncoder
 from napari_sbackprop.models.latent import kl_divergence, sample_latent
 from napari_sbackprop.models.structural_basis import StructuralBasis
 from napari_sbackprop.training.epochs import adam_tensors, load_adam, run_epochs
+from napari_sbackprop.training.image_model import image_phase, slice_matrices, transfer_function
 from napari_sbackprop.training.posterior import Posterior
 from napari_sbackprop.training.progress import Progress, TrainingError
 from napari_sbackprop.training.session import MASK_EDGE, Session, nested, with_prefix
-from napari_sbackprop.training.spectra import CHUNK, Spectra, transfer_function
+from napari_sbackprop.training.spectra import CHUNK, Spectra
 
 _LEARNING_RATE, _HEAD_DECAY = 1e-4, 1e-3
 _VOLUME_SCALE = 1e-6  # of the random start
@@ -84,25 +85,34 @@ def masked_spectra(
     Parameters
     ----------
     mask_diameter : angstrom, where the flat part of the mask ends.
+
+    Raises
+    ------
+    InputError
+        Optics groups differ in box or pixel size: eq. 5 knows one amplitude for each shell of all images.
     """
+    if not particles.has_one_scale:
+        raise InputError(
+            f"{particles.source} has optics groups of several boxes or pixel sizes, but the recipe 'paper' needs one: "
+            "use the recipe 'default', or extract the particles again at one scale."
+        )
     box, pixel_size = particles.box, particles.pixel_size
     mask = soft_ball(box, mask_diameter / pixel_size / 2, MASK_EDGE / pixel_size, dimensions=2)
     data = torch.empty(particles.count, disc.size, dtype=torch.complex64)
     transfer = torch.empty(particles.count, disc.size)
     for start in range(0, particles.count, CHUNK):
         indices = np.arange(start, min(start + CHUNK, particles.count))
-        origin = torch.from_numpy(particles.shift[indices]) / pixel_size
-        whole = origin.round()
+        whole = (torch.from_numpy(particles.shift[indices]) / pixel_size).round()
         images = torch.from_numpy(read_images(particles, indices))
         centred = [
             torch.roll(image, (int(y), int(x)), (0, 1)) for image, (x, y) in zip(images, whole, strict=True)
         ]
         values = images_to_disc(torch.stack(centred) * mask, disc)
         chunk = slice(start, start + len(indices))
-        data[chunk] = values * shift_phase(disc.coordinates, origin - whole, box).conj()
+        data[chunk] = values * image_phase(particles, indices, disc, moved_px=whole).conj()
         transfer[chunk] = transfer_function(particles, indices, disc)
         yield start + len(indices)
-    return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation))
+    return Spectra(disc, data, transfer, slice_matrices(particles, np.arange(particles.count)))
 
 
 def normalise(spectra: Spectra) -> NormalisedSpectra:

@@ -1,8 +1,8 @@
 """Particle spectra: what training sees of the images, prepared once.
 
-An image becomes its half-disc spectrum, moved so that the particle is centred, and divided by the noise's amplitude, so
-that noise has unit variance per complex pixel. The transfer is the CTF divided by the same amplitude. After that the
-image model (eq. 1) reads data = transfer * slice + unit noise.
+An image becomes its half-disc spectrum, moved so that the particle is centred, freed of the phase of antisymmetric
+aberrations, and divided by the noise's amplitude, so that noise has unit variance per complex pixel. The transfer is
+the CTF divided by the same amplitude. After that the image model (eq. 1) reads data = transfer * slice + unit noise.
 """
 
 from collections.abc import Generator
@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 
 from napari_sbackprop.data.loader import read_images
-from napari_sbackprop.data.particles import OpticsGroup, Particles
+from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.errors import InputError
-from napari_sbackprop.imaging.ctf import contrast_transfer
 from napari_sbackprop.imaging.fourier import images_to_disc
 from napari_sbackprop.imaging.grids import HalfDisc, half_disc
 from napari_sbackprop.imaging.masks import soft_ball
-from napari_sbackprop.imaging.poses import shift_phase
 from napari_sbackprop.imaging.shells import shell_mean
+from napari_sbackprop.training.image_model import image_phase, slice_matrices, transfer_function
 
 CHUNK = 128  # images read and transformed at once
 _NOISE_SAMPLE = 2000  # images per optics group that the noise spectrum is measured on
@@ -33,10 +32,10 @@ class Spectra:
 
     Attributes
     ----------
-    disc : the pixels.
+    disc : the pixels, in cycles per box of each image.
     data : (N, P) complex64, centred spectra over the noise amplitude.
     transfer : (N, P) float32, CTF over the noise amplitude.
-    rotation : (N, 3, 3) float32, A of imaging.poses.
+    rotation : (N, 3, 3) float32, the slice matrices of imaging.poses: A, and how images are stretched.
     """
 
     disc: HalfDisc
@@ -67,11 +66,7 @@ class Spectra:
         if radius == self.disc.radius:
             return self
         disc = half_disc(radius)
-        side = 2 * self.disc.radius + 1
-        table = torch.empty(side, self.disc.radius + 1, dtype=torch.long)
-        x, y = self.disc.coordinates.unbind(-1)
-        table[y + self.disc.radius, x] = torch.arange(self.disc.size)
-        index = table[disc.coordinates[:, 1] + self.disc.radius, disc.coordinates[:, 0]].to(self.data.device)
+        index = self.disc.positions(disc).to(self.data.device)
         return replace(self, disc=disc, data=self.data[:, index], transfer=self.transfer[:, index])
 
 
@@ -80,61 +75,42 @@ def noise_spectra(particles: Particles, disc: HalfDisc, mask_radius: float) -> T
 
     Parameters
     ----------
-    mask_radius : pixels; what lies beyond is background.
+    mask_radius : pixels of the map; what lies beyond is background.
 
     Returns
     -------
-    (G, R + 1) float32, in units of the unnormalised transform.
+    (G, R + 1) float32, in units of the unnormalised transform. Shells beyond a group's band repeat its last one.
     """
-    box = particles.box
-    background = 1 - soft_ball(box, mask_radius, edge=0.05 * box, dimensions=2)
-    share = (background**2).sum() / box**2
     rows = []
-    for group in range(len(particles.optics)):
-        members = np.flatnonzero(particles.optics_index == group)
+    for index, group in enumerate(particles.optics):
+        # Smaller images than the mask's have their background in the corners.
+        radius = min(mask_radius * particles.pixel_size / group.pixel_size, group.image_size / 2)
+        background = 1 - soft_ball(group.image_size, radius, edge=0.05 * group.image_size, dimensions=2)
+        members = np.flatnonzero(particles.optics_index == index)
         chosen = members[:: max(1, len(members) // _NOISE_SAMPLE)][:_NOISE_SAMPLE]
         power = torch.zeros(disc.radius + 1)
         for start in range(0, len(chosen), CHUNK):
-            indices = chosen[start : start + CHUNK]
-            images = torch.from_numpy(read_images(particles, indices))
-            spectrum = images_to_disc(images * background, disc).abs() ** 2
+            images = torch.from_numpy(read_images(particles, chosen[start : start + CHUNK]))
+            spectrum = _transform(images * background, disc).abs() ** 2
             power += shell_mean(spectrum, disc.shell, disc.radius + 1, disc.weight).sum(0)
-        row = power / len(chosen) / share
+        row = power / len(chosen) / background.square().mean()
         row[:_FIRST_TRUSTED_SHELL] = torch.maximum(row[:_FIRST_TRUSTED_SHELL], row[_FIRST_TRUSTED_SHELL])
+        row[group.image_size // 2 :] = row[min(disc.radius, group.image_size // 2 - 1)]
         if not row.min() > 0:
             raise InputError(
-                f"The images of optics group {particles.optics[group].name!r} in {particles.source} have no noise outside "
+                f"The images of optics group {group.name!r} in {particles.source} have no noise outside "
                 "the particle: give images that were not masked, or choose a smaller mask diameter."
             )
         rows.append(row)
     return torch.stack(rows)
 
 
-def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc) -> Tensor:
-    """Multiplier of the slice of each particle, (n, P) float32: CTF, its absolute value or its square by group."""
-    frequencies = disc.coordinates / (particles.box * particles.pixel_size)
-    transfer = torch.empty(len(indices), disc.size)
-    groups = particles.optics_index[indices]
-    for index in np.unique(groups):
-        rows = np.flatnonzero(groups == index)
-        members = indices[rows]
-        group: OpticsGroup = particles.optics[index]
-        values = contrast_transfer(
-            frequencies,
-            torch.from_numpy(particles.defocus[members]),
-            voltage=group.voltage,
-            spherical_aberration=group.spherical_aberration,
-            amplitude_contrast=group.amplitude_contrast,
-            phase_shift=torch.from_numpy(particles.phase_shift[members]),
-            b_factor=torch.from_numpy(particles.b_factor[members]),
-            scale=torch.from_numpy(particles.scale[members]),
-        )
-        if group.phase_flipped:
-            values = values.abs()
-        if group.ctf_premultiplied:
-            values = values**2
-        transfer[rows] = values
-    return transfer
+def _transform(images: Tensor, disc: HalfDisc) -> Tensor:
+    """Half-disc values (n, P) of images (n, M, M), zero where the disc goes beyond their band."""
+    band = half_disc(min(disc.radius, images.shape[-1] // 2 - 1))
+    values = torch.zeros(len(images), disc.size, dtype=torch.complex64)
+    values[:, disc.positions(band)] = images_to_disc(images, band)
+    return values
 
 
 def whitened_spectra(
@@ -160,7 +136,7 @@ def whitened_spectra(
         part = spectra_of(particles, indices, disc, amplitude)
         data[chunk], transfer[chunk] = part.data, part.transfer
         yield start + len(indices)
-    return Spectra(disc, data, transfer, torch.tensor(particles.rotation))
+    return Spectra(disc, data, transfer, slice_matrices(particles, np.arange(particles.count)))
 
 
 def noise_amplitude(particles: Particles, disc: HalfDisc, mask_radius: float) -> Tensor:
@@ -170,9 +146,12 @@ def noise_amplitude(particles: Particles, disc: HalfDisc, mask_radius: float) ->
 
 def spectra_of(particles: Particles, indices: np.ndarray, disc: HalfDisc, amplitude: Tensor) -> Spectra:
     """Read, transform, centre and whiten some of the particles by the `noise_amplitude`."""
-    data = images_to_disc(torch.from_numpy(read_images(particles, indices)), disc)
-    origin = torch.from_numpy(particles.shift[indices]) / particles.pixel_size
+    data = torch.empty(len(indices), disc.size, dtype=torch.complex64)
+    sizes = np.array([group.image_size for group in particles.optics])[particles.optics_index[indices]]
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
+        data[rows] = _transform(torch.from_numpy(read_images(particles, indices[rows])), disc)
     whiten = amplitude[torch.from_numpy(particles.optics_index[indices]).long()]
-    data *= shift_phase(disc.coordinates, origin, particles.box).conj() / whiten
+    data *= image_phase(particles, indices, disc).conj() / whiten
     transfer = transfer_function(particles, indices, disc) / whiten
-    return Spectra(disc, data, transfer, torch.from_numpy(particles.rotation[indices]))
+    return Spectra(disc, data, transfer, slice_matrices(particles, indices))

@@ -138,10 +138,6 @@ CASES: dict[str, tuple[Spoil, str]] = {
         put("optics", "rlnImageSize", 0, 16),
         r", row 1: Extract/images.mrcs has images of 8 px, but optics group group1 has a box of 16 px",
     ),
-    "mixed pixel sizes": (
-        put("optics", "rlnImagePixelSize", 1, 2.5),
-        r"optics groups group1 and group2 have different pixel sizes \(2 and 2.5 Å\); extract them again",
-    ),
 }
 
 
@@ -163,17 +159,6 @@ def test_an_optics_table_without_rows_is_none(project: Project) -> None:
     empty = {label: [] for label in project.optics()}
     with pytest.raises(InputError, match="gives no pixel size"):
         read_particles(project.write(project.particles(), empty))
-
-
-def test_mixed_boxes_name_the_groups(project: Project) -> None:
-    write_stack(project.folder / "Extract" / "large.mrcs", np.zeros((2, 16, 16)), 2.0)
-    particles, optics = project.particles() | {"rlnOpticsGroup": [1, 1, 1, 2]}, project.optics(groups=2)
-    particles["rlnImageName"][3] = "1@Extract/large.mrcs"
-    optics["rlnImageSize"] = [8, 16]
-    with pytest.raises(
-        InputError, match=r"optics groups group1 and group2 have different boxes \(8 and 16 px\)"
-    ):
-        read_particles(project.write(particles, optics))
 
 
 def test_odd_boxes_are_refused(project: Project) -> None:

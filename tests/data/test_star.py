@@ -1,5 +1,6 @@
 """Reading RELION's particle files: dialects, units and lookup order."""
 
+import re
 from pathlib import Path
 
 import mrcfile
@@ -7,7 +8,11 @@ import numpy as np
 import pytest
 from relion_project import Project, format_block, load_arrays
 
+from napari_sbackprop.data.check import check
+from napari_sbackprop.data.loader import read_images
+from napari_sbackprop.data.mrc import write_stack
 from napari_sbackprop.data.star import read_columns, read_particles
+from napari_sbackprop.errors import InputError
 
 
 def test_every_field_of_a_relion_31_file(project: Project) -> None:
@@ -182,26 +187,98 @@ def test_images_are_found_from_a_given_project(
     assert read_particles(copy, project=path.parent).stack_paths[0].is_file()
 
 
+def test_beam_tilt_is_the_particles_own_or_its_groups(project: Project) -> None:
+    optics = project.optics() | {"rlnBeamTiltX": [0.1], "rlnBeamTiltY": [-0.2]}
+    columns = project.particles() | {"rlnBeamTiltY": [1.0, 2.0, 3.0, 4.0]}
+    particles = read_particles(project.write(columns, optics))
+    np.testing.assert_allclose(particles.beam_tilt, [[0.1, 1], [0.1, 2], [0.1, 3], [0.1, 4]])
+    assert len(particles.optics) == 1
+
+
+def test_odd_zernikes_belong_to_their_group(project: Project) -> None:
+    optics = project.optics(groups=2) | {"rlnOddZernike": ["[0,0.5,-1e-3,4,5,6]", "[]"]}
+    columns = project.particles() | {"rlnOpticsGroup": [2, 1, 2, 1]}
+    particles = read_particles(project.write(columns, optics))
+    assert [group.odd_zernikes for group in particles.optics] == [(0, 0.5, -1e-3, 4, 5, 6), ()]
+    np.testing.assert_array_equal(particles.optics_index, [1, 0, 1, 0])
+
+
+def test_even_zernikes_belong_to_their_group(project: Project) -> None:
+    optics = project.optics() | {"rlnEvenZernike": ["[45.5,-1.5,67.5,14.4]"]}
+    particles = read_particles(project.write(project.particles(), optics))
+    assert particles.optics[0].even_zernikes == (45.5, -1.5, 67.5, 14.4)
+
+
+def test_rows_of_one_group_with_different_zernikes_form_groups(project: Project) -> None:
+    columns = project.particles() | {"rlnOddZernike": ["[1]", "[2]", "[1]", "[2]"]}
+    particles = read_particles(project.write(columns, project.optics()))
+    assert [group.odd_zernikes for group in particles.optics] == [(1,), (2,)]
+    np.testing.assert_array_equal(particles.optics_index, [0, 1, 0, 1])
+
+
+def test_beam_tilt_takes_the_place_of_comas_zernikes(project: Project) -> None:
+    optics = project.optics() | {"rlnBeamTiltX": [0.0], "rlnOddZernike": ["[1,2,3,4,5,6]"]}
+    particles = read_particles(project.write(project.particles(), optics))
+    assert particles.optics[0].odd_zernikes == (1, 2, 3, 0, 0, 6)
+
+
+@pytest.mark.parametrize("text", ["None", "abc", "[0,x]", "[0,nan]", "[1,,2]"])
+def test_aberrations_that_are_no_numbers_are_refused(project: Project, text: str) -> None:
+    path = project.write(project.particles(), project.optics() | {"rlnOddZernike": [text]})
+    sentence = f"row 1 of data_optics: rlnOddZernike is {text!r}, but must be a list of numbers"
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read_particles(path)
+
+
+def test_magnification_belongs_to_its_group(project: Project) -> None:
+    optics = project.optics(groups=2) | {"rlnMagMat00": [1.01, 0.99], "rlnMagMat01": [-0.02, 0.03]}
+    particles = read_particles(project.write(project.particles() | {"rlnOpticsGroup": [1, 2, 2, 1]}, optics))
+    assert [group.magnification for group in particles.optics] == [(1.01, -0.02, 0, 1), (0.99, 0.03, 0, 1)]
+
+
 @pytest.mark.parametrize(
-    ("columns", "sentence"),
+    ("sizes", "boxes", "box", "pixel_size"),
     [
-        ({"rlnBeamTiltX": [0.1], "rlnBeamTiltY": [0.0]}, "beam tilt"),
-        ({"rlnOddZernike": ["[0,0.5,0]"]}, "aberrations"),
-        ({"rlnMagMat00": [1.01]}, "magnification matrix"),
+        ([2.0, 2.5], [10, 8], 10, 2.0),  # equally wide
+        ([2.0, 2.5], [8, 8], 10, 2.0),
+        ([2.5, 2.0], [8, 8], 10, 2.0),
+        ([2.0, 2.0], [8, 12], 12, 2.0),
+        ([2.0, 3.0], [8, 6], 10, 2.0),  # 18 angstrom need 9 px, and boxes are even
+        ([2.0, 2.0001], [8, 8], 8, 2.0),
     ],
 )
-def test_what_is_not_applied_is_logged(
-    project: Project, caplog: pytest.LogCaptureFixture, columns: dict[str, list[object]], sentence: str
+def test_groups_of_different_scale_share_a_map_that_no_image_exceeds(
+    project: Project, sizes: list[float], boxes: list[int], box: int, pixel_size: float
 ) -> None:
+    for number, side in enumerate(boxes, 1):
+        write_stack(project.folder / f"Extract/group{number}.mrcs", np.zeros((2, side, side)), 1.0)
+    columns = project.particles() | {"rlnOpticsGroup": [1, 2, 1, 2]}
+    columns["rlnImageName"] = [f"{row // 2 + 1}@Extract/group{row % 2 + 1}.mrcs" for row in range(4)]
+    optics = project.optics(groups=2) | {"rlnImagePixelSize": sizes, "rlnImageSize": boxes}
+    particles = read_particles(project.write(columns, optics))
+    assert (particles.box, particles.pixel_size) == (box, pixel_size)
+    assert read_images(particles, np.array([1, 3])).shape == (2, boxes[1], boxes[1])
+    if boxes[0] != boxes[1]:
+        with pytest.raises(ValueError, match="of several sizes"):
+            read_images(particles, np.array([0, 1]))
+    facts = check(particles.source).facts["optics_groups"]
+    assert [(group["box"], group["pixel_size"]) for group in facts] == list(zip(boxes, sizes, strict=True))
+
+
+def test_a_magnification_far_from_one_is_refused(project: Project) -> None:
+    path = project.write(project.particles(), project.optics() | {"rlnMagMat11": [0.0]})
+    with pytest.raises(InputError, match=r"row 1: rlnMagMat11 is 0, but must be less than 0.5 from 1; give"):
+        read_particles(path)
+
+
+def test_aberrations_are_not_worth_a_warning(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    columns = {
+        "rlnBeamTiltX": [0.1],
+        "rlnMagMat00": [1.01],
+        "rlnOddZernike": ["[0,0]"],
+        "rlnEvenZernike": ["[1]"],
+    }
     read_particles(project.write(project.particles(), project.optics() | columns))
-    assert sentence in caplog.text
-
-
-def test_neutral_aberrations_are_not_worth_a_warning(
-    project: Project, caplog: pytest.LogCaptureFixture
-) -> None:
-    neutral = {"rlnBeamTiltX": [0.0], "rlnMagMat00": [1.0], "rlnMagMat01": [0.0], "rlnEvenZernike": ["[0,0]"]}
-    read_particles(project.write(project.particles(), project.optics() | neutral))
     assert not caplog.records
 
 

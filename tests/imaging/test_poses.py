@@ -7,7 +7,13 @@ import torch
 
 from napari_sbackprop.imaging.fourier import disc_to_images
 from napari_sbackprop.imaging.grids import half_disc
-from napari_sbackprop.imaging.poses import euler_to_matrix, matrix_to_euler, random_rotations, shift_phase
+from napari_sbackprop.imaging.poses import (
+    euler_to_matrix,
+    matrix_to_euler,
+    random_rotations,
+    shift_phase,
+    slice_matrix,
+)
 
 
 def test_psi_turns_the_image_axes():
@@ -45,3 +51,13 @@ def test_the_particle_sits_at_centre_minus_origin():
     delta = shift_phase(disc.coordinates, torch.tensor([[3.0, -2.0]]), 32)
     image = disc_to_images(delta, disc, 32)[0]
     assert divmod(int(image.argmax()), 32) == (16 + 2, 16 - 3)
+
+
+def test_a_slice_matrix_samples_at_the_magnified_frequency():
+    rotation = random_rotations(3, torch.Generator().manual_seed(0))
+    magnification = torch.tensor([[1.02, 0.03], [-0.01, 0.98]], dtype=torch.float64)
+    k = torch.tensor([5.0, -2.0], dtype=torch.float64)
+    expected = rotation.mT[:, :, :2] @ (magnification @ k)  # A^T (M k, 0)
+    sampled = slice_matrix(rotation, magnification).mT[:, :, :2] @ k
+    assert torch.allclose(sampled, expected)
+    assert torch.equal(slice_matrix(rotation, torch.eye(2)), rotation)

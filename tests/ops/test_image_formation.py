@@ -6,6 +6,7 @@ from problem import DEVICES, Problem, make_problem, relative_error
 from torch import Tensor
 
 from napari_sbackprop import ops
+from napari_sbackprop.imaging.poses import random_rotations, slice_matrix
 from napari_sbackprop.ops import reference
 from napari_sbackprop.ops.tables import mirror_pairs
 
@@ -34,12 +35,19 @@ def stretched_rotations(factor: float) -> Tensor:
     return shear @ rotation
 
 
+def magnified_rotations(stretch: float) -> Tensor:
+    """Slice matrices of images with an anisotropic magnification, some of whose pixels lie beyond the sphere."""
+    rotation = random_rotations(64, torch.Generator().manual_seed(4))
+    return slice_matrix(rotation, torch.tensor([[stretch, 0.01], [-0.01, 0.96]])).float()
+
+
 POSES = {
     "random": lambda: None,
     "axes": axis_rotations,
     "sheared": lambda: stretched_rotations(1.0),
     "padded": lambda: stretched_rotations(0.5),
     "stretched": lambda: stretched_rotations(2.0),
+    "magnified": lambda: magnified_rotations(1.03),
 }
 
 
@@ -285,6 +293,26 @@ def test_the_outermost_shell_reads_inside_the_sphere() -> None:
     ones = torch.ones_like(problem.coefficients)
     slices = ops.project(volumes, ones, problem.rotation, problem.disc, problem.sphere)
     torch.testing.assert_close(slices, torch.ones_like(slices), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("stretch", [1.03, 1.3])  # a tile's voxels fit the kernels' local box, or do not
+def test_magnified_slices_read_nothing_but_stored_voxels(stretch: float, device: str) -> None:
+    problem = make_problem(radius=16, channels=2, rotation=magnified_rotations(stretch), device=device)
+    points = problem.disc.coordinates.to(problem.rotation) @ problem.rotation[:, :2]
+    beyond = points.norm(dim=-1) > problem.sphere.radius + 0.5
+    assert beyond.any(-1).all()
+    # Whatever lies before or behind the volumes in memory would turn a sum into NaN.
+    guard = torch.full((3 * problem.sphere.size, 2, 2), torch.nan, device=device)
+    volumes = guard[problem.sphere.size : 2 * problem.sphere.size].copy_(torch.tensor([1.0, 0.0]))
+    half = torch.full_like(problem.coefficients, 0.5)
+    slices = ops.project(volumes, half, problem.rotation, problem.disc, problem.sphere)
+    torch.testing.assert_close(slices, (~beyond).to(slices.dtype), rtol=1e-5, atol=1e-5)
+    data, transfer = torch.ones_like(problem.data), torch.ones_like(problem.transfer)
+    matrix, vector = ops.gram(volumes, data, transfer, problem.rotation, problem.disc, problem.sphere)
+    inside = 2 * (~beyond).float() @ problem.disc.weight.to(device)
+    torch.testing.assert_close(matrix, inside[:, None, None].expand(-1, 2, 2), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(vector, inside[:, None].expand(-1, 2), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("device", DEVICES)
