@@ -24,7 +24,7 @@ from napari_sbackprop.analysis.evaluation import evaluate
 from napari_sbackprop.config import Config
 from napari_sbackprop.imaging.masks import soft_ball
 from napari_sbackprop.training import closed_form, default
-from napari_sbackprop.training.closed_form import Iteration, Kind
+from napari_sbackprop.training.closed_form import Kind
 from napari_sbackprop.training.session import Session
 from napari_sbackprop.training.trainer import train
 
@@ -47,21 +47,13 @@ def unfiltered(correlation: Tensor) -> Tensor:
     return torch.ones_like(correlation)
 
 
-def without_search() -> tuple[Iteration, ...]:
-    """The schedule with as many iterations, none of which looks for lost directions."""
-    return tuple(
-        Iteration(radius, Kind.HALVES if kind is Kind.SEARCH else kind)
-        for radius, kind in closed_form._LOW_RESOLUTION
-    )
-
-
 PARTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "nothing": nullcontext,
     "region": lambda: patch.object(closed_form, "signal_mask", everywhere),
-    "search": lambda: patch.object(closed_form, "_LOW_RESOLUTION", without_search()),
+    "search": lambda: patch.object(closed_form, "_SEARCH", (Kind.HALVES,) * len(closed_form._SEARCH)),
     "shell-filter": lambda: patch.object(closed_form, "posterior_filter", unfiltered),
     "solvent-mask": lambda: patch.object(default, "_solvent_mask", ball),
-    "low-resolution": lambda: patch.object(closed_form, "_LOW_RESOLUTION", ()),
+    "low-resolution": lambda: patch.multiple(closed_form, _LOW_RESOLUTION=(), _SEARCH=()),
     "held-out": nullcontext,  # an option of the run
 }
 

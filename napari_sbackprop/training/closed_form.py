@@ -51,10 +51,9 @@ _LOW_RESOLUTION = (
     *[Iteration(12, Kind.JOINT)] * 6,
     *[Iteration(20, Kind.JOINT)] * 2,
     *[Iteration(20, Kind.HALVES)] * 4,
-    *[Iteration(32, Kind.HALVES)] * 2,
-    *[Iteration(32, Kind.SEARCH)] * 6,
-    *[Iteration(32, Kind.HALVES)] * 2,
 )
+_SEARCH = (*[Kind.HALVES] * 2, *[Kind.SEARCH] * 6, *[Kind.HALVES] * 2)
+_SEARCH_RADII = (32, 20)  # shells; the finest that is well below the full band
 _FULL_ITERATIONS = 5
 _ALIGNED_FROM = 30  # shells: coarser volumes say too little about poses
 _DEAD = 0.2  # mean information per image below which a direction is lost, in units of the prior's
@@ -65,7 +64,9 @@ def schedule(radius: int) -> tuple[Iteration, ...]:
     """All iterations for a band of `radius` shells: cheap ones at low resolution first, the last with the full band."""
     low = [iteration for iteration in _LOW_RESOLUTION if iteration.radius < 0.9 * radius]
     joint = [Iteration(radius, Kind.JOINT)] * (0 if low else 8)
-    return *low, *joint, *[Iteration(radius, Kind.HALVES)] * _FULL_ITERATIONS
+    coarse = [shells for shells in _SEARCH_RADII if shells < 0.9 * radius][:1]
+    search = [Iteration(shells, kind) for shells in coarse for kind in _SEARCH]
+    return *low, *search, *joint, *[Iteration(radius, Kind.HALVES)] * _FULL_ITERATIONS
 
 
 def gauge(posterior: Posterior, *, sampled: bool) -> tuple[Tensor, Tensor]:
