@@ -5,6 +5,7 @@ written, so a reader never sees half an epoch, and latents, decoder and embeddin
 
     config.json                 options, versions, command
     particles.star              the particles' STAR file, verbatim: data row i is particle i for ever
+    particles.cs ...            where they came from another program: its files, verbatim; particles.star is then ours
     epochs/0005/                model.safetensors, latents.npz, epoch.json, embedding_umap.npz ...
     resume.safetensors          optimiser and generator state behind the newest epoch
     metrics.csv, run.log
@@ -73,18 +74,38 @@ class RunDirectory:
             )
 
     @classmethod
-    def create(cls, path: Path, star: Path, config: Config, provenance: Mapping[str, Any]) -> Self:
-        """Make a new run directory with a verbatim copy of the STAR file; refuse an existing one."""
+    def create(
+        cls,
+        path: Path,
+        source: Path,
+        config: Config,
+        provenance: Mapping[str, Any],
+        star: bytes | None = None,
+        files: Mapping[str, Path] | None = None,
+    ) -> Self:
+        """Make a new run directory; refuse an existing one.
+
+        Parameters
+        ----------
+        source : the file that the user named.
+        star : content of particles.star; by default `source` is a STAR file, which is copied.
+        files : files to copy, by the name they get.
+        """
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(
                 f"{path} exists and is not empty: choose another run directory, or continue it with --resume."
             )
         path.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(star, path / "particles.star")
+        files = {"particles.star": source} if files is None else files
+        for name, file in files.items():
+            shutil.copyfile(file, path / name)
+        if star is not None:
+            (path / "particles.star").write_bytes(star)
         document = {
             "format": FORMAT_VERSION,
-            "source": str(Path(star).resolve()),
+            "source": str(Path(source).resolve()),
+            "files": {name: str(Path(file).resolve()) for name, file in files.items()},
             "options": config.to_json(),
             **provenance,
         }
@@ -103,7 +124,8 @@ class RunDirectory:
         """Remove a run that has no epoch yet: what `create` and the log wrote, and nothing else."""
         if self.epochs():
             return
-        for path in (self.log_path, self.star_path, self.config_path):
+        copies = (self.path / name for name in self.files)
+        for path in (self.log_path, self.star_path, *copies, self.config_path):
             path.unlink(missing_ok=True)
         if not any(self.path.iterdir()):
             self.path.rmdir()
@@ -154,8 +176,23 @@ class RunDirectory:
 
     @property
     def source(self) -> Path:
-        """The STAR file that the run was started from, as an absolute path; image paths are relative to its project."""
+        """The file that the run was started from, as an absolute path; image paths are relative to its project."""
         return Path(self.document["source"])
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files that the run was started from and keeps copies of, as absolute paths, by the copy's name."""
+        document = self.document
+        files = document.get("files", {"particles.star": document["source"]})
+        return {name: Path(path) for name, path in files.items()}
+
+    def changed_file(self, source: Path | None = None) -> Path | None:
+        """One of `files` that is gone or differs from the run's copy, if any; `source` stands for the run's source."""
+        for name, path in self.files.items():
+            path = source if source is not None and path == self.source else path
+            if not path.is_file() or path.read_bytes() != (self.path / name).read_bytes():
+                return path
+        return None
 
     # -- epochs ------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,18 @@ import typer
 
 from napari_sbackprop.config import Config
 
-Star = Annotated[Path, typer.Argument(help="RELION STAR file of particles with poses and CTF parameters")]
+Star = Annotated[
+    Path,
+    typer.Argument(
+        help="particles with poses and CTF parameters: a RELION STAR file, or a cryoSPARC .cs file"
+    ),
+]
+Passthrough = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help=".cs file with further fields; by default found beside the .cs file", show_default=False
+    ),
+]
 Run = Annotated[Path, typer.Argument(help="run directory that train made")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 Epoch = Annotated[int | None, typer.Option(help="epoch to use; by default the newest", show_default=False)]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from napari_sbackprop.cli.console import examples, fraction_bar, show
-from napari_sbackprop.cli.options import Json
+from napari_sbackprop.cli.options import Json, Passthrough
 
 commands = typer.Typer()
 
@@ -59,7 +59,8 @@ def simulate(
     )
 )
 def check(
-    path: Annotated[Path, typer.Argument(help="STAR file; also a stack, map, model, .cs or pickle")],
+    path: Annotated[Path, typer.Argument(help="STAR or .cs file; also a stack, map, model or pickle")],
+    passthrough: Passthrough = None,
     as_json: Json = False,
 ) -> None:
     """Say what a file is, and what is wrong with it.
@@ -69,7 +70,7 @@ def check(
     """
     from napari_sbackprop.data.check import check as check_file
 
-    report = check_file(path)
+    report = check_file(path, passthrough or ())
     if as_json:
         show(vars(report), as_json)
     else:

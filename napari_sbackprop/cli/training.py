@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_sbackprop.cli.console import examples, follow, show, stop_on_signal
-from napari_sbackprop.cli.options import Epoch, Json, Run, Star, chosen, with_config_flags
+from napari_sbackprop.cli.options import Epoch, Json, Passthrough, Run, Star, chosen, with_config_flags
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
 
@@ -22,6 +22,7 @@ STOPPED = 130
     epilog=examples(
         "napari-sbackprop train particles.star run",
         "napari-sbackprop train particles.star run --resolution 8 --mask-diameter 180 --device cuda",
+        "napari-sbackprop train J24/cryosparc_P12_J24_001_particles.cs run",
         "napari-sbackprop train particles.star run --resume --epochs 20",
     )
 )
@@ -30,6 +31,7 @@ def train(
     context: typer.Context,
     star: Star,
     run: Annotated[Path, typer.Argument(help="run directory: a new one, or with --resume an existing one")],
+    passthrough: Passthrough = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with a run from its last epoch")] = False,
     as_json: Json = False,
     **options: Any,
@@ -39,13 +41,15 @@ def train(
     Every finished epoch is complete in itself, so the run can be explored meanwhile, here or on another machine.
     Ctrl-C stops after the step and keeps the last epoch; --resume goes on from there, with the options of the run.
     """
+    from napari_sbackprop.data.source import open_source
     from napari_sbackprop.run_directory import RunDirectory
     from napari_sbackprop.training.trainer import train as train_run
 
     config = _resumed(RunDirectory(run).config, chosen(context, options)) if resume else Config(**options)
+    source = star if resume else open_source(star, passthrough or ())
     start = perf_counter()
     with stop_on_signal() as stop:
-        last, epochs = follow(train_run(star, run, config, stop=stop, resume=resume))
+        last, epochs = follow(train_run(source, run, config, stop=stop, resume=resume))
     metrics = {} if last is None else last.metrics
     show(
         {
@@ -81,6 +85,7 @@ def encode(
     run: Run,
     star: Star,
     output: Annotated[Path, typer.Option("-o", "--output", help="new .npz file")],
+    passthrough: Passthrough = None,
     exact: Annotated[
         bool, typer.Option("--exact/--amortised", help="refine the encoder's answer to the exact posterior")
     ] = True,
@@ -89,15 +94,16 @@ def encode(
 ) -> None:
     """Find the latents of particles not trained on.
 
-    The file gets "mean" and "log_variance" of shape (N, Z) and "contrast" (N), one row per particle of the STAR file.
+    The file gets "mean" and "log_variance" of shape (N, Z) and "contrast" (N), one row per particle.
     """
     import numpy as np
 
     from napari_sbackprop.data.output_file import new_file
+    from napari_sbackprop.data.source import open_source
     from napari_sbackprop.training.encoding import encode as encode_particles
 
     with new_file(output) as temporary:
-        latents = encode_particles(run, star, exact, epoch)
+        latents = encode_particles(run, open_source(star, passthrough or ()), exact, epoch)
         with temporary.open("wb") as file:
             np.savez(file, mean=latents.mean, log_variance=latents.log_variance, contrast=latents.contrast)
     count, size = latents.mean.shape

@@ -1,4 +1,4 @@
-"""The report of a particle STAR file."""
+"""The report of particles."""
 
 import math
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from napari_sbackprop.config import Config
-from napari_sbackprop.data.blocks import StarText
 from napari_sbackprop.data.contrast import describe_contrast
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_search import find_images
@@ -15,17 +14,18 @@ from napari_sbackprop.data.optics import check_groups
 from napari_sbackprop.data.particle_table import ParticleTable, read_particle_table
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.report import Report
+from napari_sbackprop.data.source import ParticleSource
 from napari_sbackprop.errors import InputError
 
 _SAMPLE = 200  # images read to judge the contrast
 _WEAKEST_DEFOCUS = 50.0  # Å; smaller values are µm written by mistake
 
 
-def report_particles(text: StarText) -> Report:
+def report_particles(source: ParticleSource, kind: str = "particles") -> Report:
     """Check the table, the images and what training on them would need."""
-    findings = Findings(text.path)
-    table = read_particle_table(text, findings)
-    particles = find_images(table, text.path.parent, findings)
+    findings = source.findings
+    table = read_particle_table(source.text, findings)
+    particles = find_images(table, source.path.parent, findings)
     check_groups(particles.optics, findings)
     facts = _facts(table, particles)
     if table.has_poses and particles.count > 1 and (particles.rotation == particles.rotation[0]).all():
@@ -34,7 +34,7 @@ def report_particles(text: StarText) -> Report:
     _warn_of_repetitions(table, findings)
     if not findings.errors:
         facts["contrast"] = _contrast(particles, findings)
-    return Report(text.path, "particles", facts, tuple(findings.warnings), tuple(findings.errors))
+    return Report(source.path, kind, facts, tuple(findings.warnings), tuple(findings.errors))
 
 
 def estimate_memory(count: int, box: int, basis_size: int) -> dict[str, int]:
@@ -113,7 +113,8 @@ def _warn_of_repetitions(table: ParticleTable, findings: Findings) -> None:
 def _contrast(particles: Particles, findings: Findings) -> str:
     rows = np.unique(np.linspace(0, particles.count - 1, min(_SAMPLE, particles.count)).astype(np.int64))
     try:
-        contrast = describe_contrast(read_images(particles, rows))
+        sign = np.where(particles.scale[rows] < 0, -1, 1)[:, None, None].astype(np.float32)
+        contrast = describe_contrast(sign * read_images(particles, rows))
     except InputError as error:
         findings.errors.append(str(error))
         return "undecided"

@@ -50,11 +50,11 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
     """
     if len(indices) < _LEAST:
         raise InputError(f"Half maps need at least {_LEAST} particles, but {len(indices)} are selected.")
-    if not run.source.is_file() or run.source.read_bytes() != run.star_path.read_bytes():
+    if changed := run.changed_file():
         raise InputError(
-            f"{run.source} is gone or has changed since {run.path} was trained: put the file back to read its images."
+            f"{changed} is gone or has changed since {run.path} was trained: put the file back to read its images."
         )
-    session = Session.for_reading(run, read_particles(run.source))
+    session = Session.for_reading(run, read_particles(run.star_path, run.source.parent))
     particles, disc = session.particles, session.disc
     sphere = half_sphere(disc.radius)
     amplitude = noise_amplitude(particles, disc, session.mask_radius)

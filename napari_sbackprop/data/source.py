@@ -1,0 +1,67 @@
+"""Where particles come from: the files of some program, understood as the tables of a STAR file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_sbackprop.data.blocks import StarText, parse_star, read_star
+from napari_sbackprop.data.cryosparc import REQUIRED, cryosparc_tables
+from napari_sbackprop.data.cryosparc_file import find_passthrough
+from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.star_table import format_star
+from napari_sbackprop.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleSource:
+    """Particles as they were found.
+
+    Attributes
+    ----------
+    text : a STAR file as it is, or what the files of another program say, as one; its path is the file that the user
+        named, which image names are relative to.
+    files : files that a run keeps verbatim, by the name they get there.
+    findings : what was assumed so far.
+    """
+
+    text: StarText
+    files: Mapping[str, Path]
+    findings: Findings
+
+    @property
+    def path(self) -> Path:
+        """The file that the user named."""
+        return self.text.path
+
+    @property
+    def content(self) -> bytes:
+        """The STAR file, byte for byte."""
+        return b"".join(self.text.lines)
+
+
+def open_source(
+    path: Path, passthrough: Sequence[Path] = (), findings: Findings | None = None
+) -> ParticleSource:
+    """Open particles: a STAR file, or a .cs file of cryoSPARC.
+
+    Parameters
+    ----------
+    path : what the user named.
+    passthrough : further .cs files of the same particles; by default those beside `path` that are needed.
+    findings : where to note what is wrong; by default a new list.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or lacks something.
+    """
+    path, findings = Path(path), findings or Findings(path)
+    if path.suffix != ".cs":
+        if passthrough:
+            raise InputError(f"{path} is no .cs file, so --passthrough does not belong to it: leave it out.")
+        return ParticleSource(read_star(path), {"particles.star": path}, findings)
+    passthrough = passthrough or find_passthrough(path, REQUIRED)
+    tables = cryosparc_tables(path, passthrough, findings)
+    files = {"particles.cs": path}
+    files |= {f"passthrough_{number}.cs": other for number, other in enumerate(passthrough, 1)}
+    return ParticleSource(parse_star(path, format_star(tables)), files, findings)
