@@ -139,6 +139,16 @@ class RunDirectory:
         return self.path / "particles.star"
 
     @property
+    def cryosparc_path(self) -> Path:
+        """Copy of the .cs file that the run was started from, if it was."""
+        return self.path / "particles.cs"
+
+    @property
+    def passthrough_paths(self) -> tuple[Path, ...]:
+        """Copies of the passthrough files that belong to the .cs file."""
+        return tuple(self.path / name for name in self.files if name.startswith("passthrough"))
+
+    @property
     def log_path(self) -> Path:
         return self.path / "run.log"
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 METHODS = ("umap", "pca")
+FORMATS = {".cs": "cs"}
+"""Endings of outputs that are no STAR files."""
 Method = Annotated[str, typer.Option(help="umap or pca")]
 
 
@@ -44,11 +46,12 @@ def embed(run: Run, method: Method = "umap", epoch: Epoch = None, as_json: Json 
         "napari-sbackprop select run -o good.star --min-contrast 0.5",
         "napari-sbackprop select run -o state.star --indices chosen.npy",
         "napari-sbackprop select run -o state.star --polygon outline.json --original unbinned.star",
+        "napari-sbackprop select run -o state.cs --kmeans 10 --cluster 3",
     )
 )
 def select(
     run: Run,
-    output: Annotated[Path, typer.Option("-o", "--output", help="new STAR file")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="new STAR file, or .cs file for cryoSPARC")],
     indices: Annotated[
         Path | None, typer.Option(help=".npy file of particle numbers from 0, or of true/false")
     ] = None,
@@ -66,7 +69,7 @@ def select(
     method: Method = "umap",
     original: Annotated[
         Path | None,
-        typer.Option(help="take the rows of another STAR file of these images, e.g. unbinned ones"),
+        typer.Option(help="take the rows of another file of these images, e.g. unbinned ones"),
     ] = None,
     unique_images: Annotated[
         bool, typer.Option("--unique-images", help="one row per image, for symmetry-expanded particles")
@@ -74,10 +77,10 @@ def select(
     epoch: Epoch = None,
     as_json: Json = False,
 ) -> None:
-    """Write some of the particles to a STAR file.
+    """Write some of the particles to a STAR or .cs file.
 
-    Rows stay as they are, byte for byte. Beside it, a .json file of the same name records how the particles were
-    chosen.
+    Rows stay as they are, byte for byte. A .json file beside it records how the particles were chosen; a .csg file
+    beside a .cs file is for cryoSPARC's Import Result Group.
     """
     from napari_sbackprop.analysis.selection import export_selection
     from napari_sbackprop.run_directory import RunDirectory
@@ -107,7 +110,15 @@ def select(
     else:
         selection = _from_cluster(directory, epoch, kmeans or 0, cluster or 0, output.stem)
     rows = export_selection(directory, selection, output, original, unique_images)
-    show({"star": output, "particles": len(selection.indices), "rows": rows, "epoch": epoch}, as_json)
+    show(
+        {
+            FORMATS.get(output.suffix, "star"): output,
+            "particles": len(selection.indices),
+            "rows": rows,
+            "epoch": epoch,
+        },
+        as_json,
+    )
 
 
 @commands.command(

@@ -16,12 +16,12 @@ from napari_sbackprop.data.cryosparc_file import Fields, read_fields, texts
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.star_table import Table
 
-_IMAGES = ("blob/path", "blob/idx", "blob/shape", "blob/psize_A")
+IMAGES = ("blob/path", "blob/idx", "blob/shape", "blob/psize_A")
 _POSES = ("alignments3D/pose", "alignments3D/shift")
 _ANGLES = ("ctf/df_angle_rad", "ctf/phase_shift_rad")
 _CTF = ("ctf/df1_A", "ctf/df2_A", "ctf/df_angle_rad", "ctf/accel_kv", "ctf/cs_mm", "ctf/amp_contrast")
-_REQUIRED = {"images": _IMAGES, "poses": _POSES, "CTF parameters": _CTF}
-REQUIRED = (*_IMAGES, *_POSES, *_CTF)
+_REQUIRED = {"images": IMAGES, "poses": _POSES, "CTF parameters": _CTF}
+REQUIRED = (*IMAGES, *_POSES, *_CTF)
 # Where a file may lack them, with the value that changes nothing.
 _NEUTRAL = {"ctf/exp_group_id": 0, "ctf/phase_shift_rad": 0.0, "ctf/bfactor": 0.0, "blob/sign": 1.0}
 _NEUTRAL |= {"alignments3D/alpha": 1.0}
@@ -56,6 +56,14 @@ def cryosparc_tables(path: Path, passthrough: Sequence[Path], findings: Findings
         findings.warn(f" has {', '.join(ignored)}, not applied: the finest shells lose signal.")
     optics, group = _optics(fields)
     return {"optics": optics, "particles": {**_particles(fields, findings), "rlnOpticsGroup": group}}
+
+
+def image_names(fields: Fields) -> list[str]:
+    """Addresses (N,) of the images, as RELION writes them."""
+    numbers = (fields["blob/idx"].astype(np.int64) + 1).tolist()
+    return [
+        f"{number:06d}@{stack}" for number, stack in zip(numbers, texts(fields["blob/path"]), strict=True)
+    ]
 
 
 def _check_values(fields: Fields, findings: Findings) -> None:
@@ -98,11 +106,7 @@ def _optics(fields: Fields) -> tuple[Table, npt.NDArray[np.int64]]:
 
 
 def _particles(fields: Fields, findings: Findings) -> dict[str, Any]:
-    stacks = texts(fields["blob/path"])
-    numbers = (fields["blob/idx"].astype(np.int64) + 1).tolist()
-    columns: dict[str, Any] = {
-        "rlnImageName": [f"{number:06d}@{stack}" for number, stack in zip(numbers, stacks, strict=True)]
-    }
+    columns: dict[str, Any] = {"rlnImageName": image_names(fields)}
     if "location/micrograph_path" in fields:
         columns["rlnMicrographName"] = texts(fields["location/micrograph_path"])
     angles = _euler_angles(fields["alignments3D/pose"])

@@ -8,6 +8,7 @@ import numpy as np
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.contrast import describe_contrast
 from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.half_sets import describe_imbalance
 from napari_sbackprop.data.image_search import find_images
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.optics import check_groups
@@ -98,9 +99,8 @@ def _warn_of_unlikely_values(particles: Particles, findings: Findings) -> None:
         findings.warn(" has a negative defocus, but underfocus is positive in RELION: check the sign.")
     elif 0 < typical < _WEAKEST_DEFOCUS:
         findings.warn(f" has a defocus of about {typical:.2g} Å: if these are µm, multiply by 10,000.")
-    halves = np.bincount(particles.half_set, minlength=3)
-    if (halves[1] == 0) != (halves[2] == 0):
-        findings.warn(" has particles in one of the two half sets only: they cannot be compared.")
+    if imbalance := describe_imbalance(particles.half_set):
+        findings.warn(f" {imbalance}")
 
 
 def _warn_of_repetitions(table: ParticleTable, findings: Findings) -> None:
