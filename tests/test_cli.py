@@ -20,7 +20,7 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "volumes"]
-COMMANDS += ["embed", "select", "evaluate", "explore", "reconstruct"]
+COMMANDS += ["embed", "select", "pickles", "evaluate", "explore", "reconstruct"]
 COMMANDS += ["info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [

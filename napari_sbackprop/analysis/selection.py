@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.data.array_pickle import write_arrays
 from napari_sbackprop.data.cryosparc import IMAGES
 from napari_sbackprop.data.cryosparc_file import find_passthrough, match_uids, read_rows
 from napari_sbackprop.data.cryosparc_subset import write_cryosparc_subset
@@ -93,14 +94,15 @@ def export_selection(
     original: Path | None = None,
     unique_images: bool = False,
 ) -> int:
-    """Write the selected particles as a STAR or .cs file, beside a note that says how they were chosen.
+    """Write the selected particles to a file, beside a note that says how they were chosen.
 
     Rows keep their text or their bytes. Half sets that are uneven are a warning.
 
     Parameters
     ----------
-    output : new file; .cs for cryoSPARC, anything else for a STAR file.
-    original : another file of the same images, for example before binning, in the format of `output`.
+    output : new file; .cs for cryoSPARC, .pkl for the rows as cryoDRGN's --ind takes them, else a STAR file.
+    original : another file of the same images, for example before binning, in the format of `output`; for .pkl, the
+        file whose rows are meant.
     unique_images : keep the first of several rows of one image (symmetry expansion).
 
     Returns
@@ -145,7 +147,7 @@ def _source(run: RunDirectory, output: Path, original: Path | None) -> Path:
             "same images with --original, or name the output .star."
         )
     source = original or (run.cryosparc_path if output.suffix == ".cs" else run.star_path)
-    if (source.suffix == ".cs") != (output.suffix == ".cs"):
+    if output.suffix != ".pkl" and (source.suffix == ".cs") != (output.suffix == ".cs"):
         raise InputError(f"{source} cannot be written as {output}: give both the same ending, .star or .cs.")
     return source
 
@@ -162,6 +164,9 @@ def _rows_in(original: Path, run: RunDirectory, indices: Indices) -> Indices:
 
 def _write(run: RunDirectory, source: Path, indices: Indices, output: Path) -> npt.NDArray[np.int64] | None:
     """Write the rows; gives their half sets where they are known."""
+    if output.suffix == ".pkl":
+        write_arrays(output, indices)
+        return None
     if output.suffix == ".cs":
         own = source == run.cryosparc_path
         passthrough = run.passthrough_paths if own else find_passthrough(source, IMAGES)

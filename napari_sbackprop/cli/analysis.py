@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 METHODS = ("umap", "pca")
-FORMATS = {".cs": "cs"}
+FORMATS = {".cs": "cs", ".pkl": "indices"}
 """Endings of outputs that are no STAR files."""
 Method = Annotated[str, typer.Option(help="umap or pca")]
 
@@ -51,9 +51,14 @@ def embed(run: Run, method: Method = "umap", epoch: Epoch = None, as_json: Json 
 )
 def select(
     run: Run,
-    output: Annotated[Path, typer.Option("-o", "--output", help="new STAR file, or .cs file for cryoSPARC")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="new STAR file, .cs file for cryoSPARC, or .pkl file for cryoDRGN"
+        ),
+    ],
     indices: Annotated[
-        Path | None, typer.Option(help=".npy file of particle numbers from 0, or of true/false")
+        Path | None, typer.Option(help=".npy or .pkl file of particle numbers from 0, or of true/false")
     ] = None,
     polygon: Annotated[
         Path | None, typer.Option(help="JSON file [[x, y], ...]: an outline in the embedding")
@@ -77,10 +82,10 @@ def select(
     epoch: Epoch = None,
     as_json: Json = False,
 ) -> None:
-    """Write some of the particles to a STAR or .cs file.
+    """Write some of the particles to a file for the next program.
 
-    Rows stay as they are, byte for byte. A .json file beside it records how the particles were chosen; a .csg file
-    beside a .cs file is for cryoSPARC's Import Result Group.
+    STAR and .cs files keep the chosen rows as they are, byte for byte; a .csg file beside a .cs file is for cryoSPARC's
+    Import Result Group. A .pkl file holds their numbers, for cryoDRGN's --ind. A .json file records how they were chosen.
     """
     from napari_sbackprop.analysis.selection import export_selection
     from napari_sbackprop.run_directory import RunDirectory
@@ -119,6 +124,30 @@ def select(
         },
         as_json,
     )
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop pickles run -o drgn",
+        "cryodrgn backproject_voxel particles.mrcs --poses drgn/poses.pkl --ctf drgn/ctf.pkl --ind state.pkl -o maps",
+        "cryodrgn graph_traversal drgn/z.6.pkl --anchors 10 200 3000 -o path.txt",
+    )
+)
+def pickles(
+    run: Run,
+    output: Annotated[Path, typer.Option("-o", "--output", help="new folder")],
+    epoch: Epoch = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's latents, poses and CTFs for cryoDRGN.
+
+    The folder gets poses.pkl, ctf.pkl, z.EPOCH.pkl (mean, then log variance) and, where the run has an embedding,
+    umap.pkl, one row per particle. "select -o state.pkl" writes a selection for --ind.
+    """
+    from napari_sbackprop.analysis.pickles import write_pickles
+
+    files = write_pickles(run, output, epoch)
+    show({"folder": output, "files": [file.name for file in files]}, as_json)
 
 
 @commands.command(

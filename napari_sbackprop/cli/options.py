@@ -12,9 +12,7 @@ from napari_sbackprop.config import Config
 
 Star = Annotated[
     Path,
-    typer.Argument(
-        help="particles with poses and CTF parameters: a RELION STAR file, or a cryoSPARC .cs file"
-    ),
+    typer.Argument(help="particles: RELION STAR file, cryoSPARC .cs file, or a stack with --poses and --ctf"),
 ]
 Passthrough = Annotated[
     list[Path] | None,
@@ -23,6 +21,12 @@ Passthrough = Annotated[
     ),
 ]
 Run = Annotated[Path, typer.Argument(help="run directory that train made")]
+Poses = Annotated[
+    Path | None, typer.Option(help="cryoDRGN's pickle of the poses of a stack", show_default=False)
+]
+Ctf = Annotated[
+    Path | None, typer.Option(help="cryoDRGN's pickle of the CTF parameters of a stack", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 Epoch = Annotated[int | None, typer.Option(help="epoch to use; by default the newest", show_default=False)]
 

@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from napari_sbackprop.cli.console import examples, follow, show, stop_on_signal
-from napari_sbackprop.cli.options import Epoch, Json, Passthrough, Run, Star, chosen, with_config_flags
+from napari_sbackprop.cli.options import (
+    Ctf,
+    Epoch,
+    Json,
+    Passthrough,
+    Poses,
+    Run,
+    Star,
+    chosen,
+    with_config_flags,
+)
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
 
@@ -23,6 +33,7 @@ STOPPED = 130
         "napari-sbackprop train particles.star run",
         "napari-sbackprop train particles.star run --resolution 8 --mask-diameter 180 --device cuda",
         "napari-sbackprop train J24/cryosparc_P12_J24_001_particles.cs run",
+        "napari-sbackprop train particles.mrcs run --poses pose.pkl --ctf ctf.pkl",
         "napari-sbackprop train particles.star run --resume --epochs 20",
     )
 )
@@ -32,6 +43,8 @@ def train(
     star: Star,
     run: Annotated[Path, typer.Argument(help="run directory: a new one, or with --resume an existing one")],
     passthrough: Passthrough = None,
+    poses: Poses = None,
+    ctf: Ctf = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with a run from its last epoch")] = False,
     as_json: Json = False,
     **options: Any,
@@ -46,7 +59,7 @@ def train(
     from napari_sbackprop.training.trainer import train as train_run
 
     config = _resumed(RunDirectory(run).config, chosen(context, options)) if resume else Config(**options)
-    source = star if resume else open_source(star, passthrough or ())
+    source = star if resume else open_source(star, passthrough or (), poses, ctf)
     start = perf_counter()
     with stop_on_signal() as stop:
         last, epochs = follow(train_run(source, run, config, stop=stop, resume=resume))
@@ -86,6 +99,8 @@ def encode(
     star: Star,
     output: Annotated[Path, typer.Option("-o", "--output", help="new .npz file")],
     passthrough: Passthrough = None,
+    poses: Poses = None,
+    ctf: Ctf = None,
     exact: Annotated[
         bool, typer.Option("--exact/--amortised", help="refine the encoder's answer to the exact posterior")
     ] = True,
@@ -103,7 +118,7 @@ def encode(
     from napari_sbackprop.training.encoding import encode as encode_particles
 
     with new_file(output) as temporary:
-        latents = encode_particles(run, open_source(star, passthrough or ()), exact, epoch)
+        latents = encode_particles(run, open_source(star, passthrough or (), poses, ctf), exact, epoch)
         with temporary.open("wb") as file:
             np.savez(file, mean=latents.mean, log_variance=latents.log_variance, contrast=latents.contrast)
     count, size = latents.mean.shape

@@ -43,10 +43,13 @@ _PICKLE_NAMES = {
     "ind": "a selection of particles",
     "config": "settings of a run",
 }
+_WITH_STACK = ("poses", "CTF parameters")
 _GIVE_STAR = "give the STAR file of a 3D refinement that lists the particles"
 
 
-def check(path: Path, passthrough: Sequence[Path] = ()) -> Report:
+def check(
+    path: Path, passthrough: Sequence[Path] = (), poses: Path | None = None, ctf: Path | None = None
+) -> Report:
     """Say what a file is, and whether particles can be trained on from it.
 
     Never raises for a bad file: what is wrong stands in the report's errors.
@@ -54,14 +57,16 @@ def check(path: Path, passthrough: Sequence[Path] = ()) -> Report:
     Parameters
     ----------
     path : any file.
-    passthrough : further files of a .cs file, as `open_source` takes them.
+    passthrough, poses, ctf : further files of the particles, as `open_source` takes them.
     """
     path = Path(path)
     kind = "unreadable"
     try:
         require_file(path)
         kind, reporter = _recognise(path)
-        return _report_cryosparc(path, passthrough) if kind == "cryosparc" else reporter(path)
+        if passthrough or poses or ctf:
+            return _report_source(path, kind, passthrough, poses, ctf)
+        return reporter(path)
     except InputError as error:
         return Report(path, kind, errors=(str(error),))
     except OSError as error:
@@ -78,7 +83,7 @@ def _recognise(path: Path) -> tuple[str, Callable[[Path], Report]]:
         inner = suffixes[-2] if len(suffixes) > 1 else ""
         return ("model", _report_model) if inner in _MODEL_SUFFIXES else ("archive", _report_archive)
     if suffix == ".cs":
-        return "cryosparc", _report_cryosparc
+        return "cryosparc", _report_source
     if head.startswith(_NUMPY):
         return "array", _report_array
     if head.startswith(_ZIP):
@@ -136,7 +141,7 @@ def _report_mrc(path: Path) -> Report:
         "values": header.dtype.name,
         "contrast": contrast,
     }
-    sentence = f"{path} is a stack of images, without poses and CTF: {_GIVE_STAR}."
+    sentence = f"{path} is a stack of images, without poses and CTF: {_GIVE_STAR}, or --poses and --ctf."
     return Report(path, "stack", facts, tuple(warnings), (sentence,))
 
 
@@ -156,18 +161,27 @@ def _report_model(path: Path) -> Report:
     return Report(path, "model", {"atoms": atoms}, errors=(sentence,))
 
 
-def _report_cryosparc(path: Path, passthrough: Sequence[Path] = ()) -> Report:
-    rows = read_rows(path)
+def _report_source(
+    path: Path,
+    kind: str = "cryosparc",
+    passthrough: Sequence[Path] = (),
+    poses: Path | None = None,
+    ctf: Path | None = None,
+) -> Report:
+    """Particles of another program, whose files are named in the report too."""
     findings = Findings(path)
-    try:
-        source = open_source(path, passthrough, findings)
-        report = report_particles(source, "cryosparc")
-    except InputError as error:
+    facts = {}
+    if kind == "cryosparc":
+        rows = read_rows(path)
         facts = {"particles": len(rows), "fields": len(field_names(rows))}
+    try:
+        source = open_source(path, passthrough, poses, ctf, findings)
+        report = report_particles(source, kind)
+    except InputError as error:
         errors = findings.errors or [str(error)]
-        return Report(path, "cryosparc", facts, tuple(findings.warnings), tuple(errors))
-    files = [file.name for file in source.files.values() if file != path]
-    return replace(report, facts={**report.facts, "passthrough": files})
+        return Report(path, kind, facts, tuple(findings.warnings), tuple(errors))
+    others = [file.name for file in source.files.values() if file != path]
+    return replace(report, facts={**report.facts, "other_files": others})
 
 
 def _report_array(path: Path) -> Report:
@@ -204,13 +218,11 @@ def _report_zip(path: Path) -> Report:
 
 
 def _report_pickle(path: Path) -> Report:
-    """Go by the name alone: opening a pickle runs whatever code is in it."""
+    """Go by the name alone: most pickles hold more than arrays."""
     stems = {word.rstrip("0123456789") for word in path.name.lower().replace("_", ".").split(".")}
     content = next((meaning for stem, meaning in _PICKLE_NAMES.items() if stem in stems), "unknown content")
-    error = (
-        f"{path} is a Python pickle (by its name: {content}), which is not opened, as pickles can run code: "
-        f"{_GIVE_STAR}."
-    )
+    advice = "give it with a stack, as --poses or --ctf" if content in _WITH_STACK else _GIVE_STAR
+    error = f"{path} is a Python pickle (by its name: {content}), which is not opened alone: {advice}."
     return Report(path, "pickle", {"content": content, "file_bytes": path.stat().st_size}, errors=(error,))
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from napari_sbackprop.data.cryosparc_file import Fields, read_fields, texts
 from napari_sbackprop.data.findings import Findings
-from napari_sbackprop.data.star_table import Table
+from napari_sbackprop.data.star_table import Table, distinct_rows
 
 IMAGES = ("blob/path", "blob/idx", "blob/shape", "blob/psize_A")
 _POSES = ("alignments3D/pose", "alignments3D/shift")
@@ -90,19 +90,19 @@ def _check_values(fields: Fields, findings: Findings) -> None:
 def _optics(fields: Fields) -> tuple[Table, npt.NDArray[np.int64]]:
     """One row for each exposure group and each setting in it, and the group (N,) of each particle."""
     settings = {
+        "rlnOpticsGroup": fields["ctf/exp_group_id"],
         "rlnImagePixelSize": fields["blob/psize_A"],
         "rlnImageSize": fields["blob/shape"][:, 0],
         "rlnVoltage": fields["ctf/accel_kv"],
         "rlnSphericalAberration": fields["ctf/cs_mm"],
         "rlnAmplitudeContrast": fields["ctf/amp_contrast"],
     }
-    rows = np.stack([fields["ctf/exp_group_id"], *settings.values()], axis=1).astype(np.float64)
-    groups, index = np.unique(rows, axis=0, return_inverse=True)
-    columns = dict(zip(settings, groups[:, 1:].T, strict=True))
-    columns["rlnImageSize"] = columns["rlnImageSize"].astype(np.int64)
-    names = [f"exposure_group_{number:.0f}" for number in groups[:, 0].tolist()]
-    table: Table = {"rlnOpticsGroupName": names, "rlnOpticsGroup": np.arange(1, len(groups) + 1), **columns}
-    return table, index.reshape(-1) + 1
+    groups, index = distinct_rows(settings)
+    names = [f"exposure_group_{number:.0f}" for number in groups["rlnOpticsGroup"].tolist()]
+    numbers = np.arange(1, len(names) + 1)  # one exposure group with two settings makes two
+    box = groups["rlnImageSize"].astype(np.int64)
+    table: Table = {"rlnOpticsGroupName": names, **groups, "rlnOpticsGroup": numbers, "rlnImageSize": box}
+    return table, index
 
 
 def _particles(fields: Fields, findings: Findings) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_sbackprop.data.blocks import StarText, parse_star, read_star
+from napari_sbackprop.data.cryodrgn import cryodrgn_tables
 from napari_sbackprop.data.cryosparc import REQUIRED, cryosparc_tables
 from napari_sbackprop.data.cryosparc_file import find_passthrough
 from napari_sbackprop.data.findings import Findings
@@ -40,14 +41,19 @@ class ParticleSource:
 
 
 def open_source(
-    path: Path, passthrough: Sequence[Path] = (), findings: Findings | None = None
+    path: Path,
+    passthrough: Sequence[Path] = (),
+    poses: Path | None = None,
+    ctf: Path | None = None,
+    findings: Findings | None = None,
 ) -> ParticleSource:
-    """Open particles: a STAR file, or a .cs file of cryoSPARC.
+    """Open particles: a STAR file, a .cs file of cryoSPARC, or a stack with the pickles of cryoDRGN.
 
     Parameters
     ----------
     path : what the user named.
     passthrough : further .cs files of the same particles; by default those beside `path` that are needed.
+    poses, ctf : pickles of the poses and CTF parameters of a stack, or of a text that lists stacks.
     findings : where to note what is wrong; by default a new list.
 
     Raises
@@ -55,13 +61,30 @@ def open_source(
     InputError
         A file cannot be read, or lacks something.
     """
-    path, findings = Path(path), findings or Findings(path)
-    if path.suffix != ".cs":
-        if passthrough:
-            raise InputError(f"{path} is no .cs file, so --passthrough does not belong to it: leave it out.")
+    path = Path(path)
+    findings = Findings(path) if findings is None else findings
+    _refuse_odd_options(path, passthrough, poses, ctf)
+    if poses is not None and ctf is not None:
+        tables = cryodrgn_tables(path, poses, ctf, findings)
+        files = {"poses.pkl": poses, "ctf.pkl": ctf}
+    elif path.suffix == ".cs":
+        passthrough = passthrough or find_passthrough(path, REQUIRED)
+        tables = cryosparc_tables(path, passthrough, findings)
+        files = {"particles.cs": path}
+        files |= {f"passthrough_{number}.cs": other for number, other in enumerate(passthrough, 1)}
+    else:
         return ParticleSource(read_star(path), {"particles.star": path}, findings)
-    passthrough = passthrough or find_passthrough(path, REQUIRED)
-    tables = cryosparc_tables(path, passthrough, findings)
-    files = {"particles.cs": path}
-    files |= {f"passthrough_{number}.cs": other for number, other in enumerate(passthrough, 1)}
     return ParticleSource(parse_star(path, format_star(tables)), files, findings)
+
+
+def _refuse_odd_options(
+    path: Path, passthrough: Sequence[Path], poses: Path | None, ctf: Path | None
+) -> None:
+    if passthrough and path.suffix != ".cs":
+        raise InputError(f"{path} is no .cs file, so --passthrough does not belong to it: leave it out.")
+    if (poses is None) != (ctf is None):
+        raise InputError(f"{path} needs both --poses and --ctf, cryoDRGN's pickles: give the missing one.")
+    if poses is not None and path.suffix in (".cs", ".star"):
+        raise InputError(
+            f"{path} has poses and CTF parameters itself: leave out --poses and --ctf, or give them with a stack."
+        )

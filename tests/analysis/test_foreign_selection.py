@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_from(path: Path, folder: Path) -> RunDirectory:
     source = open_source(path)
     return RunDirectory.create(folder / "run", path, Config(), {}, source.content, source.files)
+
+
+def load_indices(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return pickle.load(file)
 
 
 def chosen(*indices: int) -> ParticleSelection:
@@ -101,6 +107,15 @@ def test_uneven_half_sets_are_a_warning(
         assert "has 4 and 1 particles in the two half sets, which is uneven" in caplog.messages[-1]
         export_selection(run, chosen(1, 3), tmp_path / f"one.{ending}")
         assert "in one of the two half sets only" in caplog.messages[-1]
+
+
+def test_numbers_of_rows_for_cryodrgn(run: RunDirectory, project: Path, tmp_path: Path) -> None:
+    export_selection(run, chosen(3, 8), tmp_path / "state.pkl")
+    indices = load_indices(tmp_path / "state.pkl")
+    assert (indices.tolist(), indices.dtype) == ([3, 8], np.int64)
+    original = save_rows(tmp_path / "original.cs", np.load(project / "J2" / "J2_particles.cs")[::-1])
+    export_selection(run, chosen(3, 8), tmp_path / "other.pkl", original)
+    assert load_indices(tmp_path / "other.pkl").tolist() == [COUNT - 9, COUNT - 4]
 
 
 def test_notes_of_two_formats_have_two_names() -> None:

@@ -115,7 +115,7 @@ def test_fields_of_a_passthrough_file_are_found_by_uid(project: Project, rows: n
     assert_same_particles(read_particles(main), expected)
     assert list(open_source(main).files) == ["particles.cs", "passthrough_1.cs"]
     report = check(main)
-    assert report.facts["passthrough"] == ["J24_passthrough_particles.cs"]
+    assert report.facts["other_files"] == ["J24_passthrough_particles.cs"]
     assert not report.errors
 
 
