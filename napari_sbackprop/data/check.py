@@ -82,7 +82,7 @@ def _recognise(path: Path) -> tuple[str, Callable[[Path], Report]]:
     if head.startswith(_GZIP):
         inner = suffixes[-2] if len(suffixes) > 1 else ""
         return ("model", _report_model) if inner in _MODEL_SUFFIXES else ("archive", _report_archive)
-    if suffix == ".cs":
+    if suffix in (".cs", ".csg"):
         return "cryosparc", _report_source
     if head.startswith(_NUMPY):
         return "array", _report_array
@@ -171,7 +171,7 @@ def _report_source(
     """Particles of another program, whose files are named in the report too."""
     findings = Findings(path)
     facts = {}
-    if kind == "cryosparc":
+    if path.suffix == ".cs":
         rows = read_rows(path)
         facts = {"particles": len(rows), "fields": len(field_names(rows))}
     try:

@@ -94,7 +94,7 @@ def write_ctf(path: Path, particles: Particles) -> None:
 def _images(stack: Path) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Addresses (N,) of all images, and their boxes (N,)."""
     if stack.suffix == ".txt":
-        lines = stack.read_text().split("\n")
+        lines = stack.read_text(errors="replace").splitlines()
         stacks = [line.strip() for line in lines if line.strip()]
         paths = locate_stacks(stacks, stack.parent)
     else:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from napari_sbackprop.data.cryosparc_file import Fields, read_fields, texts
 from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.image_names import AS_STACK
 from napari_sbackprop.data.star_table import Table, distinct_rows
 
 IMAGES = ("blob/path", "blob/idx", "blob/shape", "blob/psize_A")
@@ -59,11 +60,10 @@ def cryosparc_tables(path: Path, passthrough: Sequence[Path], findings: Findings
 
 
 def image_names(fields: Fields) -> list[str]:
-    """Addresses (N,) of the images, as RELION writes them."""
+    """Addresses (N,) of the images, as RELION reads them: it takes x.mrc for a map, but x.mrc:mrcs for a stack."""
     numbers = (fields["blob/idx"].astype(np.int64) + 1).tolist()
-    return [
-        f"{number:06d}@{stack}" for number, stack in zip(numbers, texts(fields["blob/path"]), strict=True)
-    ]
+    stacks = (f"{path}{AS_STACK}" if path.endswith(".mrc") else path for path in texts(fields["blob/path"]))
+    return [f"{number:06d}@{stack}" for number, stack in zip(numbers, stacks, strict=True)]
 
 
 def _check_values(fields: Fields, findings: Findings) -> None:

@@ -3,6 +3,7 @@
 What a job did not change it leaves in passthrough files, whose rows are found by uid.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ Fields = dict[str, npt.NDArray[Any]]
 """Values (N, ...) by name."""
 
 _UID = "uid"
+# A result of a .csg file, which is YAML: its name, and the file beside the .csg file that holds it.
+_RESULT = re.compile(r"^  (\w+):\n(?:    .*\n)*?    metafile: ['\"]?>?(.*?)['\"]?[ \r]*$", re.MULTILINE)
 
 
 def read_rows(path: Path) -> Rows:
@@ -85,6 +88,22 @@ def find_passthrough(path: Path, required: Collection[str]) -> tuple[Path, ...]:
         known |= dict.fromkeys(new, other)
         chosen.append(other)
     return tuple(chosen)
+
+
+def read_group(path: Path) -> tuple[Path, tuple[Path, ...]]:
+    """The .cs file with the poses, and the others, that a .csg file of cryoSPARC lists.
+
+    Raises
+    ------
+    InputError
+        The file lists no alignments3D.
+    """
+    require_file(path)
+    files = {name: path.parent / file for name, file in _RESULT.findall(path.read_text(errors="replace"))}
+    if "alignments3D" not in files:
+        raise InputError(f"{path} lists no alignments3D, hence no poses: give the group of a 3D refinement.")
+    main = files["alignments3D"]
+    return main, tuple(file for file in dict.fromkeys(files.values()) if file != main)
 
 
 def match_uids(path: Path, rows: Rows, other: Path, theirs: Rows) -> npt.NDArray[np.int64]:

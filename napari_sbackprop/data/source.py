@@ -7,7 +7,7 @@ from pathlib import Path
 from napari_sbackprop.data.blocks import StarText, parse_star, read_star
 from napari_sbackprop.data.cryodrgn import cryodrgn_tables
 from napari_sbackprop.data.cryosparc import REQUIRED, cryosparc_tables
-from napari_sbackprop.data.cryosparc_file import find_passthrough
+from napari_sbackprop.data.cryosparc_file import find_passthrough, read_group
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.star_table import format_star
 from napari_sbackprop.errors import InputError
@@ -47,7 +47,7 @@ def open_source(
     ctf: Path | None = None,
     findings: Findings | None = None,
 ) -> ParticleSource:
-    """Open particles: a STAR file, a .cs file of cryoSPARC, or a stack with the pickles of cryoDRGN.
+    """Open particles: a STAR file, a .cs or .csg file of cryoSPARC, or a stack with the pickles of cryoDRGN.
 
     Parameters
     ----------
@@ -64,6 +64,8 @@ def open_source(
     path = Path(path)
     findings = Findings(path) if findings is None else findings
     _refuse_odd_options(path, passthrough, poses, ctf)
+    if path.suffix == ".csg":
+        path, passthrough = read_group(path)
     if poses is not None and ctf is not None:
         tables = cryodrgn_tables(path, poses, ctf, findings)
         files = {"poses.pkl": poses, "ctf.pkl": ctf}
@@ -77,6 +79,11 @@ def open_source(
     return ParticleSource(parse_star(path, format_star(tables)), files, findings)
 
 
+def main_file(path: Path) -> Path:
+    """The file with the poses: that which a .csg file lists, or the file itself."""
+    return read_group(path)[0] if path.suffix == ".csg" else path
+
+
 def _refuse_odd_options(
     path: Path, passthrough: Sequence[Path], poses: Path | None, ctf: Path | None
 ) -> None:
@@ -84,7 +91,7 @@ def _refuse_odd_options(
         raise InputError(f"{path} is no .cs file, so --passthrough does not belong to it: leave it out.")
     if (poses is None) != (ctf is None):
         raise InputError(f"{path} needs both --poses and --ctf, cryoDRGN's pickles: give the missing one.")
-    if poses is not None and path.suffix in (".cs", ".star"):
+    if poses is not None and path.suffix in (".cs", ".csg", ".star"):
         raise InputError(
             f"{path} has poses and CTF parameters itself: leave out --poses and --ctf, or give them with a stack."
         )

@@ -20,7 +20,7 @@ import torch
 from napari_sbackprop import __version__
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.particles import Particles
-from napari_sbackprop.data.source import ParticleSource, open_source
+from napari_sbackprop.data.source import ParticleSource, main_file, open_source
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
@@ -95,7 +95,7 @@ def train(
 
 def _unchanged_particles(directory: RunDirectory, star: Path) -> Particles:
     """The particles of a run that goes on; refuses files that are not those it was started with."""
-    if changed := directory.changed_file(star if star.is_file() else None):
+    if changed := directory.changed_file(main_file(star) if star.is_file() else None):
         raise InputError(
             f"{changed} is not, or no longer, the file that {directory.path} was started with: "
             "start a new run for it."

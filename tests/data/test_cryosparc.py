@@ -9,6 +9,7 @@ from relion_project import Project, load_arrays
 from scipy.spatial.transform import Rotation
 
 from napari_sbackprop.data.check import check
+from napari_sbackprop.data.cryosparc_subset import write_cryosparc_subset
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.mrc import write_stack
 from napari_sbackprop.data.particle_table import read_particle_table
@@ -151,6 +152,39 @@ def test_passthrough_belongs_to_cs_files(project: Project, rows: np.ndarray) -> 
     star = project.folder / "Refine3D/job001/run_data.star"
     with pytest.raises(InputError, match="leave it out"):
         open_source(star, [save_rows(project.folder / MAIN, rows)])
+
+
+GROUP = """created: 2024-01-02 03:04:05.678901
+group:
+  description: All particles that were processed, including alignments
+  name: particles
+  title: All particles
+  type: particle
+results:
+  alignments3D:
+    metafile: '>cryosparc_P1_J24_005_particles.cs'
+    num_items: 4
+    type: particle.alignments3D
+  blob:
+    metafile: '>elsewhere.cs'
+    num_items: 4
+    type: particle.blob
+version: v4.4.1
+"""
+
+
+def test_a_group_names_its_files(project: Project, rows: np.ndarray) -> None:
+    main = save_rows(project.folder / MAIN, without(rows, *IMAGES[1:]))
+    other = save_rows(project.folder / "J24" / "elsewhere.cs", only(rows, *IMAGES))
+    group = project.folder / "J24" / "J24_particles.csg"
+    group.write_text(GROUP)
+    assert dict(open_source(group).files) == {"particles.cs": main, "passthrough_1.cs": other}
+    assert read_particles(group).count == 4
+    assert not check(group).errors
+    write_cryosparc_subset(main, [other], np.arange(4), project.folder / "all.cs")
+    assert read_particles(project.folder / "all.csg").count == 4
+    group.write_text(GROUP.replace("alignments3D:", "alignments2D:"))
+    assert "lists no alignments3D" in check(group).errors[0]
 
 
 # -- what the values mean --------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Runs that are started from the files of other programs."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,14 @@ def test_the_images_are_found_again(from_star: RunDirectory, from_cryosparc: Run
     latents = encode(from_star.path, from_cryosparc.source).mean
     expected = from_star.read_latents(from_star.latest_epoch()).mean
     np.testing.assert_allclose(latents, expected, atol=2e-2 * np.abs(expected).max())
+
+
+def test_a_run_goes_on_by_its_group_file(from_cryosparc: RunDirectory, tmp_path: Path) -> None:
+    run = shutil.copytree(from_cryosparc.path, tmp_path / "run")
+    group = from_cryosparc.source.with_suffix(".csg")
+    group.write_text(f"results:\n  alignments3D:\n    metafile: '>{from_cryosparc.source.name}'\n")
+    list(train(group, run, replace(START, epochs=1), resume=True))
+    assert RunDirectory(run).latest_epoch() == from_cryosparc.latest_epoch() + 1
 
 
 def test_a_changed_file_is_neither_resumed_nor_read(from_cryosparc: RunDirectory, tmp_path: Path) -> None:
