@@ -15,8 +15,9 @@ from napari_sbackprop.data.array_pickle import read_arrays, write_arrays
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_search import locate_stacks
 from napari_sbackprop.data.mrc import read_header
+from napari_sbackprop.data.optics_table import optics_table
 from napari_sbackprop.data.particles import Particles
-from napari_sbackprop.data.star_table import Table, distinct_rows
+from napari_sbackprop.data.star_table import Table
 from napari_sbackprop.errors import InputError
 
 _CTF_COLUMNS = 9
@@ -43,21 +44,8 @@ def cryodrgn_tables(stack: Path, poses: Path, ctf: Path, findings: Findings) -> 
     pixel_size = (
         values[:, 0] * values[:, 1] / box
     )  # of the stack, which may be smaller than what the CTF was found on
-    settings = {
-        "rlnImagePixelSize": pixel_size,
-        "rlnImageSize": box,
-        "rlnVoltage": values[:, 5],
-        "rlnSphericalAberration": values[:, 6],
-        "rlnAmplitudeContrast": values[:, 7],
-    }
-    groups, group = distinct_rows(settings)
-    count = len(groups["rlnImageSize"])
-    optics: Table = {
-        "rlnOpticsGroupName": [f"opticsGroup{number}" for number in range(1, count + 1)],
-        "rlnOpticsGroup": np.arange(1, count + 1),
-        **groups,
-        "rlnImageSize": groups["rlnImageSize"].astype(np.int64),
-    }
+    settings = (values[:, 5], values[:, 6], values[:, 7])
+    optics, group = optics_table("stack", np.ones(len(names)), (box, pixel_size), settings)
     columns: dict[str, Any] = {"rlnImageName": names, "rlnOpticsGroup": group}
     angles = _euler_angles(rotation)
     columns |= zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T, strict=True)

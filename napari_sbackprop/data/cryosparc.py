@@ -15,11 +15,11 @@ import numpy.typing as npt
 from napari_sbackprop.data.cryosparc_file import Fields, read_fields, texts
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_names import AS_STACK
-from napari_sbackprop.data.star_table import Table, distinct_rows
+from napari_sbackprop.data.optics_table import optics_table
+from napari_sbackprop.data.star_table import Table
 
 IMAGES = ("blob/path", "blob/idx", "blob/shape", "blob/psize_A")
 _POSES = ("alignments3D/pose", "alignments3D/shift")
-_ANGLES = ("ctf/df_angle_rad", "ctf/phase_shift_rad")
 _CTF = ("ctf/df1_A", "ctf/df2_A", "ctf/df_angle_rad", "ctf/accel_kv", "ctf/cs_mm", "ctf/amp_contrast")
 _REQUIRED = {"images": IMAGES, "poses": _POSES, "CTF parameters": _CTF}
 REQUIRED = (*IMAGES, *_POSES, *_CTF)
@@ -55,7 +55,12 @@ def cryosparc_tables(path: Path, passthrough: Sequence[Path], findings: Findings
     ignored = [name for name, value in _IGNORED.items() if name in fields and (fields[name] != value).any()]
     if ignored:
         findings.warn(f" has {', '.join(ignored)}, not applied: the finest shells lose signal.")
-    optics, group = _optics(fields)
+    optics, group = optics_table(
+        "exposure_group",
+        fields["ctf/exp_group_id"],
+        (fields["blob/shape"][:, 0], fields["blob/psize_A"]),
+        (fields["ctf/accel_kv"], fields["ctf/cs_mm"], fields["ctf/amp_contrast"]),
+    )
     return {"optics": optics, "particles": {**_particles(fields, findings), "rlnOpticsGroup": group}}
 
 
@@ -85,24 +90,6 @@ def _check_values(fields: Fields, findings: Findings) -> None:
         findings.error(
             f", row {oblong[0] + 1}: the image has {columns} x {rows} px, but must be square; extract it again."
         )
-
-
-def _optics(fields: Fields) -> tuple[Table, npt.NDArray[np.int64]]:
-    """One row for each exposure group and each setting in it, and the group (N,) of each particle."""
-    settings = {
-        "rlnOpticsGroup": fields["ctf/exp_group_id"],
-        "rlnImagePixelSize": fields["blob/psize_A"],
-        "rlnImageSize": fields["blob/shape"][:, 0],
-        "rlnVoltage": fields["ctf/accel_kv"],
-        "rlnSphericalAberration": fields["ctf/cs_mm"],
-        "rlnAmplitudeContrast": fields["ctf/amp_contrast"],
-    }
-    groups, index = distinct_rows(settings)
-    names = [f"exposure_group_{number:.0f}" for number in groups["rlnOpticsGroup"].tolist()]
-    numbers = np.arange(1, len(names) + 1)  # one exposure group with two settings makes two
-    box = groups["rlnImageSize"].astype(np.int64)
-    table: Table = {"rlnOpticsGroupName": names, **groups, "rlnOpticsGroup": numbers, "rlnImageSize": box}
-    return table, index
 
 
 def _particles(fields: Fields, findings: Findings) -> dict[str, Any]:

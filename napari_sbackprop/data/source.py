@@ -19,8 +19,7 @@ class ParticleSource:
 
     Attributes
     ----------
-    text : a STAR file as it is, or what the files of another program say, as one; its path is the file that the user
-        named, which image names are relative to.
+    text : a STAR file as it is, or what the files of another program say, as one.
     files : files that a run keeps verbatim, by the name they get there.
     findings : what was assumed so far.
     """
@@ -31,7 +30,7 @@ class ParticleSource:
 
     @property
     def path(self) -> Path:
-        """The file that the user named."""
+        """The file that the user named, or that its .csg file lists; image names are relative to its project."""
         return self.text.path
 
     @property
@@ -52,7 +51,7 @@ def open_source(
     Parameters
     ----------
     path : what the user named.
-    passthrough : further .cs files of the same particles; by default those beside `path` that are needed.
+    passthrough : further .cs files of the same particles; by default those beside `path` that have all of them.
     poses, ctf : pickles of the poses and CTF parameters of a stack, or of a text that lists stacks.
     findings : where to note what is wrong; by default a new list.
 

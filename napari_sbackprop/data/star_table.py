@@ -26,15 +26,6 @@ def format_star(tables: Mapping[str, Table]) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def distinct_rows(
-    columns: Mapping[str, npt.NDArray[Any]],
-) -> tuple[dict[str, npt.NDArray[np.float64]], npt.NDArray[np.int64]]:
-    """Rows of numbers that differ, as a table, and the row in it, from 1, of each given one."""
-    rows = np.stack([column.astype(np.float64) for column in columns.values()], axis=1)
-    distinct, index = np.unique(rows, axis=0, return_inverse=True)
-    return dict(zip(columns, distinct.T, strict=True)), index.reshape(-1) + 1
-
-
 def _format_block(name: str, table: Table) -> str:
     head = [f"_{label} #{number}" for number, label in enumerate(table, 1)]
     rows = map(" ".join, zip(*map(_format_values, table.values()), strict=True))
