@@ -181,7 +181,7 @@ def _report_source(
         errors = findings.errors or [str(error)]
         return Report(path, kind, facts, tuple(findings.warnings), tuple(errors))
     others = [file.name for file in source.files.values() if file != path]
-    return replace(report, facts={**report.facts, "other_files": others})
+    return replace(report, path=path, facts={**report.facts, "other_files": others})
 
 
 def _report_array(path: Path) -> Report:

@@ -180,7 +180,7 @@ def test_a_group_names_its_files(project: Project, rows: np.ndarray) -> None:
     group.write_text(GROUP)
     assert dict(open_source(group).files) == {"particles.cs": main, "passthrough_1.cs": other}
     assert read_particles(group).count == 4
-    assert not check(group).errors
+    assert (check(group).path, check(group).errors) == (group, ())
     write_cryosparc_subset(main, [other], np.arange(4), project.folder / "all.cs")
     assert read_particles(project.folder / "all.csg").count == 4
     group.write_text(GROUP.replace("alignments3D:", "alignments2D:"))
