@@ -230,12 +230,16 @@ class RunDirectory:
         latents: Latents,
         description: Mapping[str, Any],
     ) -> None:
-        """Write an epoch: torch tensors of the model, latents, and a JSON-able description (box, radius, stage ...)."""
+        """Write an epoch: torch tensors of the model, latents, and a JSON-able description (box, radius, stage ...).
+
+        Without tensors the epoch has no model: particles can be selected by their latents, but no map decoded.
+        """
         final = self.epoch_path(epoch)
         final.parent.mkdir(exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".epoch-", dir=final.parent))
         try:
-            _save_tensors(temporary / "model.safetensors", tensors)
+            if tensors:
+                _save_tensors(temporary / "model.safetensors", tensors)
             np.savez(
                 temporary / "latents.npz",
                 mean=latents.mean,
@@ -256,6 +260,12 @@ class RunDirectory:
 
     def read_model(self, epoch: int) -> dict[str, Any]:
         """Tensors of the model, by name."""
+        folder = self.epoch_path(epoch)
+        if folder.is_dir() and not (folder / "model.safetensors").is_file():
+            raise InputError(
+                f"{self.path} holds latents alone, without a model that decodes maps or encodes images: select and "
+                "export from it, and decode with the program that made the latents."
+            )
         return _load_tensors(self._epoch_file(epoch, "model.safetensors"))
 
     def read_latents(self, epoch: int) -> Latents:

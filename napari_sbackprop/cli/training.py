@@ -1,4 +1,4 @@
-"""Commands that run the model over particles: train, encode."""
+"""Commands that make runs, or run a model over particles: train, encode, adopt."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -123,3 +123,34 @@ def encode(
             np.savez(file, mean=latents.mean, log_variance=latents.log_variance, contrast=latents.contrast)
     count, size = latents.mean.shape
     show({"latents": output, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop adopt drgn particles.star run",
+        "napari-sbackprop adopt drgn particles.mrcs run --poses pose.pkl --ctf ctf.pkl --epoch 20",
+        "napari-sbackprop select run -o state.star --kmeans 10 --cluster 3",
+    )
+)
+def adopt(
+    results: Annotated[Path, typer.Argument(help="folder that cryoDRGN's training wrote, with z.N.pkl")],
+    star: Star,
+    run: Annotated[Path, typer.Argument(help="new run directory")],
+    passthrough: Passthrough = None,
+    poses: Poses = None,
+    ctf: Ctf = None,
+    epoch: Epoch = None,
+    as_json: Json = False,
+) -> None:
+    """Make a run from a finished one of cryoDRGN, to select particles.
+
+    It holds latents and the UMAP embedding, and no decoder: embed and select work on it, and select writes the
+    particles in the format they came in.
+    """
+    from napari_sbackprop.analysis.adoption import adopt as adopt_run
+    from napari_sbackprop.data.source import open_source
+
+    directory = adopt_run(results, open_source(star, passthrough or (), poses, ctf), run, epoch)
+    latents = directory.read_latents(directory.latest_epoch())
+    count, size = latents.mean.shape
+    show({"run": run, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)
