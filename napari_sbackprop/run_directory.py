@@ -5,6 +5,7 @@ written, so a reader never sees half an epoch, and latents, decoder and embeddin
 
     config.json                 options, versions, command
     particles.star              the particles' STAR file, verbatim: data row i is particle i for ever
+    particles.cs ...            where they came from another program: its files, verbatim; particles.star is then ours
     epochs/0005/                model.safetensors, latents.npz, epoch.json, embedding_umap.npz ...
     resume.safetensors          optimiser and generator state behind the newest epoch
     metrics.csv, run.log
@@ -73,18 +74,38 @@ class RunDirectory:
             )
 
     @classmethod
-    def create(cls, path: Path, star: Path, config: Config, provenance: Mapping[str, Any]) -> Self:
-        """Make a new run directory with a verbatim copy of the STAR file; refuse an existing one."""
+    def create(
+        cls,
+        path: Path,
+        source: Path,
+        config: Config,
+        provenance: Mapping[str, Any],
+        star: bytes | None = None,
+        files: Mapping[str, Path] | None = None,
+    ) -> Self:
+        """Make a new run directory; refuse an existing one.
+
+        Parameters
+        ----------
+        source : the file that the user named.
+        star : content of particles.star; by default `source` is a STAR file, which is copied.
+        files : files to copy, by the name they get.
+        """
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(
                 f"{path} exists and is not empty: choose another run directory, or continue it with --resume."
             )
         path.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(star, path / "particles.star")
+        files = {"particles.star": source} if files is None else files
+        for name, file in files.items():
+            shutil.copyfile(file, path / name)
+        if star is not None:
+            (path / "particles.star").write_bytes(star)
         document = {
             "format": FORMAT_VERSION,
-            "source": str(Path(star).resolve()),
+            "source": str(Path(source).resolve()),
+            "files": {name: str(Path(file).resolve()) for name, file in files.items()},
             "options": config.to_json(),
             **provenance,
         }
@@ -103,7 +124,8 @@ class RunDirectory:
         """Remove a run that has no epoch yet: what `create` and the log wrote, and nothing else."""
         if self.epochs():
             return
-        for path in (self.log_path, self.star_path, self.config_path):
+        copies = (self.path / name for name in self.files)
+        for path in (self.log_path, self.star_path, *copies, self.config_path):
             path.unlink(missing_ok=True)
         if not any(self.path.iterdir()):
             self.path.rmdir()
@@ -115,6 +137,16 @@ class RunDirectory:
     @property
     def star_path(self) -> Path:
         return self.path / "particles.star"
+
+    @property
+    def cryosparc_path(self) -> Path:
+        """Copy of the .cs file that the run was started from, if it was."""
+        return self.path / "particles.cs"
+
+    @property
+    def passthrough_paths(self) -> tuple[Path, ...]:
+        """Copies of the passthrough files that belong to the .cs file."""
+        return tuple(self.path / name for name in self.files if name.startswith("passthrough"))
 
     @property
     def log_path(self) -> Path:
@@ -154,8 +186,23 @@ class RunDirectory:
 
     @property
     def source(self) -> Path:
-        """The STAR file that the run was started from, as an absolute path; image paths are relative to its project."""
+        """The file that the run was started from, as an absolute path; image paths are relative to its project."""
         return Path(self.document["source"])
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files that the run was started from and keeps copies of, as absolute paths, by the copy's name."""
+        document = self.document
+        files = document.get("files", {"particles.star": document["source"]})
+        return {name: Path(path) for name, path in files.items()}
+
+    def changed_file(self, source: Path | None = None) -> Path | None:
+        """One of `files` that is gone or differs from the run's copy, if any; `source` stands for the run's source."""
+        for name, path in self.files.items():
+            path = source if source is not None and path == self.source else path
+            if not path.is_file() or path.read_bytes() != (self.path / name).read_bytes():
+                return path
+        return None
 
     # -- epochs ------------------------------------------------------------------------------------------------------
 
@@ -183,12 +230,16 @@ class RunDirectory:
         latents: Latents,
         description: Mapping[str, Any],
     ) -> None:
-        """Write an epoch: torch tensors of the model, latents, and a JSON-able description (box, radius, stage ...)."""
+        """Write an epoch: torch tensors of the model, latents, and a JSON-able description (box, radius, stage ...).
+
+        Without tensors the epoch has no model: particles can be selected by their latents, but no map decoded.
+        """
         final = self.epoch_path(epoch)
         final.parent.mkdir(exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".epoch-", dir=final.parent))
         try:
-            _save_tensors(temporary / "model.safetensors", tensors)
+            if tensors:
+                _save_tensors(temporary / "model.safetensors", tensors)
             np.savez(
                 temporary / "latents.npz",
                 mean=latents.mean,
@@ -209,6 +260,12 @@ class RunDirectory:
 
     def read_model(self, epoch: int) -> dict[str, Any]:
         """Tensors of the model, by name."""
+        folder = self.epoch_path(epoch)
+        if folder.is_dir() and not (folder / "model.safetensors").is_file():
+            raise InputError(
+                f"{self.path} holds latents alone, without a model that decodes maps or encodes images: select and "
+                "export from it, and decode with the program that made the latents."
+            )
         return _load_tensors(self._epoch_file(epoch, "model.safetensors"))
 
     def read_corrections(self) -> Any | None:

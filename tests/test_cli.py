@@ -19,8 +19,8 @@ from napari_sbackprop.cli.latent_plot import plot_latents
 from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
-COMMANDS = ["demo", "simulate", "check", "train", "encode", "volumes"]
-COMMANDS += ["embed", "select", "evaluate", "explore", "reconstruct"]
+COMMANDS = ["demo", "simulate", "check", "train", "encode", "adopt", "volumes"]
+COMMANDS += ["embed", "select", "pickles", "evaluate", "explore", "reconstruct"]
 COMMANDS += ["info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [

@@ -1,6 +1,7 @@
 """Selections of particles, and how they are made and exported."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.data.array_pickle import write_arrays
+from napari_sbackprop.data.cryosparc import IMAGES
+from napari_sbackprop.data.cryosparc_file import find_passthrough, match_uids, read_rows
+from napari_sbackprop.data.cryosparc_subset import write_cryosparc_subset
+from napari_sbackprop.data.half_sets import describe_imbalance
 from napari_sbackprop.data.output_file import new_file
+from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.data.subset import write_subset
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 
 Indices = npt.NDArray[np.int64]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +94,15 @@ def export_selection(
     original: Path | None = None,
     unique_images: bool = False,
 ) -> int:
-    """Write the selected particles as a STAR file, beside a .json that says how they were chosen.
+    """Write the selected particles to a file, beside a note that says how they were chosen.
 
-    Rows are the original text, byte for byte.
+    Rows keep their text or their bytes. Half sets that are uneven are a warning.
 
     Parameters
     ----------
-    original : another STAR file of the same images, for example before binning; rows are matched by image name.
+    output : new file; .cs for cryoSPARC, .pkl for the rows as cryoDRGN's --ind takes them, else a STAR file.
+    original : another file of the same images, for example before binning, in the format of `output`; for .pkl, the
+        file whose rows are meant.
     unique_images : keep the first of several rows of one image (symmetry expansion).
 
     Returns
@@ -102,21 +113,67 @@ def export_selection(
         raise InputError(
             f"The selection {selection.name!r} is empty: select at least one particle before exporting."
         )
-    source, indices = run.star_path, selection.indices
-    if unique_images or original is not None:
-        from napari_sbackprop.data.image_matching import first_of_each_image, matching_rows
+    indices, output = selection.indices, Path(output)
+    if unique_images:
+        from napari_sbackprop.data.image_matching import first_of_each_image
 
-        if unique_images:
-            indices = first_of_each_image(source, indices)
-        if original is not None:
-            source, indices = original, matching_rows(run.star_path, indices, original)
-    output = Path(output)
-    note = output.with_name(output.name.removesuffix(".star") + ".json")
-    if output.suffix == ".json":
+        indices = first_of_each_image(run.star_path, indices)
+    source = _source(run, output, original)
+    if original is not None:
+        indices = _rows_in(original, run, indices)
+    note = note_path(output)
+    if note == output:
         raise InputError(f"{output} ends in .json, which the note beside the selection needs: name it .star.")
     record = {"name": selection.name, "run": str(run.path), "source": str(source), "count": len(indices)}
     document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
     with new_file(note) as temporary:  # first, so that neither file is written where one of them exists
         temporary.write_text(json.dumps(document) + "\n")
-        write_subset(source, indices, output)
+        half_set = _write(run, source, indices, output)
+    if half_set is not None and (imbalance := describe_imbalance(half_set)):
+        logger.warning("%s %s", output, imbalance)
     return len(indices)
+
+
+def note_path(output: Path) -> Path:
+    """The note beside an exported selection."""
+    return output.with_name(output.name.removesuffix(".json").removesuffix(".star") + ".json")
+
+
+def _source(run: RunDirectory, output: Path, original: Path | None) -> Path:
+    """The file whose rows are exported; refuses one of another format than the output."""
+    if output.suffix == ".cs" and original is None and not run.cryosparc_path.is_file():
+        raise InputError(
+            f"{run.path} was not trained on a .cs file, so it has no rows for {output}: give the .cs file of the "
+            "same images with --original, or name the output .star."
+        )
+    source = original or (run.cryosparc_path if output.suffix == ".cs" else run.star_path)
+    if output.suffix != ".pkl" and (source.suffix == ".cs") != (output.suffix == ".cs"):
+        raise InputError(f"{source} cannot be written as {output}: give both the same ending, .star or .cs.")
+    return source
+
+
+def _rows_in(original: Path, run: RunDirectory, indices: Indices) -> Indices:
+    """Rows of another file that hold the particles: by uid where both files are cryoSPARC's, else by image."""
+    if original.suffix == ".cs" and run.cryosparc_path.is_file():
+        ours = read_rows(run.cryosparc_path)[indices]
+        return np.sort(match_uids(run.cryosparc_path, ours, original, read_rows(original)))
+    from napari_sbackprop.data.image_matching import matching_rows
+
+    return matching_rows(run.star_path, indices, original)
+
+
+def _write(run: RunDirectory, source: Path, indices: Indices, output: Path) -> npt.NDArray[np.int64] | None:
+    """Write the rows; gives their half sets where they are known."""
+    if output.suffix == ".pkl":
+        write_arrays(output, indices)
+        return None
+    if output.suffix == ".cs":
+        own = source == run.cryosparc_path
+        passthrough = run.passthrough_paths if own else find_passthrough(source, IMAGES)
+        return write_cryosparc_subset(source, passthrough, indices, output)
+    write_subset(source, indices, output)
+    label = "rlnRandomSubset"
+    half_set = read_columns(output, (label,)).get(label)
+    if half_set is None or half_set.dtype.kind != "i":
+        return None
+    return np.where((half_set == 1) | (half_set == 2), half_set, 0)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 METHODS = ("umap", "pca")
+FORMATS = {".cs": "cs", ".pkl": "indices"}
+"""Endings of outputs that are no STAR files."""
 Method = Annotated[str, typer.Option(help="umap or pca")]
 
 
@@ -44,13 +46,19 @@ def embed(run: Run, method: Method = "umap", epoch: Epoch = None, as_json: Json 
         "napari-sbackprop select run -o good.star --min-contrast 0.5",
         "napari-sbackprop select run -o state.star --indices chosen.npy",
         "napari-sbackprop select run -o state.star --polygon outline.json --original unbinned.star",
+        "napari-sbackprop select run -o state.cs --kmeans 10 --cluster 3",
     )
 )
 def select(
     run: Run,
-    output: Annotated[Path, typer.Option("-o", "--output", help="new STAR file")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="new STAR file, .cs file for cryoSPARC, or .pkl file for cryoDRGN"
+        ),
+    ],
     indices: Annotated[
-        Path | None, typer.Option(help=".npy file of particle numbers from 0, or of true/false")
+        Path | None, typer.Option(help=".npy or .pkl file of particle numbers from 0, or of true/false")
     ] = None,
     polygon: Annotated[
         Path | None, typer.Option(help="JSON file [[x, y], ...]: an outline in the embedding")
@@ -66,7 +74,7 @@ def select(
     method: Method = "umap",
     original: Annotated[
         Path | None,
-        typer.Option(help="take the rows of another STAR file of these images, e.g. unbinned ones"),
+        typer.Option(help="take the rows of another file of these images, e.g. unbinned ones"),
     ] = None,
     unique_images: Annotated[
         bool, typer.Option("--unique-images", help="one row per image, for symmetry-expanded particles")
@@ -74,10 +82,10 @@ def select(
     epoch: Epoch = None,
     as_json: Json = False,
 ) -> None:
-    """Write some of the particles to a STAR file.
+    """Write some of the particles to a file for the next program.
 
-    Rows stay as they are, byte for byte. Beside it, a .json file of the same name records how the particles were
-    chosen.
+    STAR and .cs files keep the chosen rows as they are, byte for byte; a .csg file beside a .cs file is for cryoSPARC's
+    Import Result Group. A .pkl file holds their numbers, for cryoDRGN's --ind. A .json file records how they were chosen.
     """
     from napari_sbackprop.analysis.selection import export_selection
     from napari_sbackprop.run_directory import RunDirectory
@@ -107,7 +115,39 @@ def select(
     else:
         selection = _from_cluster(directory, epoch, kmeans or 0, cluster or 0, output.stem)
     rows = export_selection(directory, selection, output, original, unique_images)
-    show({"star": output, "particles": len(selection.indices), "rows": rows, "epoch": epoch}, as_json)
+    show(
+        {
+            FORMATS.get(output.suffix, "star"): output,
+            "particles": len(selection.indices),
+            "rows": rows,
+            "epoch": epoch,
+        },
+        as_json,
+    )
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop pickles run -o drgn",
+        "cryodrgn backproject_voxel particles.mrcs --poses drgn/poses.pkl --ctf drgn/ctf.pkl --ind state.pkl -o maps",
+        "cryodrgn graph_traversal drgn/z.6.pkl --anchors 10 200 3000 -o path.txt",
+    )
+)
+def pickles(
+    run: Run,
+    output: Annotated[Path, typer.Option("-o", "--output", help="new folder")],
+    epoch: Epoch = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's latents, poses and CTFs for cryoDRGN.
+
+    The folder gets poses.pkl, ctf.pkl, z.EPOCH.pkl (mean, then log variance) and, where the run has an embedding,
+    umap.pkl, one row per particle. "select -o state.pkl" writes a selection for --ind.
+    """
+    from napari_sbackprop.analysis.pickles import write_pickles
+
+    files = write_pickles(run, output, epoch)
+    show({"folder": output, "files": [file.name for file in files]}, as_json)
 
 
 @commands.command(

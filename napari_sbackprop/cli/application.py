@@ -63,8 +63,8 @@ def overview(
 ) -> None:
     """Find the conformations in cryo-EM particles whose poses are known.
 
-    Train on a RELION STAR file, look at the particles' latent space, decode any point of it to a map, and write the
-    particles of a state to a STAR file again. "COMMAND --help" explains a command, with examples.
+    Train on particles of RELION, cryoSPARC or cryoDRGN, look at their latent space, decode any point of it to a map, and
+    write the particles of a state for the next program. "COMMAND --help" explains a command, with examples.
     """
     log_to_stderr()
 

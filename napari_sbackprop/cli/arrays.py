@@ -1,4 +1,4 @@
-"""Arrays that users hand over in .npy files."""
+"""Arrays that users hand over in .npy files, and in cryoDRGN's pickles."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,16 @@ if TYPE_CHECKING:
 
 
 def read_array(path: Path) -> "npt.NDArray[Any]":
-    """An array from an .npy file that holds no Python objects."""
+    """An array from an .npy file, or a pickle (.pkl), that holds no other Python objects."""
     import numpy as np
 
+    if path.suffix == ".pkl":
+        from napari_sbackprop.data.array_pickle import read_arrays
+
+        arrays = read_arrays(path)
+        if len(arrays) != 1:
+            raise InputError(f"{path} holds {len(arrays)} arrays: give a pickle with one.")
+        return arrays[0]
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -10,8 +10,23 @@ import typer
 
 from napari_sbackprop.config import Config
 
-Star = Annotated[Path, typer.Argument(help="RELION STAR file of particles with poses and CTF parameters")]
+Star = Annotated[
+    Path,
+    typer.Argument(help="particles: RELION STAR file, cryoSPARC .cs file, or a stack with --poses and --ctf"),
+]
+Passthrough = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help=".cs file with further fields; by default found beside the .cs file", show_default=False
+    ),
+]
 Run = Annotated[Path, typer.Argument(help="run directory that train made")]
+Poses = Annotated[
+    Path | None, typer.Option(help="cryoDRGN's pickle of the poses of a stack", show_default=False)
+]
+Ctf = Annotated[
+    Path | None, typer.Option(help="cryoDRGN's pickle of the CTF parameters of a stack", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 Epoch = Annotated[int | None, typer.Option(help="epoch to use; by default the newest", show_default=False)]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from napari_sbackprop.cli.console import examples, fraction_bar, show
-from napari_sbackprop.cli.options import Json
+from napari_sbackprop.cli.options import Ctf, Json, Passthrough, Poses
 
 commands = typer.Typer()
 
@@ -65,7 +65,10 @@ def simulate(
     )
 )
 def check(
-    path: Annotated[Path, typer.Argument(help="STAR file; also a stack, map, model, .cs or pickle")],
+    path: Annotated[Path, typer.Argument(help="STAR or .cs file; also a stack, map, model or pickle")],
+    passthrough: Passthrough = None,
+    poses: Poses = None,
+    ctf: Ctf = None,
     as_json: Json = False,
 ) -> None:
     """Say what a file is, and what is wrong with it.
@@ -75,7 +78,7 @@ def check(
     """
     from napari_sbackprop.data.check import check as check_file
 
-    report = check_file(path)
+    report = check_file(path, passthrough or (), poses, ctf)
     if as_json:
         show(vars(report), as_json)
     else:

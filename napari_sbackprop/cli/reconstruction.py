@@ -90,11 +90,11 @@ def reconstruct(
 
 
 def _selected(path: Path, run: Path, count: int) -> "npt.NDArray[np.int64]":
-    from napari_sbackprop.analysis.selection import checked_indices
+    from napari_sbackprop.analysis.selection import checked_indices, note_path
 
     if path.suffix == ".npy":
         return checked_indices(read_array(path), count, str(path))
-    note = path.with_suffix(".json")
+    note = note_path(path)
     try:
         document: Any = json.loads(note.read_text())
         values, origin = document["indices"], Path(document["run"])

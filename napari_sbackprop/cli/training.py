@@ -1,4 +1,4 @@
-"""Commands that run the model over particles: train, encode."""
+"""Commands that make runs, or run a model over particles: train, encode, adopt."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from napari_sbackprop.cli.console import examples, follow, show, stop_on_signal
-from napari_sbackprop.cli.options import Epoch, Json, Run, Star, chosen, with_config_flags
+from napari_sbackprop.cli.options import (
+    Ctf,
+    Epoch,
+    Json,
+    Passthrough,
+    Poses,
+    Run,
+    Star,
+    chosen,
+    with_config_flags,
+)
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
 
@@ -22,6 +32,8 @@ STOPPED = 130
     epilog=examples(
         "napari-sbackprop train particles.star run",
         "napari-sbackprop train particles.star run --resolution 8 --mask-diameter 180 --device cuda",
+        "napari-sbackprop train J24/cryosparc_P12_J24_001_particles.cs run",
+        "napari-sbackprop train particles.mrcs run --poses pose.pkl --ctf ctf.pkl",
         "napari-sbackprop train particles.star run --resume --epochs 20",
     )
 )
@@ -30,6 +42,9 @@ def train(
     context: typer.Context,
     star: Star,
     run: Annotated[Path, typer.Argument(help="run directory: a new one, or with --resume an existing one")],
+    passthrough: Passthrough = None,
+    poses: Poses = None,
+    ctf: Ctf = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with a run from its last epoch")] = False,
     as_json: Json = False,
     **options: Any,
@@ -39,13 +54,15 @@ def train(
     Every finished epoch is complete in itself, so the run can be explored meanwhile, here or on another machine.
     Ctrl-C stops after the step and keeps the last epoch; --resume goes on from there, with the options of the run.
     """
+    from napari_sbackprop.data.source import open_source
     from napari_sbackprop.run_directory import RunDirectory
     from napari_sbackprop.training.trainer import train as train_run
 
     config = _resumed(RunDirectory(run).config, chosen(context, options)) if resume else Config(**options)
+    source = star if resume else open_source(star, passthrough or (), poses, ctf)
     start = perf_counter()
     with stop_on_signal() as stop:
-        last, epochs = follow(train_run(star, run, config, stop=stop, resume=resume))
+        last, epochs = follow(train_run(source, run, config, stop=stop, resume=resume))
     metrics = {} if last is None else last.metrics
     show(
         {
@@ -81,6 +98,9 @@ def encode(
     run: Run,
     star: Star,
     output: Annotated[Path, typer.Option("-o", "--output", help="new .npz file")],
+    passthrough: Passthrough = None,
+    poses: Poses = None,
+    ctf: Ctf = None,
     exact: Annotated[
         bool, typer.Option("--exact/--amortised", help="refine the encoder's answer to the exact posterior")
     ] = True,
@@ -89,16 +109,48 @@ def encode(
 ) -> None:
     """Find the latents of particles not trained on.
 
-    The file gets "mean" and "log_variance" of shape (N, Z) and "contrast" (N), one row per particle of the STAR file.
+    The file gets "mean" and "log_variance" of shape (N, Z) and "contrast" (N), one row per particle.
     """
     import numpy as np
 
     from napari_sbackprop.data.output_file import new_file
+    from napari_sbackprop.data.source import open_source
     from napari_sbackprop.training.encoding import encode as encode_particles
 
     with new_file(output) as temporary:
-        latents = encode_particles(run, star, exact, epoch)
+        latents = encode_particles(run, open_source(star, passthrough or (), poses, ctf), exact, epoch)
         with temporary.open("wb") as file:
             np.savez(file, mean=latents.mean, log_variance=latents.log_variance, contrast=latents.contrast)
     count, size = latents.mean.shape
     show({"latents": output, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop adopt drgn particles.star run",
+        "napari-sbackprop adopt drgn particles.mrcs run --poses pose.pkl --ctf ctf.pkl --epoch 20",
+        "napari-sbackprop select run -o state.star --kmeans 10 --cluster 3",
+    )
+)
+def adopt(
+    results: Annotated[Path, typer.Argument(help="folder that cryoDRGN's training wrote, with z.N.pkl")],
+    star: Star,
+    run: Annotated[Path, typer.Argument(help="new run directory")],
+    passthrough: Passthrough = None,
+    poses: Poses = None,
+    ctf: Ctf = None,
+    epoch: Epoch = None,
+    as_json: Json = False,
+) -> None:
+    """Make a run from a finished one of cryoDRGN, to select particles.
+
+    It holds latents and the UMAP embedding, and no decoder: embed and select work on it, and select writes the
+    particles in the format they came in.
+    """
+    from napari_sbackprop.analysis.adoption import adopt as adopt_run
+    from napari_sbackprop.data.source import open_source
+
+    directory = adopt_run(results, open_source(star, passthrough or (), poses, ctf), run, epoch)
+    latents = directory.read_latents(directory.latest_epoch())
+    count, size = latents.mean.shape
+    show({"run": run, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)

@@ -134,7 +134,11 @@ def read_star(path: Path) -> StarText:
         The file cannot be read, or is not a STAR file.
     """
     require_file(path)
-    content = path.read_bytes()
+    return parse_star(path, path.read_bytes())
+
+
+def parse_star(path: Path, content: bytes) -> StarText:
+    """Find the blocks in the content of a STAR file; `path` is named in messages."""
     if b"\0" in content[:65536]:
         kind = "an MRC stack or map" if content[208:211] == b"MAP" else "a binary file"
         raise InputError(f"{path} is {kind}, not a STAR file: give the STAR file that lists the particles.")

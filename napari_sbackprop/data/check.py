@@ -3,7 +3,8 @@
 import gzip
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import numpy.typing as npt
 
 from napari_sbackprop.data.blocks import read_star
 from napari_sbackprop.data.contrast import describe_contrast
+from napari_sbackprop.data.cryosparc_file import field_names, read_rows
+from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.input_file import require_file
 from napari_sbackprop.data.mrc import open_stack, read_header
 from napari_sbackprop.data.particle_report import report_particles
 from napari_sbackprop.data.report import Report
+from napari_sbackprop.data.source import ParticleSource, open_source
 from napari_sbackprop.data.star_kind import star_kind
 from napari_sbackprop.errors import InputError
 
@@ -39,19 +43,29 @@ _PICKLE_NAMES = {
     "ind": "a selection of particles",
     "config": "settings of a run",
 }
+_WITH_STACK = ("poses", "CTF parameters")
 _GIVE_STAR = "give the STAR file of a 3D refinement that lists the particles"
 
 
-def check(path: Path) -> Report:
+def check(
+    path: Path, passthrough: Sequence[Path] = (), poses: Path | None = None, ctf: Path | None = None
+) -> Report:
     """Say what a file is, and whether particles can be trained on from it.
 
     Never raises for a bad file: what is wrong stands in the report's errors.
+
+    Parameters
+    ----------
+    path : any file.
+    passthrough, poses, ctf : further files of the particles, as `open_source` takes them.
     """
     path = Path(path)
     kind = "unreadable"
     try:
         require_file(path)
         kind, reporter = _recognise(path)
+        if passthrough or poses or ctf:
+            return _report_source(path, kind, passthrough, poses, ctf)
         return reporter(path)
     except InputError as error:
         return Report(path, kind, errors=(str(error),))
@@ -68,8 +82,10 @@ def _recognise(path: Path) -> tuple[str, Callable[[Path], Report]]:
     if head.startswith(_GZIP):
         inner = suffixes[-2] if len(suffixes) > 1 else ""
         return ("model", _report_model) if inner in _MODEL_SUFFIXES else ("archive", _report_archive)
+    if suffix in (".cs", ".csg"):
+        return "cryosparc", _report_source
     if head.startswith(_NUMPY):
-        return ("cryosparc", _report_cryosparc) if suffix == ".cs" else ("array", _report_array)
+        return "array", _report_array
     if head.startswith(_ZIP):
         return "archive", _report_zip
     if head.startswith(_PICKLE) or suffix in (".pkl", ".pickle", ".pt", ".pth"):
@@ -88,7 +104,7 @@ def _report_star(path: Path) -> Report:
     kind, sentence = star_kind(text)
     if kind == "particles":
         try:
-            return report_particles(text)
+            return report_particles(ParticleSource(text, {}, Findings(path)))
         except InputError as error:
             return Report(path, kind, errors=(str(error),))
     blocks = [f"{block.title} ({block.count} rows)" for block in text.blocks]
@@ -125,7 +141,7 @@ def _report_mrc(path: Path) -> Report:
         "values": header.dtype.name,
         "contrast": contrast,
     }
-    sentence = f"{path} is a stack of images, without poses and CTF: {_GIVE_STAR}."
+    sentence = f"{path} is a stack of images, without poses and CTF: {_GIVE_STAR}, or --poses and --ctf."
     return Report(path, "stack", facts, tuple(warnings), (sentence,))
 
 
@@ -145,23 +161,27 @@ def _report_model(path: Path) -> Report:
     return Report(path, "model", {"atoms": atoms}, errors=(sentence,))
 
 
-def _report_cryosparc(path: Path) -> Report:
-    values = _load_array(path)
-    if not values.dtype.names:
-        raise InputError(f"{path} has no fields, so it is no cryoSPARC file: export the particles again.")
-    names = values.dtype.names
-    facts: dict[str, object] = {"particles": len(values)}
-    for fact, field in (("box", "blob/shape"), ("pixel_size", "blob/psize_A")):
-        if field in names and values[field].size:
-            facts[fact] = values[field].flat[0].item()
-    if "blob/path" in names:
-        facts["stacks"] = len(np.unique(values["blob/path"]))
-    facts |= {"poses": "alignments3D/pose" in names, "ctf": "ctf/df1_A" in names, "fields": len(names)}
-    error = (
-        f"{path} is a cryoSPARC file, which cannot be trained on directly yet: "
-        "convert it to a STAR file (csparc2star.py of pyem)."
-    )
-    return Report(path, "cryosparc", facts, errors=(error,))
+def _report_source(
+    path: Path,
+    kind: str = "cryosparc",
+    passthrough: Sequence[Path] = (),
+    poses: Path | None = None,
+    ctf: Path | None = None,
+) -> Report:
+    """Particles of another program, whose files are named in the report too."""
+    findings = Findings(path)
+    facts = {}
+    if path.suffix == ".cs":
+        rows = read_rows(path)
+        facts = {"particles": len(rows), "fields": len(field_names(rows))}
+    try:
+        source = open_source(path, passthrough, poses, ctf, findings)
+        report = report_particles(source, kind)
+    except InputError as error:
+        errors = findings.errors or [str(error)]
+        return Report(path, kind, facts, tuple(findings.warnings), tuple(errors))
+    others = [file.name for file in source.files.values() if file != path]
+    return replace(report, path=path, facts={**report.facts, "other_files": others})
 
 
 def _report_array(path: Path) -> Report:
@@ -198,13 +218,11 @@ def _report_zip(path: Path) -> Report:
 
 
 def _report_pickle(path: Path) -> Report:
-    """Go by the name alone: opening a pickle runs whatever code is in it."""
+    """Go by the name alone: most pickles hold more than arrays."""
     stems = {word.rstrip("0123456789") for word in path.name.lower().replace("_", ".").split(".")}
     content = next((meaning for stem, meaning in _PICKLE_NAMES.items() if stem in stems), "unknown content")
-    error = (
-        f"{path} is a Python pickle (by its name: {content}), which is not opened, as pickles can run code: "
-        f"{_GIVE_STAR}."
-    )
+    advice = "give it with a stack, as --poses or --ctf" if content in _WITH_STACK else _GIVE_STAR
+    error = f"{path} is a Python pickle (by its name: {content}), which is not opened alone: {advice}."
     return Report(path, "pickle", {"content": content, "file_bytes": path.stat().st_size}, errors=(error,))
 
 

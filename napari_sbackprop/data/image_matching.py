@@ -1,4 +1,4 @@
-"""Rows of STAR files that show the same image."""
+"""Rows of STAR and .cs files that show the same image."""
 
 from pathlib import Path, PurePosixPath
 
@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.data.blocks import read_star
+from napari_sbackprop.data.cryosparc import IMAGES, image_names
+from napari_sbackprop.data.cryosparc_file import find_passthrough, read_fields
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_names import ImageNames, parse_image_names
 from napari_sbackprop.data.star_kind import particle_block
@@ -25,10 +27,10 @@ def first_of_each_image(star: Path, indices: Indices) -> Indices:
 
 
 def matching_rows(star: Path, indices: Indices, original: Path) -> Indices:
-    """Find the rows of another STAR file that show the chosen images.
+    """Find the rows of another STAR or .cs file that show the chosen images.
 
-    An image is the same if its number and its stack's name are. Where no name agrees, as between extractions with
-    and without binning, the stacks' file names without their folders decide, if each is the name of one stack only.
+    An image is the same if its number and its stack's name are. Where no name agrees, as between extractions with and
+    without binning, the stacks' file names without folder and ending decide, if each is the name of one stack only.
 
     Parameters
     ----------
@@ -79,13 +81,22 @@ def _rows(
 
 
 def _file_names(stacks: tuple[str, ...]) -> tuple[str, ...]:
-    """Names without folders; none at all where two stacks would share one."""
-    short = tuple(PurePosixPath(name).name for name in stacks)
+    """Names without folder and ending; none at all where two stacks would share one."""
+    short = tuple(PurePosixPath(name).stem for name in stacks)
     return short if len(set(short)) == len(short) else ()
 
 
-def _read_names(star: Path) -> ImageNames:
-    findings = Findings(star)
-    names = parse_image_names(particle_block(read_star(star)).columns((_LABEL,)).texts[_LABEL], findings)
+def _read_names(path: Path) -> ImageNames:
+    findings = Findings(path)
+    if path.suffix == ".cs":
+        fields = read_fields(path, find_passthrough(path, IMAGES), IMAGES)
+        if "blob/path" not in fields or "blob/idx" not in fields:
+            raise InputError(
+                f"{path} has no blob/path and blob/idx, so it names no images: give another file."
+            )
+        texts = np.array([name.encode("utf-8", "surrogateescape") for name in image_names(fields)])
+    else:
+        texts = particle_block(read_star(path)).columns((_LABEL,)).texts[_LABEL]
+    names = parse_image_names(texts, findings)
     findings.raise_first()
     return names

@@ -1,4 +1,4 @@
-"""Addresses of images: `000001@stack.mrcs` counts from 1."""
+"""Addresses of images: `000001@stack.mrcs` counts from 1; `stack.mrc:mrcs` is a stack in a file called like a map."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,8 @@ from napari_sbackprop.data.blocks import readable
 from napari_sbackprop.data.findings import Findings
 
 _MOST_DIGITS = 18  # of a 64-bit number
+AS_STACK = ":mrcs"
+"""What follows a file's name to tell RELION that it is a stack."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +19,7 @@ class ImageNames:
 
     Attributes
     ----------
-    stacks : names of the stacks, in order of appearance.
+    stacks : names of the stacks' files, in order of appearance.
     stack_index : (N,) int32 into `stacks`.
     slice_index : (N,) int64 from 0; -1 where the name has no `@`, so that the file must hold one image.
     """
@@ -60,4 +62,5 @@ def parse_image_names(names: npt.NDArray[np.bytes_], findings: Findings) -> Imag
             f", row {bad_row + 1}: rlnImageName is {readable(names[bad_row])!r}, but images count from 1, "
             "as in 000001@stack.mrcs; correct the row."
         )
-    return ImageNames(tuple(readable(name) for name in stacks), stack_index, slice_index)
+    files = tuple(readable(name).removesuffix(AS_STACK) for name in stacks)
+    return ImageNames(files, stack_index, slice_index)

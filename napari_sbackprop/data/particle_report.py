@@ -1,4 +1,4 @@
-"""The report of a particle STAR file."""
+"""The report of particles."""
 
 import math
 from typing import Any
@@ -7,26 +7,27 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.config import Config
-from napari_sbackprop.data.blocks import StarText
 from napari_sbackprop.data.contrast import describe_contrast
 from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.half_sets import describe_imbalance
 from napari_sbackprop.data.image_search import find_images
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.optics import check_groups
 from napari_sbackprop.data.particle_table import ParticleTable, read_particle_table
 from napari_sbackprop.data.particles import OpticsGroup, Particles
 from napari_sbackprop.data.report import Report
+from napari_sbackprop.data.source import ParticleSource
 from napari_sbackprop.errors import InputError
 
 _SAMPLE = 200  # images read to judge the contrast
 _WEAKEST_DEFOCUS = 50.0  # Å; smaller values are µm written by mistake
 
 
-def report_particles(text: StarText) -> Report:
+def report_particles(source: ParticleSource, kind: str = "particles") -> Report:
     """Check the table, the images and what training on them would need."""
-    findings = Findings(text.path)
-    table = read_particle_table(text, findings)
-    particles = find_images(table, text.path.parent, findings)
+    findings = source.findings
+    table = read_particle_table(source.text, findings)
+    particles = find_images(table, source.path.parent, findings)
     check_groups(particles.optics, findings)
     facts = _facts(table, particles)
     if table.has_poses and particles.count > 1 and (particles.rotation == particles.rotation[0]).all():
@@ -35,7 +36,7 @@ def report_particles(text: StarText) -> Report:
     _warn_of_repetitions(table, findings)
     if not findings.errors:
         facts["contrast"] = _contrast(particles, findings)
-    return Report(text.path, "particles", facts, tuple(findings.warnings), tuple(findings.errors))
+    return Report(source.path, kind, facts, tuple(findings.warnings), tuple(findings.errors))
 
 
 def estimate_memory(count: int, box: int, basis_size: int) -> dict[str, int]:
@@ -107,9 +108,8 @@ def _warn_of_unlikely_values(particles: Particles, findings: Findings) -> None:
         findings.warn(" has a negative defocus, but underfocus is positive in RELION: check the sign.")
     elif 0 < typical < _WEAKEST_DEFOCUS:
         findings.warn(f" has a defocus of about {typical:.2g} Å: if these are µm, multiply by 10,000.")
-    halves = np.bincount(particles.half_set, minlength=3)
-    if (halves[1] == 0) != (halves[2] == 0):
-        findings.warn(" has particles in one of the two half sets only: they cannot be compared.")
+    if imbalance := describe_imbalance(particles.half_set):
+        findings.warn(f" {imbalance}")
 
 
 def _warn_of_repetitions(table: ParticleTable, findings: Findings) -> None:
@@ -123,7 +123,8 @@ def _contrast(particles: Particles, findings: Findings) -> str:
     alike = np.flatnonzero(particles.optics_index == particles.optics_index[0])  # images of one size
     rows = alike[np.unique(np.linspace(0, len(alike) - 1, min(_SAMPLE, len(alike))).astype(np.int64))]
     try:
-        contrast = describe_contrast(read_images(particles, rows))
+        sign = np.where(particles.scale[rows] < 0, -1, 1)[:, None, None].astype(np.float32)
+        contrast = describe_contrast(sign * read_images(particles, rows))
     except InputError as error:
         findings.errors.append(str(error))
         return "undecided"

@@ -24,6 +24,7 @@ import torch
 
 from napari_sbackprop.data.projector import BeadProjector
 from napari_sbackprop.data.specimen import FloatArray, Specimen
+from napari_sbackprop.data.star_table import format_star
 from napari_sbackprop.data.toy import MOTIONS, PARTS, toy_complex
 from napari_sbackprop.data.truth import write_truth
 from napari_sbackprop.errors import InputError
@@ -265,33 +266,28 @@ def write_images(
 
 def write_star(path: Path, draw: ParticleDraw, box: int, pixel_size: float) -> None:
     """Write a STAR file in the style of RELION 3.1: an optics table, then one row per image of particles.mrcs."""
-    import pandas as pd
-    import starfile
-
-    optics = pd.DataFrame(
-        {
-            "rlnOpticsGroupName": ["simulated"],
-            "rlnOpticsGroup": 1,
-            "rlnImagePixelSize": pixel_size,
-            "rlnImageSize": box,
-            "rlnImageDimensionality": 2,
-            "rlnVoltage": VOLTAGE,
-            "rlnSphericalAberration": SPHERICAL_ABERRATION,
-            "rlnAmplitudeContrast": AMPLITUDE_CONTRAST,
-        }
-    )
+    optics = {
+        "rlnOpticsGroupName": "simulated",
+        "rlnOpticsGroup": 1,
+        "rlnImagePixelSize": pixel_size,
+        "rlnImageSize": box,
+        "rlnImageDimensionality": 2,
+        "rlnVoltage": VOLTAGE,
+        "rlnSphericalAberration": SPHERICAL_ABERRATION,
+        "rlnAmplitudeContrast": AMPLITUDE_CONTRAST,
+    }
     rows = np.arange(draw.count)
     columns = {
         "rlnImageName": [f"{row + 1:06d}@particles.mrcs" for row in rows],
-        "rlnMicrographName": "simulated.mrc",
-        "rlnOpticsGroup": 1,
+        "rlnMicrographName": ["simulated.mrc"] * draw.count,
+        "rlnOpticsGroup": np.ones(draw.count, np.int64),
         "rlnRandomSubset": rows % 2 + 1,
         **dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), draw.angles.T, strict=True)),
         **dict(zip(("rlnOriginXAngst", "rlnOriginYAngst"), draw.origin_px.T * pixel_size, strict=True)),
         **dict(zip(("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"), draw.defocus.T, strict=True)),
     }
-    tables = {"optics": optics, "particles": pd.DataFrame(columns)}
-    starfile.write(tables, path, float_format="%.6f", sep=" ")
+    optics_row = {label: [str(value)] for label, value in optics.items()}
+    path.write_bytes(format_star({"optics": optics_row, "particles": columns}))
 
 
 def _check_options(

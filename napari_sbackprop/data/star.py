@@ -1,4 +1,4 @@
-"""Particles in RELION's STAR files, of RELION 3.0 to 5."""
+"""Particles in RELION's STAR files, of RELION 3.0 to 5, or in files that are understood as one."""
 
 import logging
 import sys
@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.data.blocks import read_star, readable
-from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_search import find_images
 from napari_sbackprop.data.optics import check_groups
 from napari_sbackprop.data.particle_table import read_particle_table
 from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.source import ParticleSource, open_source
 from napari_sbackprop.data.star_kind import particle_block
 from napari_sbackprop.data.subset import write_subset
 
@@ -22,24 +22,24 @@ __all__ = ["read_columns", "read_particles", "write_subset"]
 logger = logging.getLogger(__name__)
 
 
-def read_particles(path: Path, project: Path | None = None) -> Particles:
-    """Read the particles of a STAR file and find their images.
+def read_particles(source: Path | ParticleSource, project: Path | None = None) -> Particles:
+    """Read particles and find their images.
 
     Parameters
     ----------
-    path : STAR file of a refinement, as RELION 3.0, 3.1, 4 or 5 writes it.
-    project : folder that image names are relative to, or one below it; by default that of `path`.
+    source : STAR file of a refinement, as RELION 3.0, 3.1, 4 or 5 writes it; or what `open_source` gave.
+    project : folder that image names are relative to, or one below it; by default that of the file.
 
     Raises
     ------
     InputError
         Something cannot be used; the sentence names the file, the row and what to do.
     """
-    path = Path(path)
-    findings = Findings(path)
-    table = read_particle_table(read_star(path), findings)
+    opened = source if isinstance(source, ParticleSource) else open_source(source)
+    findings = opened.findings
+    table = read_particle_table(opened.text, findings)
     findings.raise_first()
-    particles = find_images(table, project or path.parent, findings)
+    particles = find_images(table, project or opened.path.parent, findings)
     check_groups(particles.optics, findings)
     findings.raise_first()
     for warning in findings.warnings:

@@ -34,12 +34,15 @@ def matrix_to_euler(matrix: Tensor) -> Tensor:
     return torch.rad2deg(torch.stack([rot, tilt, torch.where(regular, psi, at_pole)], dim=-1))
 
 
-def rotation_vector_to_matrix(vector: Tensor) -> Tensor:
-    """Rotation matrices (N, 3, 3) by |v| radians, right-handed about v (N, 3)."""
-    x, y, z = vector.unbind(-1)
-    none = torch.zeros_like(x)
-    generator = torch.stack([none, -z, y, z, none, -x, -y, x, none], dim=-1).reshape(-1, 3, 3)
-    return torch.linalg.matrix_exp(generator)
+def rotation_vectors_to_matrix(vectors: Tensor) -> Tensor:
+    """Rotation matrices (N, 3, 3) of vectors (N, 3) along the axis, as long as the angle in radians (Rodrigues).
+
+    They turn vectors. cryoSPARC's poses are such vectors, and their matrix is A transposed.
+    """
+    zero = torch.zeros_like(vectors[:, 0])
+    x, y, z = vectors.unbind(-1)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(-1, 3, 3)
+    return torch.linalg.matrix_exp(cross)
 
 
 def random_rotations(count: int, generator: torch.Generator) -> Tensor:

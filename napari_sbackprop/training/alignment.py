@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 from napari_sbackprop import ops
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.imaging.grids import HalfDisc
-from napari_sbackprop.imaging.poses import rotation_vector_to_matrix, shift_phase
+from napari_sbackprop.imaging.poses import rotation_vectors_to_matrix, shift_phase
 from napari_sbackprop.training.image_model import transfer_function
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.spectra import Spectra
@@ -85,7 +85,7 @@ class Alignment:
         coefficients = pad(mean, (1, 0), value=1.0)
 
         def slices(turn: Tensor) -> Tensor:
-            rotation = rotation_vector_to_matrix(turn) @ part.rotation
+            rotation = rotation_vectors_to_matrix(turn) @ part.rotation
             return ops.project(model.volumes, coefficients, rotation, disc, model.sphere)
 
         def objective(residual: Tensor, corrections: Tensor) -> Tensor:
@@ -142,7 +142,9 @@ class Alignment:
 
     def _apply(self, rows: Tensor, corrections: Tensor) -> None:
         spectra, change = self._spectra, corrections - self.corrections[rows]
-        spectra.rotation[rows] = rotation_vector_to_matrix(corrections[:, _TURN]) @ self._first_rotation[rows]
+        spectra.rotation[rows] = (
+            rotation_vectors_to_matrix(corrections[:, _TURN]) @ self._first_rotation[rows]
+        )
         spectra.data[rows] *= shift_phase(
             spectra.disc.coordinates, change[:, _SHIFT], self._particles.box
         ).conj()
@@ -156,7 +158,7 @@ def aligned(particles: Particles, corrections: Tensor) -> Particles:
     turn, shift, defocus, contrast = (
         corrections[:, columns] for columns in (_TURN, _SHIFT, _DEFOCUS, _CONTRAST)
     )
-    rotation = rotation_vector_to_matrix(turn) @ torch.from_numpy(particles.rotation)
+    rotation = rotation_vectors_to_matrix(turn) @ torch.from_numpy(particles.rotation)
     return replace(
         particles,
         rotation=rotation.numpy(),

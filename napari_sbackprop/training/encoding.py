@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from napari_sbackprop.data.source import ParticleSource
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
@@ -24,8 +25,8 @@ from napari_sbackprop.training.session import Session, latents_of, nested
 from napari_sbackprop.training.spectra import Spectra, whitened_spectra
 
 
-def encode(run: Path, star: Path, exact: bool = True, epoch: int | None = None) -> Latents:
-    """Encode the particles of a STAR file with an epoch of a run, the newest by default.
+def encode(run: Path, star: Path | ParticleSource, exact: bool = True, epoch: int | None = None) -> Latents:
+    """Encode particles with an epoch of a run, the newest by default.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def encode(run: Path, star: Path, exact: bool = True, epoch: int | None = None) 
     box, pixel_size = description["box"], description["pixel_size"]
     if particles.box != box or abs(particles.pixel_size / pixel_size - 1) > 0.01:
         raise InputError(
-            f"{star} has images of {particles.box} px at {particles.pixel_size:g} Å, but {run} was trained on "
+            f"{particles.source} has images of {particles.box} px at {particles.pixel_size:g} Å, but {run} was trained on "
             f"{box} px at {pixel_size:g} Å: rescale the images to match."
         )
     disc = half_disc(int(description["radius"]))

@@ -51,11 +51,11 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
     """
     if len(indices) < _LEAST:
         raise InputError(f"Half maps need at least {_LEAST} particles, but {len(indices)} are selected.")
-    if not run.source.is_file() or run.source.read_bytes() != run.star_path.read_bytes():
+    if changed := run.changed_file():
         raise InputError(
-            f"{run.source} is gone or has changed since {run.path} was trained: put the file back to read its images."
+            f"{changed} is gone or has changed since {run.path} was trained: put the file back to read its images."
         )
-    particles, corrections = read_particles(run.source), run.read_corrections()
+    particles, corrections = read_particles(run.star_path, run.source.parent), run.read_corrections()
     if corrections is not None:
         particles = aligned(particles, corrections)
     session = Session.for_reading(run, particles)

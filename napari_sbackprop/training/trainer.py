@@ -19,6 +19,8 @@ import torch
 
 from napari_sbackprop import __version__
 from napari_sbackprop.config import Config
+from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.source import ParticleSource, main_file, open_source
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
@@ -29,16 +31,20 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    star: Path, run: Path, config: Config, stop: threading.Event | None = None, resume: bool = False
+    star: Path | ParticleSource,
+    run: Path,
+    config: Config,
+    stop: threading.Event | None = None,
+    resume: bool = False,
 ) -> Iterator[Progress]:
-    """Train a model on the particles of a STAR file; yields progress, publishes epochs into the run directory.
+    """Train a model on particles; yields progress, publishes epochs into the run directory.
 
     Parameters
     ----------
-    star : particles with poses and CTF.
+    star : particles with poses and CTF: a STAR file, or what `open_source` takes or gives.
     run : a new run directory, or an existing one to continue.
     stop : set it to stop after the present step; finished epochs stay.
-    resume : continue `run` with its own STAR file and options; only `epochs` may grow. A resumed run on a CPU equals
+    resume : continue `run` with its own particles and options; only `epochs` may grow. A resumed run on a CPU equals
         an uninterrupted one.
 
     Raises
@@ -50,23 +56,23 @@ def train(
     """
     if resume:
         directory = RunDirectory(run)
-        star = star if star.is_file() else directory.source
-        if star.read_bytes() != directory.star_path.read_bytes():
-            raise InputError(
-                f"{star} is not, or no longer, the STAR file that {run} was started with: start a new run for it."
-            )
+        particles = _unchanged_particles(directory, star if isinstance(star, Path) else star.path)
         config = _resumed_config(directory.config, config)
-    particles = read_particles(star)
+    else:
+        source = star if isinstance(star, ParticleSource) else open_source(star)
+        particles = read_particles(source)
     if particles.count < (least := 2 * (config.latent_size + 1)):
         raise InputError(
-            f"{star} has {particles.count} particles, but --latent-size {config.latent_size} needs at least {least}."
+            f"{particles.source} has {particles.count} particles, but --latent-size {config.latent_size} "
+            f"needs at least {least}."
         )
     device = _device(config.device)
     _set_threads(config.threads)
     if resume:
         directory.store_options(config)
     else:
-        directory = RunDirectory.create(run, star, config, _provenance(device))
+        provenance = _provenance(device)
+        directory = RunDirectory.create(run, source.path, config, provenance, source.content, source.files)
 
     session = Session(directory, config, particles, device, stop or threading.Event())
     try:
@@ -82,8 +88,19 @@ def train(
         ) from error
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise TrainingError(
-            f"The images of {star} do not determine the model ({error}): check them, or choose a smaller latent size."
+            f"The images of {particles.source} do not determine the model ({error}): check them, or choose a "
+            "smaller latent size."
         ) from error
+
+
+def _unchanged_particles(directory: RunDirectory, star: Path) -> Particles:
+    """The particles of a run that goes on; refuses files that are not those it was started with."""
+    if changed := directory.changed_file(main_file(star) if star.is_file() else None):
+        raise InputError(
+            f"{changed} is not, or no longer, the file that {directory.path} was started with: "
+            "start a new run for it."
+        )
+    return read_particles(directory.star_path, directory.source.parent)
 
 
 @contextmanager

@@ -215,7 +215,7 @@ def test_folders_and_missing_files(tmp_path: Path) -> None:
     rest=st.one_of(
         st.binary(max_size=400), st.text("data_loop_rln@#\"' \n\t1.", max_size=200).map(str.encode)
     ),
-    suffix=st.sampled_from([".star", ".mrc", ".mrcs", ".cs", ".npz", ".pdb", ".pdb.gz", ".txt", ""]),
+    suffix=st.sampled_from([".star", ".mrc", ".mrcs", ".cs", ".csg", ".npz", ".pdb", ".pdb.gz", ".txt", ""]),
 )
 def test_no_content_makes_the_check_fail(tmp_path: Path, start: bytes, rest: bytes, suffix: str) -> None:
     path = tmp_path / f"file{suffix}"

@@ -15,7 +15,7 @@ from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.data.truth import Truth
 from napari_sbackprop.imaging.fourier import gridding_correction, volumes_to_sphere
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
-from napari_sbackprop.imaging.poses import rotation_vector_to_matrix
+from napari_sbackprop.imaging.poses import rotation_vectors_to_matrix
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.alignment import Alignment, aligned
 from napari_sbackprop.training.half_maps import half_maps
@@ -69,7 +69,7 @@ def spoilt(particles: Particles) -> Particles:
     shift = 2 / np.sqrt(2) * torch.randn(particles.count, 2, generator=random)
     return replace(
         particles,
-        rotation=(rotation_vector_to_matrix(turn) @ torch.from_numpy(particles.rotation)).numpy(),
+        rotation=(rotation_vectors_to_matrix(turn) @ torch.from_numpy(particles.rotation)).numpy(),
         shift=particles.shift + shift.numpy(),
     )
 

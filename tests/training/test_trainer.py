@@ -196,7 +196,7 @@ def test_a_changed_star_cannot_be_resumed(small_set, tmp_path):
             stop.set()
     star = folder / "particles.star"
     star.write_text(star.read_text() + "\n")
-    with pytest.raises(InputError, match="no longer, the STAR file"):
+    with pytest.raises(InputError, match="no longer, the file"):
         next(iter(train(star, run, RECIPES["default"], resume=True)))
 
 

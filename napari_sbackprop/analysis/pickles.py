@@ -1,0 +1,63 @@
+"""A run as the pickles that cryoDRGN's programs read."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_sbackprop.data.array_pickle import write_arrays
+from napari_sbackprop.data.blocks import read_star
+from napari_sbackprop.data.cryodrgn import write_ctf, write_poses
+from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.particle_table import read_particle_table
+from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.errors import InputError
+from napari_sbackprop.run_directory import RunDirectory
+
+logger = logging.getLogger(__name__)
+
+
+def write_pickles(path: Path, output: Path, epoch: int | None = None) -> list[Path]:
+    """Write poses, CTF parameters, latents and, where there is one, the embedding of an epoch, the newest by default.
+
+    Parameters
+    ----------
+    path : run directory.
+    output : new folder; one with files in it is refused.
+
+    Returns
+    -------
+    The files.
+    """
+    run = RunDirectory(path)
+    epoch = run.latest_epoch() if epoch is None else epoch
+    latents = run.read_latents(epoch)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output} exists and is not empty: choose another folder.")
+    particles = _particles(run, epoch)
+    output.mkdir(parents=True, exist_ok=True)
+    files = [output / "poses.pkl", output / "ctf.pkl", output / f"z.{epoch}.pkl"]
+    write_poses(files[0], particles)
+    write_ctf(files[1], particles)
+    write_arrays(files[2], latents.mean, latents.log_variance)
+    if (embedding := run.read_embedding(epoch)) is not None:
+        files.append(output / "umap.pkl")
+        write_arrays(files[-1], embedding.coordinates)
+    return files
+
+
+def _particles(run: RunDirectory, epoch: int) -> Particles:
+    """The particles of a run, with the box of its images, which some STAR files do not tell."""
+    findings = Findings(run.star_path)
+    particles = read_particle_table(read_star(run.star_path), findings).particles
+    findings.raise_first()
+    box = int(run.read_description(epoch)["box"])
+    optics = tuple(replace(group, image_size=group.image_size or box) for group in particles.optics)
+    if particles.b_factor.any() or not np.allclose(np.abs(particles.scale), 1):
+        logger.warning(
+            "%s has B-factors or scales, which cryoDRGN does not know: they are left out.", run.path
+        )
+    if (particles.scale < 0).any():
+        logger.warning("%s has dark particles on bright ground: run cryoDRGN with --uninvert-data.", run.path)
+    return replace(particles, optics=optics)

@@ -1,0 +1,37 @@
+"""The optics table of particles that another program wrote, from values that it gives for every particle."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sbackprop.data.star_table import Table
+
+_Values = npt.NDArray[Any]
+
+
+def optics_table(
+    name: str, number: _Values, size: tuple[_Values, _Values], settings: tuple[_Values, _Values, _Values]
+) -> tuple[Table, npt.NDArray[np.int64]]:
+    """One row for each group and each setting in it, and the row, from 1, of each of N particles.
+
+    Parameters
+    ----------
+    name, number : of the groups; number is (N,).
+    size : box in pixels and Å per pixel, each (N,).
+    settings : voltage in kV, spherical aberration in mm and amplitude contrast, each (N,).
+    """
+    values = np.stack([column.astype(np.float64) for column in (number, *size, *settings)], axis=1)
+    groups, index = np.unique(values, axis=0, return_inverse=True)
+    numbers, box, pixel_size, voltage, aberration, contrast = groups.T
+    table: Table = {
+        "rlnOpticsGroupName": [f"{name}_{value:.0f}" for value in numbers.tolist()],
+        "rlnOpticsGroup": np.arange(1, len(groups) + 1),
+        "rlnImagePixelSize": pixel_size,
+        "rlnImageSize": box.astype(np.int64),
+        "rlnImageDimensionality": np.full(len(groups), 2),
+        "rlnVoltage": voltage,
+        "rlnSphericalAberration": aberration,
+        "rlnAmplitudeContrast": contrast,
+    }
+    return table, index.reshape(-1) + 1
