@@ -4,6 +4,7 @@ The controller (`explorer.Explorer`) writes it, widgets read it and connect to `
 objects that compare by identity, so that setting a field never compares megabytes.
 """
 
+import logging
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +15,12 @@ import numpy.typing as npt
 from psygnal import SignalGroupDescriptor
 
 from napari_sbackprop.analysis.selection import ParticleSelection
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.projection import Anchor, Projection
 from napari_sbackprop.gui.surface import MapFrame
 from napari_sbackprop.run_directory import RunDirectory
+
+logger = logging.getLogger(__name__)
 
 DENSITY = "density"
 CONTRAST = "contrast"
@@ -150,3 +154,14 @@ class ExplorerModel:
         """A name that no selection has yet."""
         taken = {selection.name for selection in self.selections}
         return next(name for i in range(1, len(taken) + 2) if (name := f"selection_{i}") not in taken)
+
+    def say(self, message: str) -> None:
+        """Tell what was done."""
+        self.error = ""
+        self.message = message
+
+    def complain(self, error: Exception) -> None:
+        """Tell what went wrong; what nobody expected is logged with its traceback."""
+        self.error = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        if not isinstance(error, (InputError, OSError)):
+            logger.error("the explorer failed", exc_info=error)

@@ -32,7 +32,7 @@ def explorer_screenshot(run: Path, output: Path) -> None:
         _wait(lambda: model.frame is not None, model)
         coordinates = model.projection.coordinates
         vertices = outline_of_a_cluster(coordinates)
-        widget.explorer.select_polygon(vertices)
+        widget.explorer.selections.select_polygon(vertices)
         frame = model.frame
         widget.explorer.pick(*map(float, vertices.mean(axis=0)))
         _wait(lambda: model.frame is not frame and not widget.explorer.busy, model)

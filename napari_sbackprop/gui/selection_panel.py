@@ -58,7 +58,7 @@ class SelectionPanel(QWidget):
         self.reconstruct.clicked.connect(explorer.reconstruct_selection)
         self.export.clicked.connect(self._on_export_clicked)
         self.remove.clicked.connect(self._on_remove_clicked)
-        self.list.currentRowChanged.connect(explorer.activate)
+        self.list.currentRowChanged.connect(explorer.selections.activate)
         self.list.itemChanged.connect(self._on_item_changed)
         for signal in self._signals():
             signal.connect(self._on_selections_changed)
@@ -105,10 +105,10 @@ class SelectionPanel(QWidget):
         self.reconstruct.setText("Stop" if self._explorer.model.reconstructing else RECONSTRUCT)
 
     def _on_item_changed(self, item: QListWidgetItem) -> None:
-        self._explorer.rename(self.list.row(item), item.text())
+        self._explorer.selections.rename(self.list.row(item), item.text())
 
     def _on_remove_clicked(self) -> None:
-        self._explorer.remove(self.list.currentRow())
+        self._explorer.selections.remove(self.list.currentRow())
 
     def _on_export_clicked(self) -> None:
         model = self._explorer.model
@@ -123,4 +123,4 @@ class SelectionPanel(QWidget):
             options=QFileDialog.Option.DontConfirmOverwrite,  # the export refuses an existing file itself
         )
         if path:
-            self._explorer.export(with_ending(Path(path), ".star"))
+            self._explorer.selections.export(with_ending(Path(path), ".star"))

@@ -71,7 +71,7 @@ def test_shift_drag_selects_and_counts(
     assert explore.model.frame.title == "Consensus of all particles"  # a lasso is no click
     explore.selection_panel.list.item(0).setText("closed")
     assert explore.model.selection.name == "closed"
-    explore.explorer.export(tmp_path / "closed.star")
+    explore.explorer.selections.export(tmp_path / "closed.star")
     qtbot.waitUntil(lambda: "Wrote" in explore.status.text(), timeout=TIMEOUT)
     assert (tmp_path / "closed.star").is_file()
 
@@ -84,7 +84,7 @@ def test_buttons_of_the_selection_work(
 
     panel, left = explore.selection_panel, Qt.MouseButton.LeftButton
     assert not panel.export.isEnabled()
-    explore.explorer.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
+    explore.explorer.selections.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
     qtbot.mouseClick(panel.show_map, left)
     settle(explore, qtbot)
     assert explore.model.frame.title == "Map of selection_1"
@@ -120,7 +120,7 @@ def test_file_names_keep_their_dots_and_only_confirmed_files_are_replaced(
     explore.map_panel.save.click()
     qtbot.waitUntil(lambda: "Saved" in explore.model.message, timeout=TIMEOUT)
     assert target.stat().st_size > 1024
-    explore.explorer.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
+    explore.explorer.selections.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
     choose("part_1.2")
     explore.selection_panel.export.click()
     qtbot.waitUntil(lambda: "Wrote 240 particles" in explore.model.message, timeout=TIMEOUT)
@@ -129,14 +129,14 @@ def test_file_names_keep_their_dots_and_only_confirmed_files_are_replaced(
 
 
 def test_particles_can_be_coloured_by_a_column(explore: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: explore.colour.findData("rlnDefocusU") > 0, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: explore.scatter_panel.colour.findData("rlnDefocusU") > 0, timeout=TIMEOUT)
     before = explore.scatter._rgba
-    explore.colour.setCurrentIndex(explore.colour.findData("rlnDefocusU"))
+    explore.scatter_panel.colour.setCurrentIndex(explore.scatter_panel.colour.findData("rlnDefocusU"))
     assert not np.allclose(explore.scatter._rgba, before)
     low = explore.model.columns.values["rlnDefocusU"].min()
-    assert f"{low:,.2g}"[0] in explore.legend.text()
-    explore.colour.setCurrentIndex(explore.colour.findData("rlnRandomSubset"))
-    assert "&nbsp;1" in explore.legend.text()
+    assert f"{low:,.2g}"[0] in explore.scatter_panel.legend.text()
+    explore.scatter_panel.colour.setCurrentIndex(explore.scatter_panel.colour.findData("rlnRandomSubset"))
+    assert "&nbsp;1" in explore.scatter_panel.legend.text()
 
 
 def test_the_contour_slider_is_in_sigma_and_stays(
@@ -162,7 +162,7 @@ def test_the_contour_slider_is_in_sigma_and_stays(
 
 
 def test_particles_can_be_coloured_by_their_contrast(explore: Any) -> None:
-    explore.colour.setCurrentIndex(explore.colour.findData("contrast"))
+    explore.scatter_panel.colour.setCurrentIndex(explore.scatter_panel.colour.findData("contrast"))
     contrast = explore.model.scene.contrast
     assert np.isfinite(contrast).all()
     np.testing.assert_array_equal(explore.model.colour_values, contrast)

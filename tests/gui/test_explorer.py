@@ -29,7 +29,7 @@ def test_opening_a_run_shows_its_consensus(open_desk: Desk, run: Path) -> None:
 
 def test_a_selection_is_reconstructed_from_its_images(open_desk: Desk) -> None:
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.select_polygon(EVERYWHERE)
+    explorer.selections.select_polygon(EVERYWHERE)
     before = model.frame
     explorer.reconstruct_selection()
     assert model.reconstructing
@@ -43,7 +43,7 @@ def test_a_selection_is_reconstructed_from_its_images(open_desk: Desk) -> None:
 
 def test_a_reconstruction_can_be_stopped_and_a_refused_one_says_why(open_desk: Desk) -> None:
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.select_polygon(EVERYWHERE)
+    explorer.selections.select_polygon(EVERYWHERE)
     before = model.frame
     explorer.reconstruct_selection()
     explorer.reconstruct_selection()
@@ -90,13 +90,13 @@ def test_a_new_epoch_keeps_the_particles_under_the_crosshair(open_desk: Desk, ru
 
 def test_a_selection_counts_and_exports_the_original_rows(open_desk: Desk, run: Path, tmp_path: Path) -> None:
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.select_polygon(np.array([[0, -99], [99, -99], [99, 99], [0, 99]], dtype=float))
+    explorer.selections.select_polygon(np.array([[0, -99], [99, -99], [99, 99], [0, 99]], dtype=float))
     expected = np.flatnonzero(model.projection.coordinates[:, 0] > 0)
     np.testing.assert_array_equal(model.selection.indices, expected)
-    explorer.rename(0, "right side")
+    explorer.selections.rename(0, "right side")
     assert model.selection.name == "right_side"
     output = tmp_path / "new folder" / "right.star"
-    explorer.export(output)
+    explorer.selections.export(output)
     open_desk.until(lambda: output.exists() and "Wrote" in model.message)
     images = [line for line in (run / "particles.star").read_bytes().splitlines() if b"@" in line]
     exported = [line for line in output.read_bytes().splitlines() if b"@" in line]
@@ -107,35 +107,35 @@ def test_a_selection_counts_and_exports_the_original_rows(open_desk: Desk, run: 
 def test_export_never_replaces_a_file(open_desk: Desk, tmp_path: Path) -> None:
     output = tmp_path / "mine.star"
     output.write_text("precious")
-    open_desk.explorer.select_polygon(EVERYWHERE)
-    open_desk.explorer.export(output)
+    open_desk.explorer.selections.select_polygon(EVERYWHERE)
+    open_desk.explorer.selections.export(output)
     open_desk.until(lambda: open_desk.model.error)
     assert output.read_text() == "precious"
 
 
 def test_selections_can_be_renamed_marked_and_removed(open_desk: Desk) -> None:
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.select_polygon(EVERYWHERE)
-    explorer.select_polygon(EVERYWHERE)
+    explorer.selections.select_polygon(EVERYWHERE)
+    explorer.selections.select_polygon(EVERYWHERE)
     assert [selection.name for selection in model.selections] == ["selection_1", "selection_2"]
-    explorer.rename(0, "selection_2")
+    explorer.selections.rename(0, "selection_2")
     assert model.error
-    explorer.activate(0)
+    explorer.selections.activate(0)
     assert model.selection.name == "selection_1"
-    explorer.remove(0)
+    explorer.selections.remove(0)
     assert [selection.name for selection in model.selections] == ["selection_2"]
     assert model.selection is None
 
 
 def test_an_empty_lasso_makes_no_selection(open_desk: Desk) -> None:
-    open_desk.explorer.select_polygon(EVERYWHERE + 1000)
+    open_desk.explorer.selections.select_polygon(EVERYWHERE + 1000)
     assert not open_desk.model.selections
     assert "No particle" in open_desk.model.message
 
 
 def test_the_map_of_a_selection_pools_its_particles(open_desk: Desk) -> None:
     model = open_desk.model
-    open_desk.explorer.select_polygon(EVERYWHERE)
+    open_desk.explorer.selections.select_polygon(EVERYWHERE)
     open_desk.explorer.show_selection()
     open_desk.until(lambda: model.frame.title == "Map of selection_1")
     decoder = model.scene.decoder

@@ -1,0 +1,174 @@
+"""The scatter with its tools and its legend."""
+
+from typing import Any
+
+from psygnal import SignalInstance
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_sbackprop.gui.controls import tool_button
+from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.explorer_model import CONTRAST, DENSITY, PCA, UMAP
+from napari_sbackprop.gui.legend import Legend
+from napari_sbackprop.gui.point_colours import column_colours, density_colours
+from napari_sbackprop.gui.scatter import EXPLORE, LASSO, PAN, Scatter
+
+METHOD_NAMES = {PCA: "PCA", UMAP: "UMAP"}
+MODES = (
+    (EXPLORE, "Explore", "Click or drag to show the map at the cursor. Hold Shift to draw a lasso."),
+    (LASSO, "Lasso", "Draw around particles to select them (Shift does the same in every mode)."),
+    (PAN, "Move", "Drag to move the view (the right button does the same in every mode); the wheel zooms."),
+)
+
+
+class ScatterPanel(QWidget):
+    """Shows the particles of the model's scene and passes on what the mouse does among them."""
+
+    def __init__(self, explorer: Explorer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._explorer = explorer
+        self._model = explorer.model
+        self.scatter = Scatter()
+        self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        self.method = QComboBox()
+        self.method.setToolTip(
+            "Plane in which the particles are shown. UMAP is computed once per epoch, beside napari."
+        )
+        for method, name in METHOD_NAMES.items():
+            self.method.addItem(name, method)
+        self.colour = QComboBox()
+        self.colour.setToolTip(
+            "Colour the particles by density, by contrast (near 0: the image holds no such particle), or by a column."
+        )
+        self.colour.addItem(DENSITY, DENSITY)
+        self.colour.setMinimumContentsLength(16)
+        self.colour.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        tools = QHBoxLayout()
+        tools.setSpacing(4)
+        tools.addWidget(self.method)
+        tools.addWidget(QLabel("coloured by"))
+        tools.addWidget(self.colour, 1)
+        self.modes = QButtonGroup(self)
+        for number, (_, name, tip) in enumerate(MODES):
+            button = tool_button(name, tip, checkable=True)
+            button.setChecked(number == 0)
+            self.modes.addButton(button, number)
+            tools.addWidget(button)
+        self.fit = tool_button(
+            "Fit", "Show all particles (a double click with the right button does the same)."
+        )
+        tools.addWidget(self.fit)
+        canvas = self.scatter.native
+        canvas.setMinimumSize(240, 200)
+        canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        canvas.setCursor(Qt.CursorShape.CrossCursor)
+        canvas.setToolTip("")  # it would cover the points
+        self.legend = Legend()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(tools)
+        layout.addWidget(canvas, 1)
+        layout.addWidget(self.legend)
+
+    def _connect(self) -> None:
+        self.scatter.picked.connect(self._explorer.pick)
+        self.scatter.lassoed.connect(self._explorer.selections.select_polygon)
+        self.method.activated.connect(self._on_method_activated)
+        self.colour.currentIndexChanged.connect(self._on_colour_chosen)
+        self.modes.idClicked.connect(self._on_mode_clicked)
+        self.fit.clicked.connect(lambda: self.scatter.fit())
+        for signal, slot in self._slots():
+            signal.connect(slot)
+
+    def disconnect_model(self) -> None:
+        """Follow the model no longer."""
+        for signal, slot in self._slots():
+            signal.disconnect(slot)
+
+    def _slots(self) -> tuple[tuple[SignalInstance, Any], ...]:
+        events = self._model.events
+        return (
+            (events.scene, self._on_scene_changed),
+            (events.method, self._on_method_changed),
+            (events.colour, self._draw_points),
+            (events.columns, self._on_columns_changed),
+            (events.point, self._on_point_changed),
+            (events.frame, self._on_frame_changed),
+            (events.selections, self._draw_marked),
+            (events.active, self._draw_marked),
+        )
+
+    # -- from the model ----------------------------------------------------------------------------------------------
+
+    def _on_scene_changed(self, scene: Any, previous: Any) -> None:
+        if scene is None:
+            return
+        self._draw_points()
+        if previous is None:
+            self.scatter.fit()
+
+    def _on_method_changed(self) -> None:
+        with QSignalBlocker(self.method):
+            self.method.setCurrentIndex(list(METHOD_NAMES).index(self._model.method))
+        self.scatter.set_outline([])
+        self.scatter.set_crosshair(self._model.point)
+        self._draw_points()
+        self.scatter.fit()
+
+    def _draw_points(self) -> None:
+        projection, values = self._model.projection, self._model.colour_values
+        if projection is None:
+            return
+        coordinates = projection.coordinates
+        name = self._model.colour
+        colours = density_colours(coordinates) if values is None else column_colours(name, values)
+        self.scatter.set_points(coordinates, colours.rgba)
+        self.legend.show_colours(colours)
+        self._draw_marked()
+
+    def _on_point_changed(self) -> None:
+        if not self.scatter.software:
+            self._draw_crosshair()
+
+    def _on_frame_changed(self) -> None:
+        # Without a GPU, drawing the scatter takes time that the map needs: while dragging both move in one go, and
+        # after a click the map comes first.
+        if self.scatter.software and self.scatter.dragging:
+            self._draw_crosshair()
+        elif self.scatter.software:
+            QTimer.singleShot(0, self._draw_crosshair)
+
+    def _draw_crosshair(self) -> None:
+        self.scatter.set_crosshair(self._model.point)
+
+    def _draw_marked(self) -> None:
+        selection = self._model.selection
+        self.scatter.set_marked(() if selection is None else selection.indices)
+        polygon = {} if selection is None else selection.provenance
+        same_plane = polygon.get("method") == self._model.method
+        same_epoch = self._model.scene is not None and polygon.get("epoch") == self._model.scene.epoch
+        self.scatter.set_outline(polygon["polygon"] if same_plane and same_epoch else [])
+
+    def _on_columns_changed(self) -> None:
+        with QSignalBlocker(self.colour):
+            self.colour.clear()
+            for name in (DENSITY, CONTRAST, *self._model.columns.values):
+                self.colour.addItem(name, name)
+            self.colour.setCurrentIndex(max(self.colour.findData(self._model.colour), 0))
+
+    # -- from the user -----------------------------------------------------------------------------------------------
+
+    def _on_method_activated(self, index: int) -> None:
+        self._explorer.set_method(self.method.itemData(index))
+        with QSignalBlocker(self.method):  # UMAP appears only when it is ready
+            self.method.setCurrentIndex(list(METHOD_NAMES).index(self._model.method))
+
+    def _on_colour_chosen(self, index: int) -> None:
+        self._model.colour = self.colour.itemData(index)
+
+    def _on_mode_clicked(self, number: int) -> None:
+        self.scatter.mode = MODES[number][0]
