@@ -62,22 +62,6 @@ def inside_polygon(points: npt.NDArray[np.floating], vertices: npt.ArrayLike) ->
     return np.flatnonzero(shapely.contains_xy(polygon, points[:, 0], points[:, 1]))
 
 
-def kmeans(
-    latents: npt.NDArray[np.floating], clusters: int, seed: int = 0
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Cluster latents (N, Z): labels (N,) and centres (k, Z), clusters ordered by their centres' first coordinate."""
-    from sklearn.cluster import KMeans
-
-    if not 1 <= clusters <= len(latents):
-        raise InputError(
-            f"--kmeans is {clusters}, but must be between 1 and the number of particles, {len(latents)}."
-        )
-    result = KMeans(clusters, n_init=4, random_state=seed).fit(latents)
-    order = np.argsort(result.cluster_centers_[:, 0])
-    rank = np.argsort(order)
-    return rank[result.labels_].astype(np.int64), result.cluster_centers_[order].astype(np.float32)
-
-
 def export_selection(
     run: RunDirectory,
     selection: ParticleSelection,

@@ -11,7 +11,6 @@ from napari_sbackprop.analysis.selection import (
     checked_indices,
     export_selection,
     inside_polygon,
-    kmeans,
 )
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
@@ -90,12 +89,3 @@ def test_indices_are_sorted_and_checked():
     ):
         with pytest.raises(InputError, match=message):
             checked_indices(wrong, 4, "f.npy")
-
-
-def test_clusters_are_found_and_ordered():
-    generator = np.random.default_rng(0)
-    centres = np.array([[5.0, 0], [-5, 0], [0, 5]])
-    truth = generator.integers(0, 3, 300)
-    labels, found = kmeans(centres[truth] + generator.normal(size=(300, 2)), 3)
-    assert np.allclose(found, centres[[1, 2, 0]], atol=0.5)
-    assert (labels == np.array([2, 0, 1])[truth]).mean() > 0.99
