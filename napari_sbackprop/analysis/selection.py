@@ -1,6 +1,7 @@
 """Selections of particles, and how they are made and exported."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,17 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 
 Indices = npt.NDArray[np.int64]
+
+REPLACE, ADD, SUBTRACT, INTERSECT = "replace", "add", "subtract", "intersect"
+SELECTION = "selection"
+"""Name of particles that nobody has named."""
+STEPS = "steps"
+
+_OPERATIONS: dict[str, Callable[[Indices, Indices], Indices]] = {
+    ADD: np.union1d,
+    SUBTRACT: np.setdiff1d,
+    INTERSECT: np.intersect1d,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +42,35 @@ class ParticleSelection:
     name: str
     indices: Indices
     provenance: dict[str, Any]
+
+
+def combination(control: bool, alt: bool) -> str:
+    """How keys held down join what is found to the selection: Ctrl adds, Alt subtracts, both intersect; "" for none."""
+    return {(True, False): ADD, (False, True): SUBTRACT, (True, True): INTERSECT}.get((control, alt), "")
+
+
+def combined(selection: ParticleSelection | None, other: ParticleSelection, how: str) -> ParticleSelection:
+    """Replace a selection by another one, add it, subtract it, or intersect with it; none stands for no particle."""
+    if how == REPLACE:
+        return other
+    first = np.zeros(0, np.int64) if selection is None else selection.indices
+    steps = [] if selection is None else _steps(selection)
+    return ParticleSelection(
+        SELECTION, _OPERATIONS[how](first, other.indices), {STEPS: [*steps, {how: _steps(other)}]}
+    )
+
+
+def inverted(selection: ParticleSelection | None, count: int) -> ParticleSelection:
+    """The other ones of N particles."""
+    first = np.zeros(0, np.int64) if selection is None else selection.indices
+    steps = [] if selection is None else _steps(selection)
+    everything = np.arange(count)
+    return ParticleSelection(SELECTION, np.setdiff1d(everything, first), {STEPS: [*steps, "invert"]})
+
+
+def _steps(selection: ParticleSelection) -> list[Any]:
+    steps = selection.provenance.get(STEPS, [selection.provenance])
+    return list(steps)
 
 
 def checked_indices(values: npt.ArrayLike, count: int, source: str) -> Indices:
@@ -60,6 +101,27 @@ def inside_polygon(points: npt.NDArray[np.floating], vertices: npt.ArrayLike) ->
     polygon = shapely.make_valid(shapely.Polygon(vertices))  # a hand-drawn outline may cross itself
     shapely.prepare(polygon)
     return np.flatnonzero(shapely.contains_xy(polygon, points[:, 0], points[:, 1]))
+
+
+def along_path(points: npt.NDArray[np.floating], path: npt.ArrayLike, radii: tuple[float, float]) -> Indices:
+    """Rows of points (N, 2) that a brush passes on its path (V, 2); its tip has radii (x, y)."""
+    import shapely
+
+    scaled = np.asarray(path, dtype=np.float64) / radii
+    near = points / np.asarray(radii)
+    candidates = np.flatnonzero(
+        ((near >= scaled.min(axis=0) - 1) & (near <= scaled.max(axis=0) + 1)).all(axis=1)
+    )
+    line = shapely.Point(scaled[0]) if len(scaled) == 1 else shapely.LineString(scaled)
+    shapely.prepare(line)
+    return candidates[shapely.dwithin(shapely.points(near[candidates]), line, 1.0)]
+
+
+def nearest(latents: npt.NDArray[np.floating], place: npt.NDArray[np.floating], count: int) -> Indices:
+    """Rows of the `count` latents (N, Z) nearest to a place (Z,), ascending."""
+    distance = ((latents - place) ** 2).sum(axis=1)
+    count = min(count, len(latents))
+    return np.sort(np.argpartition(distance, count - 1)[:count])
 
 
 def export_selection(

@@ -77,7 +77,8 @@ class Explorer:
         self._umap_wanted, self._no_umap_for, self._broken = False, None, None
         model = self.model
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
-        model.selections, model.active, model.columns, model.method = (), -1, Columns(), PCA
+        model.columns, model.method = Columns(), PCA
+        self.selections.open(None)
         model.message = model.error = ""
         model.busy = f"Opening {run.path.name} …"
         self.refresh()
@@ -112,6 +113,7 @@ class Explorer:
             model.contour = scene.contour
             work = partial(load_columns, scene.run, scene.count)
             self._files.submit(work, partial(self._on_columns_loaded, scene.run))
+            self.selections.open(scene.run, scene.count)
         self._stop_umap()
         self._quiet = 0
         model.busy = model.error = ""
@@ -144,7 +146,7 @@ class Explorer:
         self._decode(coarse=False)
 
     def show_selection(self) -> None:
-        """Show the map of the marked selection, from its particles' pooled information."""
+        """Show the map of the selection, from its particles' pooled information."""
         if (selection := self.model.selection) is None:
             return
         self.model.point = self.model.anchor = None
@@ -155,7 +157,7 @@ class Explorer:
         self._decode(coarse=False)
 
     def reconstruct_selection(self) -> None:
-        """Back-project the marked selection from its images and show that map; called again, stop doing so."""
+        """Back-project the selection from its images and show that map; called again, stop doing so."""
         model = self.model
         if model.reconstructing:
             self._reconstructor.stop()
@@ -291,7 +293,7 @@ class Explorer:
         umap_process.keep(scene.run, epoch, coordinates)
         projections = {**scene.projections, UMAP: Projection.build(UMAP, coordinates)}
         self.model.scene = replace(scene, projections=projections)
-        untouched = self.model.anchor is None and not self.model.selections
+        untouched = self.model.anchor is None and self.model.selection is None
         if self._umap_wanted or untouched:  # don't take away the plane that somebody works in
             self.set_method(UMAP)
         self.model.say("UMAP is ready.")

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import SignalGroupDescriptor
 
-from napari_sbackprop.analysis.selection import ParticleSelection
+from napari_sbackprop.analysis.particle_set import ParticleSet
+from napari_sbackprop.analysis.selection import REPLACE, ParticleSelection
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.projection import Anchor, Projection
 from napari_sbackprop.gui.surface import MapFrame
@@ -98,7 +99,9 @@ class ExplorerModel:
     smoothing : low-pass of the displayed map in voxels.
     renderer : how the map is drawn, SURFACE or VOLUME.
     colour : DENSITY, CONTRAST or the name of a column.
-    selections, active : named sets of particles and which of them is marked.
+    selection : the particles that are selected, None for none.
+    combining : how a newly found selection goes together with that: REPLACE, ADD, SUBTRACT or INTERSECT.
+    sets : selections that are kept.
     umap_running : whether a UMAP is being computed.
     reconstructing : whether a selection is being back-projected.
     busy : one line about what is going on, empty when nothing is.
@@ -107,7 +110,7 @@ class ExplorerModel:
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators={"selections": operator.is_, "point": operator.is_}
+        equality_operators={"sets": operator.is_, "point": operator.is_}
     )
 
     scene: Scene | None = None
@@ -121,8 +124,9 @@ class ExplorerModel:
     renderer: str = SURFACE
     colour: str = DENSITY
     columns: Columns = field(default_factory=Columns)
-    selections: tuple[ParticleSelection, ...] = ()
-    active: int = -1
+    selection: ParticleSelection | None = None
+    combining: str = REPLACE
+    sets: tuple[ParticleSet, ...] = ()
     umap_running: bool = False
     reconstructing: bool = False
     busy: str = ""
@@ -145,15 +149,10 @@ class ExplorerModel:
             return self.scene.contrast
         return self.columns.values.get(self.colour)
 
-    @property
-    def selection(self) -> ParticleSelection | None:
-        """The marked selection."""
-        return self.selections[self.active] if 0 <= self.active < len(self.selections) else None
-
     def free_name(self) -> str:
-        """A name that no selection has yet."""
-        taken = {selection.name for selection in self.selections}
-        return next(name for i in range(1, len(taken) + 2) if (name := f"selection_{i}") not in taken)
+        """A name that no set has yet."""
+        taken = {kept.name for kept in self.sets}
+        return next(name for i in range(1, len(taken) + 2) if (name := f"set_{i}") not in taken)
 
     def say(self, message: str) -> None:
         """Tell what was done."""

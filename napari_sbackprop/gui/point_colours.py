@@ -9,6 +9,8 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, map_coordinates
 from vispy.color import get_colormap
 
+from napari_sbackprop.analysis.particle_set import ParticleSet
+
 RGBA = npt.NDArray[np.float32]
 
 NUMBER_MAP = "viridis"
@@ -73,6 +75,15 @@ def column_colours(name: str, column: npt.NDArray[Any]) -> PointColours:
     rgba = _mapped(np.clip(np.where(finite, values, low), low, high))
     rgba[~finite] = MISSING
     return PointColours(rgba, name, f"{low:,.5g}", f"{high:,.5g}")
+
+
+def with_sets(rgba: RGBA, sets: Sequence[ParticleSet]) -> RGBA:
+    """Colours (N, 4) with the visible sets in their own; a particle in several has that of the last."""
+    painted = rgba.copy()
+    for kept in sets:
+        if kept.visible:
+            painted[kept.indices, :3] = _rgb(kept.colour)
+    return painted
 
 
 def raster(

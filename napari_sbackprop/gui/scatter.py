@@ -11,6 +11,7 @@ from vispy import app, scene
 from vispy.util import keys
 from vispy.visuals.transforms import STTransform
 
+from napari_sbackprop.analysis.selection import combination
 from napari_sbackprop.gui.crosshair import Crosshair
 from napari_sbackprop.gui.opengl import is_software, renderer_name
 from napari_sbackprop.gui.point_colours import raster
@@ -18,7 +19,7 @@ from napari_sbackprop.gui.point_colours import raster
 Point = tuple[float, float]
 
 BACKGROUND = "#1c1f24"
-MARKED = "#ffd54a"
+MARKED = "#ffffff"
 MOST_MARKERS_IN_SOFTWARE = 20_000  # beyond, an image of the density draws faster than the points
 RASTER_PIXEL = 2  # screen pixels per cell
 ZOOM_PER_STEP = 1.15
@@ -37,11 +38,11 @@ class Scatter:
     Signals
     -------
     picked : x, y, and whether the mouse rests there; while it drags, a coarse map will do.
-    lassoed : (V, 2) float64, vertices of the outline.
+    lassoed : (V, 2) float64, vertices of the outline, and how to join what is inside to the selection.
     """
 
     picked = Signal(float, float, bool)
-    lassoed = Signal(object)
+    lassoed = Signal(object, str)
 
     def __init__(self, software: bool | None = None) -> None:
         app.use_app(qtpy.API_NAME.lower())
@@ -56,6 +57,7 @@ class Scatter:
         self._rgba = np.zeros((0, 4), np.float32)
         self._trail: list[Point] = []
         self._drag: str | None = None
+        self._how = ""
         self._moved = False
         self._last: npt.NDArray[np.float64] = np.zeros(2)
         self._crosshair = Crosshair(self.canvas.native)
@@ -198,6 +200,7 @@ class Scatter:
     def _on_mouse_press(self, event: Any) -> None:
         if self._drag is not None or not len(self._coordinates):
             return
+        self._how = combination(keys.CONTROL in event.modifiers, keys.ALT in event.modifiers)
         self._last, self._moved = np.asarray(event.pos[:2], dtype=np.float64), False
         if event.button in (RIGHT, MIDDLE):
             self._drag = PAN
@@ -224,7 +227,7 @@ class Scatter:
     def _on_mouse_release(self, event: Any) -> None:
         drag, self._drag = self._drag, None
         if drag == LASSO and len(self._trail) > 2:
-            self.lassoed.emit(np.asarray(self._trail))
+            self.lassoed.emit(np.asarray(self._trail), self._how)
         elif drag == LASSO:
             self.set_outline([])
         elif drag == EXPLORE and self._moved:

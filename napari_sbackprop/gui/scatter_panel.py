@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from psygnal import SignalInstance
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
@@ -10,7 +11,7 @@ from napari_sbackprop.gui.controls import tool_button
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import CONTRAST, DENSITY, PCA, UMAP
 from napari_sbackprop.gui.legend import Legend
-from napari_sbackprop.gui.point_colours import column_colours, density_colours
+from napari_sbackprop.gui.point_colours import RGBA, column_colours, density_colours, with_sets
 from napari_sbackprop.gui.scatter import EXPLORE, LASSO, PAN, Scatter
 
 METHOD_NAMES = {PCA: "PCA", UMAP: "UMAP"}
@@ -29,6 +30,7 @@ class ScatterPanel(QWidget):
         self._explorer = explorer
         self._model = explorer.model
         self.scatter = Scatter()
+        self._rgba: RGBA = np.zeros((0, 4), np.float32)  # without those of the sets
         self._build()
         self._connect()
 
@@ -98,8 +100,8 @@ class ScatterPanel(QWidget):
             (events.columns, self._on_columns_changed),
             (events.point, self._on_point_changed),
             (events.frame, self._on_frame_changed),
-            (events.selections, self._draw_marked),
-            (events.active, self._draw_marked),
+            (events.selection, self._draw_marked),
+            (events.sets, self._paint_points),
         )
 
     # -- from the model ----------------------------------------------------------------------------------------------
@@ -126,9 +128,14 @@ class ScatterPanel(QWidget):
         coordinates = projection.coordinates
         name = self._model.colour
         colours = density_colours(coordinates) if values is None else column_colours(name, values)
-        self.scatter.set_points(coordinates, colours.rgba)
+        self._rgba = colours.rgba
         self.legend.show_colours(colours)
-        self._draw_marked()
+        self._paint_points()
+
+    def _paint_points(self) -> None:
+        if (projection := self._model.projection) is not None:
+            self.scatter.set_points(projection.coordinates, with_sets(self._rgba, self._model.sets))
+            self._draw_marked()
 
     def _on_point_changed(self) -> None:
         if not self.scatter.software:

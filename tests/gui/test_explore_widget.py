@@ -10,6 +10,7 @@ from conftest import Mouse, publish_again
 from napari_sbackprop.gui.docks import open_explore
 from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME
 from napari_sbackprop.gui.map_view import MAP_LAYER, PINNED_LAYER
+from napari_sbackprop.gui.set_table import COLOUR, COUNT, NAME, SHARE
 
 pytestmark = pytest.mark.gui
 
@@ -69,8 +70,6 @@ def test_shift_drag_selects_and_counts(
     assert abs(len(explore.model.selection.indices) - inside) <= 2  # points on the line
     assert f"<b>{len(explore.model.selection.indices)}</b> of 240" in explore.selection_panel.count.text()
     assert explore.model.frame.title == "Consensus of all particles"  # a lasso is no click
-    explore.selection_panel.list.item(0).setText("closed")
-    assert explore.model.selection.name == "closed"
     explore.explorer.selections.export(tmp_path / "closed.star")
     qtbot.waitUntil(lambda: "Wrote" in explore.status.text(), timeout=TIMEOUT)
     assert (tmp_path / "closed.star").is_file()
@@ -87,13 +86,24 @@ def test_buttons_of_the_selection_work(
     explore.explorer.selections.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
     qtbot.mouseClick(panel.show_map, left)
     settle(explore, qtbot)
-    assert explore.model.frame.title == "Map of selection_1"
+    assert explore.model.frame.title == "Map of selection"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args, **options: (str(tmp_path / "all"), ""))
     qtbot.mouseClick(panel.export, left)
     qtbot.waitUntil(lambda: "Wrote 240 particles" in explore.status.text(), timeout=TIMEOUT)
     assert (tmp_path / "all.star").is_file()
+    assert not panel.remove.isVisible()
+    qtbot.mouseClick(panel.keep, left)
+    panel.table.item(0, NAME).setText("every one")
+    assert [kept.name for kept in explore.model.sets] == ["every_one"]
+    qtbot.mouseClick(panel.clear, left)
+    assert explore.model.selection is None
     qtbot.mouseClick(panel.remove, left)
-    assert not explore.model.selections
+    assert not explore.model.sets
+    for _ in range(3):
+        qtbot.mouseClick(panel.undo, left)
+    assert [kept.name for kept in explore.model.sets] == ["set_1"]
+    qtbot.mouseClick(panel.redo, left)
+    assert panel.table.item(0, NAME).text() == "every_one"
 
 
 def test_file_names_keep_their_dots_and_only_confirmed_files_are_replaced(
@@ -228,3 +238,37 @@ def test_closing_the_dock_ends_its_work(viewer: Any, explore: Any, qtbot: Any) -
     assert not explore._timer.isActive()
     explore.explorer.pick(0.0, 0.0)
     assert open_explore(viewer) is not explore
+
+
+def test_the_table_of_sets_selects_shows_and_changes(explore: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    selections, table = explore.explorer.selections, explore.selection_panel.table
+    x = explore.model.projection.coordinates[:, 0]
+    for corners in ([(-99, -99), (0, -99), (0, 99), (-99, 99)], [(0.5, -99), (99, -99), (99, 99), (0.5, 99)]):
+        selections.select_polygon(np.array(corners, dtype=float))
+        selections.keep()
+    left = int((x < 0).sum())
+    assert table.item(0, COUNT).text() == f"{left:,}"
+    assert table.item(0, SHARE).text() == f"{100 * left / 240:.1f} %"
+
+    def click(row: int, modifier: str) -> None:
+        place = table.visualItemRect(table.item(row, COUNT)).center()
+        keys = getattr(Qt.KeyboardModifier, modifier)
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, keys, place)
+
+    click(0, "NoModifier")
+    assert set(explore.model.selection.indices) == set(np.flatnonzero(x < 0))
+    click(1, "ControlModifier")
+    assert set(explore.model.selection.indices) == set(np.flatnonzero((x < 0) | (x > 0.5)))
+    click(0, "AltModifier")
+    assert set(explore.model.selection.indices) == set(np.flatnonzero(x > 0.5))
+    first = int(np.flatnonzero(x < 0)[0])
+    coloured = explore.scatter._rgba[first].copy()
+    table.item(0, COLOUR).setCheckState(Qt.CheckState.Unchecked)
+    assert not np.allclose(explore.scatter._rgba[first], coloured)
+    menu = table.menu(0)
+    names = [action.text() for action in menu.actions() if action.text()]
+    assert names[-3:] == ["Rename", "Colour", "Remove"]
+    menu.actions()[-1].trigger()
+    assert [kept.name for kept in explore.model.sets] == ["set_2"]

@@ -34,7 +34,7 @@ def test_a_selection_is_reconstructed_from_its_images(open_desk: Desk) -> None:
     explorer.reconstruct_selection()
     assert model.reconstructing
     open_desk.until(lambda: not model.reconstructing and model.frame is not before and not explorer.busy)
-    assert model.frame.title == "Back-projection of selection_1"
+    assert model.frame.title == "Back-projection of selection"
     assert "half maps of 240 particles agree to" in model.message
     assert model.busy == model.error == ""
     consensus = model.scene.decoder.consensus()
@@ -49,8 +49,7 @@ def test_a_reconstruction_can_be_stopped_and_a_refused_one_says_why(open_desk: D
     explorer.reconstruct_selection()
     open_desk.until(lambda: not model.reconstructing)
     assert model.frame is before
-    model.selections = (ParticleSelection("few", np.arange(3), {}),)
-    model.active = 0
+    model.selection = ParticleSelection("few", np.arange(3), {})
     explorer.reconstruct_selection()
     open_desk.until(lambda: not model.reconstructing)
     assert "at least 20 particles, but 3 are selected" in model.error
@@ -93,8 +92,6 @@ def test_a_selection_counts_and_exports_the_original_rows(open_desk: Desk, run: 
     explorer.selections.select_polygon(np.array([[0, -99], [99, -99], [99, 99], [0, 99]], dtype=float))
     expected = np.flatnonzero(model.projection.coordinates[:, 0] > 0)
     np.testing.assert_array_equal(model.selection.indices, expected)
-    explorer.selections.rename(0, "right side")
-    assert model.selection.name == "right_side"
     output = tmp_path / "new folder" / "right.star"
     explorer.selections.export(output)
     open_desk.until(lambda: output.exists() and "Wrote" in model.message)
@@ -113,31 +110,11 @@ def test_export_never_replaces_a_file(open_desk: Desk, tmp_path: Path) -> None:
     assert output.read_text() == "precious"
 
 
-def test_selections_can_be_renamed_marked_and_removed(open_desk: Desk) -> None:
-    model, explorer = open_desk.model, open_desk.explorer
-    explorer.selections.select_polygon(EVERYWHERE)
-    explorer.selections.select_polygon(EVERYWHERE)
-    assert [selection.name for selection in model.selections] == ["selection_1", "selection_2"]
-    explorer.selections.rename(0, "selection_2")
-    assert model.error
-    explorer.selections.activate(0)
-    assert model.selection.name == "selection_1"
-    explorer.selections.remove(0)
-    assert [selection.name for selection in model.selections] == ["selection_2"]
-    assert model.selection is None
-
-
-def test_an_empty_lasso_makes_no_selection(open_desk: Desk) -> None:
-    open_desk.explorer.selections.select_polygon(EVERYWHERE + 1000)
-    assert not open_desk.model.selections
-    assert "No particle" in open_desk.model.message
-
-
 def test_the_map_of_a_selection_pools_its_particles(open_desk: Desk) -> None:
     model = open_desk.model
     open_desk.explorer.selections.select_polygon(EVERYWHERE)
     open_desk.explorer.show_selection()
-    open_desk.until(lambda: model.frame.title == "Map of selection_1")
+    open_desk.until(lambda: model.frame.title == "Map of selection")
     decoder = model.scene.decoder
     expected = decoder.volume(decoder.pooled(model.selection.indices))
     np.testing.assert_allclose(model.frame.volume, expected, atol=1e-5)

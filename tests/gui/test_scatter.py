@@ -59,7 +59,7 @@ def test_a_lasso_gives_its_outline(
     scatter: Scatter, hand: Mouse, picks: list[Any], mode: str | None, modifier: str
 ) -> None:
     outlines: list[np.ndarray] = []
-    scatter.lassoed.connect(outlines.append)
+    scatter.lassoed.connect(lambda vertices, how: outlines.append(vertices))
     if mode is not None:
         scatter.mode = mode
     corners = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]
