@@ -103,18 +103,30 @@ def inside_polygon(points: npt.NDArray[np.floating], vertices: npt.ArrayLike) ->
     return np.flatnonzero(shapely.contains_xy(polygon, points[:, 0], points[:, 1]))
 
 
-def along_path(points: npt.NDArray[np.floating], path: npt.ArrayLike, radii: tuple[float, float]) -> Indices:
-    """Rows of points (N, 2) that a brush passes on its path (V, 2); its tip has radii (x, y)."""
+def along_path(
+    points: npt.NDArray[np.floating], path: npt.NDArray[np.float64], radii: tuple[float, float]
+) -> Indices:
+    """Rows of points (N, 2) that a brush passes on its path (V, 2); its tip is an ellipse with radii (x, y)."""
     import shapely
 
-    scaled = np.asarray(path, dtype=np.float64) / radii
-    near = points / np.asarray(radii)
-    candidates = np.flatnonzero(
-        ((near >= scaled.min(axis=0) - 1) & (near <= scaled.max(axis=0) + 1)).all(axis=1)
-    )
-    line = shapely.Point(scaled[0]) if len(scaled) == 1 else shapely.LineString(scaled)
+    line, near = _brushed(path, radii), points / np.asarray(radii)
+    low, high = np.reshape(line.bounds, (2, 2))
+    close = np.flatnonzero(((near >= low - 1) & (near <= high + 1)).all(axis=1))
     shapely.prepare(line)
-    return candidates[shapely.dwithin(shapely.points(near[candidates]), line, 1.0)]
+    return close[shapely.dwithin(shapely.points(near[close]), line, 1.0)]
+
+
+def brush_outline(path: npt.NDArray[np.float64], radii: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """Outline (V, 2) of what a brush passes on its path, without the holes that it leaves."""
+    return np.asarray(_brushed(path, radii).buffer(1.0).exterior.coords) * radii
+
+
+def _brushed(path: npt.NDArray[np.float64], radii: tuple[float, float]) -> Any:
+    """The path in units of the brush's radii, as a geometry."""
+    import shapely
+
+    scaled = np.asarray(path) / radii
+    return shapely.LineString(scaled) if len(scaled) > 1 else shapely.Point(scaled[0])
 
 
 def nearest(latents: npt.NDArray[np.floating], place: npt.NDArray[np.floating], count: int) -> Indices:

@@ -1,4 +1,4 @@
-"""The scatter of particles: a vispy canvas with crosshair and lasso."""
+"""The scatter of particles: a vispy canvas with crosshair, lasso, rectangle and brush."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from vispy import app, scene
 from vispy.util import keys
 from vispy.visuals.transforms import STTransform
 
-from napari_sbackprop.analysis.selection import combination
+from napari_sbackprop.analysis.selection import brush_outline, combination
 from napari_sbackprop.gui.crosshair import Crosshair
 from napari_sbackprop.gui.opengl import is_software, renderer_name
 from napari_sbackprop.gui.point_colours import raster
@@ -24,29 +24,33 @@ MOST_MARKERS_IN_SOFTWARE = 20_000  # beyond, an image of the density draws faste
 RASTER_PIXEL = 2  # screen pixels per cell
 ZOOM_PER_STEP = 1.15
 MARGIN = 0.06
-EXPLORE, LASSO, PAN = "explore", "lasso", "pan"
+EXPLORE, LASSO, RECTANGLE, BRUSH, PAN = "explore", "lasso", "rectangle", "brush", "pan"
+OUTLINED = (LASSO, RECTANGLE, BRUSH)
 LEFT, RIGHT, MIDDLE = 1, 2, 3
 
 
 class Scatter:
     """Draws particles in a plane and tells what the mouse does there.
 
-    The left button shows the map at a point (click and drag) or draws a lasso, depending on `mode`; with Shift it always
-    draws a lasso. The right or the middle button moves the view,
+    The left button does what `mode` says: it shows the map at a point (click and drag), selects by a lasso, a rectangle
+    or a brush, or moves the view; with Shift it always draws a lasso. The right or the middle button moves the view,
     the wheel zooms, a double click with the right button fits the view.
 
     Signals
     -------
     picked : x, y, and whether the mouse rests there; while it drags, a coarse map will do.
     lassoed : (V, 2) float64, vertices of the outline, and how to join what is inside to the selection.
+    brushed : (V, 2) float64, path of the brush; its radii in x and y; and how to join.
     """
 
     picked = Signal(float, float, bool)
     lassoed = Signal(object, str)
+    brushed = Signal(object, object, str)
 
     def __init__(self, software: bool | None = None) -> None:
         app.use_app(qtpy.API_NAME.lower())
         self.mode = EXPLORE
+        self.brush_radius = 16  # pixels
         # Qt swaps the buffers of the whole window; a canvas that did so as well would wait for the drawing twice
         self.canvas = scene.SceneCanvas(keys=None, show=False, bgcolor=BACKGROUND, autoswap=False)
         self._software = software
@@ -206,16 +210,20 @@ class Scatter:
             self._drag = PAN
         elif event.button == LEFT:
             self._drag = LASSO if keys.SHIFT in event.modifiers else self.mode
-        if self._drag == LASSO:
+        if self._drag in OUTLINED:
             self._trail = [self.position(event.pos)]
+            self._draw_trail()
         elif self._drag == EXPLORE:
             self.picked.emit(*self.position(event.pos), True)
 
     def _on_mouse_move(self, event: Any) -> None:
         self._moved = True
-        if self._drag == LASSO:
-            self._trail.append(self.position(event.pos))
-            self.set_outline(self._trail)
+        if self._drag in OUTLINED:
+            here = self.position(event.pos)
+            self._trail = (
+                _rectangle(self._trail[0], here) if self._drag == RECTANGLE else [*self._trail, here]
+            )
+            self._draw_trail()
         elif self._drag == EXPLORE:
             self.picked.emit(*self.position(event.pos), False)
         elif self._drag == PAN:
@@ -226,12 +234,26 @@ class Scatter:
 
     def _on_mouse_release(self, event: Any) -> None:
         drag, self._drag = self._drag, None
-        if drag == LASSO and len(self._trail) > 2:
-            self.lassoed.emit(np.asarray(self._trail), self._how)
-        elif drag == LASSO:
+        if drag in OUTLINED:
             self.set_outline([])
+        if drag == BRUSH:
+            self.brushed.emit(np.asarray(self._trail), self._brush_radii(), self._how)
+        elif drag in OUTLINED and len(self._trail) > 2:
+            self.lassoed.emit(np.asarray(self._trail), self._how)
         elif drag == EXPLORE and self._moved:
             self.picked.emit(*self.position(event.pos), True)
+
+    def _draw_trail(self) -> None:
+        trail = np.asarray(self._trail)
+        self.set_outline(brush_outline(trail, self._brush_radii()) if self._drag == BRUSH else trail)
+
+    def _brush_radii(self) -> Point:
+        """Radii of the brush in the units of the plane, which may differ in x and y."""
+        (left, bottom), (right, top) = (
+            self.position((0, self.brush_radius)),
+            self.position((self.brush_radius, 0)),
+        )
+        return right - left, top - bottom
 
     def _on_mouse_wheel(self, event: Any) -> None:
         if len(self._coordinates):
@@ -252,3 +274,7 @@ class Scatter:
     def close(self) -> None:
         """Free the OpenGL resources."""
         self.canvas.close()
+
+
+def _rectangle(corner: Point, opposite: Point) -> list[Point]:
+    return [corner, (opposite[0], corner[1]), opposite, (corner[0], opposite[1])]

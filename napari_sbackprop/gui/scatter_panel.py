@@ -5,21 +5,22 @@ from typing import Any
 import numpy as np
 from psygnal import SignalInstance
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
-from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QCursor
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sbackprop.gui.controls import tool_button
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import CONTRAST, DENSITY, PCA, UMAP
 from napari_sbackprop.gui.legend import Legend
 from napari_sbackprop.gui.point_colours import RGBA, column_colours, density_colours, with_sets
-from napari_sbackprop.gui.scatter import EXPLORE, LASSO, PAN, Scatter
+from napari_sbackprop.gui.scatter import BRUSH, PAN, Scatter
+from napari_sbackprop.gui.tool_icons import brush_cursor
+from napari_sbackprop.gui.tool_options import ToolOptions
+from napari_sbackprop.gui.tool_strip import ToolStrip
 
 METHOD_NAMES = {PCA: "PCA", UMAP: "UMAP"}
-MODES = (
-    (EXPLORE, "Explore", "Click or drag to show the map at the cursor. Hold Shift to draw a lasso."),
-    (LASSO, "Lasso", "Draw around particles to select them (Shift does the same in every mode)."),
-    (PAN, "Move", "Drag to move the view (the right button does the same in every mode); the wheel zooms."),
-)
+CROSS = Qt.CursorShape.CrossCursor
+CURSORS = {PAN: Qt.CursorShape.OpenHandCursor}
 
 
 class ScatterPanel(QWidget):
@@ -48,43 +49,49 @@ class ScatterPanel(QWidget):
         self.colour.addItem(DENSITY, DENSITY)
         self.colour.setMinimumContentsLength(16)
         self.colour.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        tools = QHBoxLayout()
-        tools.setSpacing(4)
-        tools.addWidget(self.method)
-        tools.addWidget(QLabel("coloured by"))
-        tools.addWidget(self.colour, 1)
-        self.modes = QButtonGroup(self)
-        for number, (_, name, tip) in enumerate(MODES):
-            button = tool_button(name, tip, checkable=True)
-            button.setChecked(number == 0)
-            self.modes.addButton(button, number)
-            tools.addWidget(button)
+        top = QHBoxLayout()
+        top.setSpacing(4)
+        top.addWidget(self.method)
+        top.addWidget(QLabel("coloured by"))
+        top.addWidget(self.colour, 1)
         self.fit = tool_button(
             "Fit", "Show all particles (a double click with the right button does the same)."
         )
-        tools.addWidget(self.fit)
+        top.addWidget(self.fit)
         canvas = self.scatter.native
         canvas.setMinimumSize(240, 200)
         canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        canvas.setCursor(Qt.CursorShape.CrossCursor)
         canvas.setToolTip("")  # it would cover the points
+        canvas.setAccessibleName("Particles in latent space")
         self.legend = Legend()
+        self.tools = ToolStrip()
+        self.options = ToolOptions(self._explorer)
+        self.options.brush.setValue(self.scatter.brush_radius)
+        middle = QHBoxLayout()
+        middle.setSpacing(4)
+        middle.addWidget(self.tools)
+        middle.addWidget(canvas, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addLayout(tools)
-        layout.addWidget(canvas, 1)
+        layout.addLayout(top)
+        layout.addWidget(self.options)
+        layout.addLayout(middle, 1)
         layout.addWidget(self.legend)
 
     def _connect(self) -> None:
         self.scatter.picked.connect(self._explorer.pick)
         self.scatter.lassoed.connect(self._explorer.selections.select_polygon)
+        self.scatter.brushed.connect(self._explorer.selections.select_stroke)
         self.method.activated.connect(self._on_method_activated)
         self.colour.currentIndexChanged.connect(self._on_colour_chosen)
-        self.modes.idClicked.connect(self._on_mode_clicked)
+        self.tools.tool_chosen.connect(self._on_tool_chosen)
+        self.tools.combining_chosen.connect(self._on_combining_chosen)
+        self.options.brush_resized.connect(self._on_brush_resized)
         self.fit.clicked.connect(lambda: self.scatter.fit())
         for signal, slot in self._slots():
             signal.connect(slot)
+        self._choose_cursor()
 
     def disconnect_model(self) -> None:
         """Follow the model no longer."""
@@ -158,7 +165,7 @@ class ScatterPanel(QWidget):
         polygon = {} if selection is None else selection.provenance
         same_plane = polygon.get("method") == self._model.method
         same_epoch = self._model.scene is not None and polygon.get("epoch") == self._model.scene.epoch
-        self.scatter.set_outline(polygon["polygon"] if same_plane and same_epoch else [])
+        self.scatter.set_outline(polygon.get("polygon", []) if same_plane and same_epoch else [])
 
     def _on_columns_changed(self) -> None:
         with QSignalBlocker(self.colour):
@@ -177,5 +184,21 @@ class ScatterPanel(QWidget):
     def _on_colour_chosen(self, index: int) -> None:
         self._model.colour = self.colour.itemData(index)
 
-    def _on_mode_clicked(self, number: int) -> None:
-        self.scatter.mode = MODES[number][0]
+    def _on_tool_chosen(self, tool: str) -> None:
+        self.scatter.mode = tool
+        self.options.show_tool(tool)
+        self._choose_cursor()
+
+    def _on_combining_chosen(self, how: str) -> None:
+        self._model.combining = how
+
+    def _on_brush_resized(self, radius: int) -> None:
+        self.scatter.brush_radius = radius
+        self._choose_cursor()
+
+    def _choose_cursor(self) -> None:
+        tool = self.scatter.mode
+        cursor = (
+            brush_cursor(self.scatter.brush_radius) if tool == BRUSH else QCursor(CURSORS.get(tool, CROSS))
+        )
+        self.scatter.native.setCursor(cursor)

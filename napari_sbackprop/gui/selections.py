@@ -12,10 +12,12 @@ from napari_sbackprop.analysis.particle_set import SET_COLOURS, ParticleSet, rea
 from napari_sbackprop.analysis.selection import (
     SELECTION,
     ParticleSelection,
+    along_path,
     combined,
     export_selection,
     inside_polygon,
     inverted,
+    nearest,
 )
 from napari_sbackprop.gui.explorer_model import ExplorerModel
 from napari_sbackprop.gui.file_worker import FileWorker
@@ -71,6 +73,24 @@ class Selections:
         if (projection := self.model.projection) is not None and len(vertices) > 2:
             found = inside_polygon(projection.coordinates, vertices)
             self._select(found, {"polygon": np.round(vertices, 5).tolist(), "method": projection.method}, how)
+
+    def select_stroke(self, path: npt.NDArray[np.float64], radii: tuple[float, float], how: str = "") -> None:
+        """Select the particles that a brush with radii (x, y) passes on its path (V, 2) in the present projection."""
+        if (projection := self.model.projection) is not None:
+            found = along_path(projection.coordinates, path, radii)
+            brush = {"stroke": np.round(path, 5).tolist(), "radii": list(radii)}
+            self._select(found, {**brush, "method": projection.method}, how)
+
+    def select_nearest(self, count: int, how: str = "") -> None:
+        """Select the `count` particles whose latents are nearest to the place under the crosshair."""
+        scene, anchor = self.model.scene, self.model.anchor
+        if scene is None or anchor is None:
+            self.model.say(
+                "Click a place in the scatter first: the nearest particles are counted from there."
+            )
+            return
+        place = anchor.mean(scene.latents)
+        self._select(nearest(scene.latents, place, count), {"nearest": count, "latent": place.tolist()}, how)
 
     def use(self, row: int, how: str = "") -> None:
         """Select the particles of a set."""

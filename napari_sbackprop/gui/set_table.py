@@ -49,6 +49,7 @@ class SetTable(QTableWidget):
         )
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.setShowGrid(False)
+        self.setStyleSheet("QTableWidget::item { padding: 0 6px; }")
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         header = self.horizontalHeader()
@@ -151,4 +152,6 @@ class SetTable(QTableWidget):
 def _swatch(colour: str) -> QIcon:
     pixmap = QPixmap(SWATCH, SWATCH)
     pixmap.fill(QColor(colour))
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)  # a marked row would tint it
+    return icon

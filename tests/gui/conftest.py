@@ -1,10 +1,12 @@
 """A real run, a viewer with the plugin, and a mouse."""
 
+import operator
 import os
 import queue
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +181,7 @@ class Mouse:
             QPointF(self._widget.mapToGlobal(place.toPoint())),
             getattr(Qt.MouseButton, button),
             getattr(Qt.MouseButton, buttons),
-            getattr(Qt.KeyboardModifier, modifier),
+            reduce(operator.or_, [getattr(Qt.KeyboardModifier, name) for name in modifier.split()]),
         )
         QApplication.sendEvent(self._widget, event)
 

@@ -272,3 +272,28 @@ def test_the_table_of_sets_selects_shows_and_changes(explore: Any, qtbot: Any) -
     assert names[-3:] == ["Rename", "Colour", "Remove"]
     menu.actions()[-1].trigger()
     assert [kept.name for kept in explore.model.sets] == ["set_2"]
+
+
+def test_tools_of_the_strip_select(explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    panel, plane = explore.scatter_panel, explore.model.projection.coordinates
+    panel.tools.buttons["rectangle"].click()
+    mouse.drag([explore.scatter.pixel(place) for place in [(0.0, -2.5), (0.5, 0.5), (2.0, 2.5)]])
+    inside = ((plane > [0, -2.5]) & (plane < [2, 2.5])).all(axis=1)
+    assert abs(len(explore.model.selection.indices) - inside.sum()) <= 2
+    panel.tools.buttons["subtract"].click()
+    panel.tools.buttons["brush"].click()
+    panel.options.brush.setValue(30)
+    assert explore.scatter.brush_radius == 30
+    before = set(explore.model.selection.indices)
+    stroke = [explore.scatter.pixel(place) for place in [(0.0, 0.0), (0.5, 0.0), (1.0, 0.0)]]
+    mouse.drag(stroke)
+    left = before - set(explore.model.selection.indices)
+    assert left
+    pixels = np.array([explore.scatter.pixel(tuple(plane[index])) for index in left])
+    assert np.abs(pixels[:, 1] - stroke[0][1]).max() <= 31
+    panel.tools.buttons["replace"].click()
+    panel.tools.buttons["explore"].click()
+    mouse.click(*explore.scatter.pixel((1.0, 0.0)))
+    panel.options.nearest.setValue(25)
+    panel.options.select_nearest.click()
+    assert len(explore.model.selection.indices) == 25

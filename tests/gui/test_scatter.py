@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from conftest import Mouse
 
-from napari_sbackprop.gui.scatter import LASSO, PAN, Scatter
+from napari_sbackprop.analysis.selection import ADD, INTERSECT, SUBTRACT
+from napari_sbackprop.gui.scatter import BRUSH, LASSO, PAN, RECTANGLE, Scatter
 
 pytestmark = pytest.mark.gui
 
@@ -66,6 +67,44 @@ def test_a_lasso_gives_its_outline(
     hand.drag([scatter.pixel(corner) for corner in corners], modifier=modifier)
     assert not picks
     np.testing.assert_allclose(outlines[0], corners, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "how"),
+    [
+        ("NoModifier", ""),
+        ("ControlModifier", ADD),
+        ("AltModifier", SUBTRACT),
+        ("ControlModifier AltModifier", INTERSECT),
+    ],
+)
+def test_a_rectangle_has_its_corners_where_the_mouse_was(
+    scatter: Scatter, hand: Mouse, modifiers: str, how: str
+) -> None:
+    found: list[tuple[np.ndarray, str]] = []
+    scatter.lassoed.connect(lambda vertices, joined: found.append((vertices, joined)))
+    scatter.mode = RECTANGLE
+    hand.drag([scatter.pixel(place) for place in [(-0.5, -0.2), (0.9, 0.9), (0.3, 0.6)]], modifier=modifiers)
+    ((vertices, joined),) = found
+    np.testing.assert_allclose(vertices.min(axis=0), [-0.5, -0.2], atol=0.01)
+    np.testing.assert_allclose(vertices.max(axis=0), [0.3, 0.6], atol=0.01)
+    assert joined == how
+    hand.click(*scatter.pixel((0, 0)))
+    assert len(found) == 1
+
+
+def test_a_brush_gives_its_path_and_its_width_on_screen(scatter: Scatter, hand: Mouse) -> None:
+    strokes: list[tuple[np.ndarray, tuple[float, float]]] = []
+    scatter.brushed.connect(lambda path, radii, how: strokes.append((path, radii)))
+    scatter.mode = BRUSH
+    scatter.brush_radius = 20
+    hand.drag([scatter.pixel(place) for place in [(-0.5, 0), (0, 0.2), (0.5, 0)]])
+    hand.click(*scatter.pixel((0.1, 0.1)))
+    (path, radii), (dot, _) = strokes
+    np.testing.assert_allclose(path, [(-0.5, 0), (0, 0.2), (0.5, 0)], atol=0.01)
+    np.testing.assert_allclose(dot, [(0.1, 0.1)], atol=0.01)
+    edge = np.add(scatter.pixel((0, 0)), [20, -20])
+    np.testing.assert_allclose(scatter.position(edge), radii, atol=0.01)
 
 
 @pytest.mark.parametrize(("mode", "button"), [(PAN, "LeftButton"), ("explore", "RightButton")])

@@ -57,6 +57,28 @@ def test_what_is_found_joins_the_selection(open_desk: Desk, sides: tuple[set[int
     assert selected(open_desk) == set(range(240))
 
 
+def test_the_nearest_particles_lie_around_the_crosshair(open_desk: Desk) -> None:
+    model, selections = open_desk.model, open_desk.explorer.selections
+    selections.select_nearest(10)
+    assert model.selection is None
+    assert "Click a place" in model.message
+    particle = int(model.projection.coordinates[:, 0].argmax())
+    open_desk.explorer.pick(*map(float, model.projection.coordinates[particle]))
+    selections.select_nearest(10)
+    latents = model.scene.latents
+    distance = np.linalg.norm(latents - model.anchor.mean(latents), axis=1)
+    assert selected(open_desk) == set(np.argsort(distance)[:10].tolist())
+    assert particle in selected(open_desk)
+
+
+def test_a_stroke_selects_what_it_passes(open_desk: Desk) -> None:
+    x, y = open_desk.model.projection.coordinates.T
+    open_desk.explorer.selections.select_stroke(np.array([[-99.0, 0.0], [99, 0]]), (0.3, 0.5))
+    assert selected(open_desk) == set(np.flatnonzero(np.abs(y) <= 0.5).tolist())
+    open_desk.explorer.selections.select_stroke(np.array([[0.0, -99], [0, 99]]), (0.3, 0.5), INTERSECT)
+    assert selected(open_desk) == set(np.flatnonzero((np.abs(y) <= 0.5) & (np.abs(x) <= 0.3)).tolist())
+
+
 def test_an_exported_combination_says_how_it_was_made(open_desk: Desk, tmp_path: Path) -> None:
     selections = open_desk.explorer.selections
     selections.select_polygon(LEFT)
