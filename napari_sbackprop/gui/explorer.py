@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui import umap_process
+from napari_sbackprop.gui.clusterer import Clusterer
 from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, ExplorerModel, Scene
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
@@ -49,6 +50,7 @@ class Explorer:
         self._umap: umap_process.UmapProcess | None = None
         self._show: Callable[[Scene], tuple[Volume, str]] = _consensus
         self._reconstructor = Reconstructor(deliver)
+        self.clusterer = Clusterer(model, deliver)
         self._closed = False
         self.training = False  # whether a training in this program writes the run on screen
         self._quiet, self._umap_wanted = 0, False
@@ -71,13 +73,14 @@ class Explorer:
             return
         self._stop_umap()
         self._reconstructor.stop()
+        self.clusterer.stop()
         self._maps.invalidate()
         self._run = run
         self._show = _consensus
         self._umap_wanted, self._no_umap_for, self._broken = False, None, None
         model = self.model
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
-        model.columns, model.method = Columns(), PCA
+        model.columns, model.method, model.clustering = Columns(), PCA, None
         self.selections.open(None)
         model.message = model.error = ""
         model.busy = f"Opening {run.path.name} …"
@@ -310,6 +313,7 @@ class Explorer:
         """Stop all work; the explorer is of no use afterwards."""
         self._closed = True
         self._reconstructor.stop()
+        self.clusterer.stop()
         self._maps.close()
         self._stop_umap()
         self._files.close()

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import SignalGroupDescriptor
 
+from napari_sbackprop.analysis.clustering import Clustering
 from napari_sbackprop.analysis.particle_set import ParticleSet
 from napari_sbackprop.analysis.selection import REPLACE, ParticleSelection
 from napari_sbackprop.errors import InputError
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 DENSITY = "density"
 CONTRAST = "contrast"
+CLUSTER = "cluster"
 PCA = "pca"
 UMAP = "umap"
 SURFACE = "surface"
@@ -98,10 +100,12 @@ class ExplorerModel:
     contour : in sigma.
     smoothing : low-pass of the displayed map in voxels.
     renderer : how the map is drawn, SURFACE or VOLUME.
-    colour : DENSITY, CONTRAST or the name of a column.
+    colour : DENSITY, CONTRAST, CLUSTER or the name of a column.
     selection : the particles that are selected, None for none.
     combining : how a newly found selection goes together with that: REPLACE, ADD, SUBTRACT or INTERSECT.
     sets : selections that are kept.
+    clustering : clusters of the particles, None before any were made.
+    clustering_running : whether others are being made.
     umap_running : whether a UMAP is being computed.
     reconstructing : whether a selection is being back-projected.
     busy : one line about what is going on, empty when nothing is.
@@ -127,6 +131,8 @@ class ExplorerModel:
     selection: ParticleSelection | None = None
     combining: str = REPLACE
     sets: tuple[ParticleSet, ...] = ()
+    clustering: Clustering | None = None
+    clustering_running: bool = False
     umap_running: bool = False
     reconstructing: bool = False
     busy: str = ""

@@ -24,7 +24,8 @@ MOST_MARKERS_IN_SOFTWARE = 20_000  # beyond, an image of the density draws faste
 RASTER_PIXEL = 2  # screen pixels per cell
 ZOOM_PER_STEP = 1.15
 MARGIN = 0.06
-EXPLORE, LASSO, RECTANGLE, BRUSH, PAN = "explore", "lasso", "rectangle", "brush", "pan"
+EXPLORE, LASSO, RECTANGLE, BRUSH = "explore", "lasso", "rectangle", "brush"
+CLUSTERS, PAN = "clusters", "pan"
 OUTLINED = (LASSO, RECTANGLE, BRUSH)
 LEFT, RIGHT, MIDDLE = 1, 2, 3
 
@@ -33,19 +34,21 @@ class Scatter:
     """Draws particles in a plane and tells what the mouse does there.
 
     The left button does what `mode` says: it shows the map at a point (click and drag), selects by a lasso, a rectangle
-    or a brush, or moves the view; with Shift it always draws a lasso. The right or the middle button moves the view,
-    the wheel zooms, a double click with the right button fits the view.
+    or a brush, points at a cluster, or moves the view; with Shift it always draws a lasso. The right or the middle
+    button moves the view, the wheel zooms, a double click with the right button fits the view.
 
     Signals
     -------
     picked : x, y, and whether the mouse rests there; while it drags, a coarse map will do.
     lassoed : (V, 2) float64, vertices of the outline, and how to join what is inside to the selection.
+    pointed : x, y of a click on a cluster, and how to join it.
     brushed : (V, 2) float64, path of the brush; its radii in x and y; and how to join.
     """
 
     picked = Signal(float, float, bool)
     lassoed = Signal(object, str)
     brushed = Signal(object, object, str)
+    pointed = Signal(float, float, str)
 
     def __init__(self, software: bool | None = None) -> None:
         app.use_app(qtpy.API_NAME.lower())
@@ -215,6 +218,8 @@ class Scatter:
             self._draw_trail()
         elif self._drag == EXPLORE:
             self.picked.emit(*self.position(event.pos), True)
+        elif self._drag == CLUSTERS:
+            self.pointed.emit(*self.position(event.pos), self._how)
 
     def _on_mouse_move(self, event: Any) -> None:
         self._moved = True

@@ -10,17 +10,23 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLay
 
 from napari_sbackprop.gui.controls import tool_button
 from napari_sbackprop.gui.explorer import Explorer
-from napari_sbackprop.gui.explorer_model import CONTRAST, DENSITY, PCA, UMAP
+from napari_sbackprop.gui.explorer_model import CLUSTER, CONTRAST, DENSITY, PCA, UMAP
 from napari_sbackprop.gui.legend import Legend
-from napari_sbackprop.gui.point_colours import RGBA, column_colours, density_colours, with_sets
-from napari_sbackprop.gui.scatter import BRUSH, PAN, Scatter
+from napari_sbackprop.gui.point_colours import (
+    RGBA,
+    cluster_colours,
+    column_colours,
+    density_colours,
+    with_sets,
+)
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, PAN, Scatter
 from napari_sbackprop.gui.tool_icons import brush_cursor
 from napari_sbackprop.gui.tool_options import ToolOptions
 from napari_sbackprop.gui.tool_strip import ToolStrip
 
 METHOD_NAMES = {PCA: "PCA", UMAP: "UMAP"}
 CROSS = Qt.CursorShape.CrossCursor
-CURSORS = {PAN: Qt.CursorShape.OpenHandCursor}
+CURSORS = {CLUSTERS: Qt.CursorShape.PointingHandCursor, PAN: Qt.CursorShape.OpenHandCursor}
 
 
 class ScatterPanel(QWidget):
@@ -83,6 +89,7 @@ class ScatterPanel(QWidget):
         self.scatter.picked.connect(self._explorer.pick)
         self.scatter.lassoed.connect(self._explorer.selections.select_polygon)
         self.scatter.brushed.connect(self._explorer.selections.select_stroke)
+        self.scatter.pointed.connect(self._explorer.selections.select_cluster_at)
         self.method.activated.connect(self._on_method_activated)
         self.colour.currentIndexChanged.connect(self._on_colour_chosen)
         self.tools.tool_chosen.connect(self._on_tool_chosen)
@@ -95,6 +102,7 @@ class ScatterPanel(QWidget):
 
     def disconnect_model(self) -> None:
         """Follow the model no longer."""
+        self.options.disconnect_model()
         for signal, slot in self._slots():
             signal.disconnect(slot)
 
@@ -103,8 +111,9 @@ class ScatterPanel(QWidget):
         return (
             (events.scene, self._on_scene_changed),
             (events.method, self._on_method_changed),
-            (events.colour, self._draw_points),
-            (events.columns, self._on_columns_changed),
+            (events.colour, self._on_colour_changed),
+            (events.columns, self._list_colours),
+            (events.clustering, self._on_clustering_changed),
             (events.point, self._on_point_changed),
             (events.frame, self._on_frame_changed),
             (events.selection, self._draw_marked),
@@ -133,8 +142,11 @@ class ScatterPanel(QWidget):
         if projection is None:
             return
         coordinates = projection.coordinates
-        name = self._model.colour
-        colours = density_colours(coordinates) if values is None else column_colours(name, values)
+        name, clustering = self._model.colour, self._model.clustering
+        if name == CLUSTER and clustering is not None:
+            colours = cluster_colours(clustering)
+        else:
+            colours = density_colours(coordinates) if values is None else column_colours(name, values)
         self._rgba = colours.rgba
         self.legend.show_colours(colours)
         self._paint_points()
@@ -167,12 +179,23 @@ class ScatterPanel(QWidget):
         same_epoch = self._model.scene is not None and polygon.get("epoch") == self._model.scene.epoch
         self.scatter.set_outline(polygon.get("polygon", []) if same_plane and same_epoch else [])
 
-    def _on_columns_changed(self) -> None:
+    def _list_colours(self) -> None:
+        made = () if self._model.clustering is None else (CLUSTER,)
         with QSignalBlocker(self.colour):
             self.colour.clear()
-            for name in (DENSITY, CONTRAST, *self._model.columns.values):
+            for name in (DENSITY, CONTRAST, *made, *self._model.columns.values):
                 self.colour.addItem(name, name)
             self.colour.setCurrentIndex(max(self.colour.findData(self._model.colour), 0))
+
+    def _on_colour_changed(self) -> None:
+        with QSignalBlocker(self.colour):
+            self.colour.setCurrentIndex(max(self.colour.findData(self._model.colour), 0))
+        self._draw_points()
+
+    def _on_clustering_changed(self) -> None:
+        self._list_colours()
+        if self._model.colour == CLUSTER:
+            self._draw_points()
 
     # -- from the user -----------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.set_table import SetTable
 
 RECONSTRUCT = "Reconstruct"
-NOTHING_SELECTED = "Nothing is selected: hold Shift and draw around particles."
+NOTHING_SELECTED = "Nothing is selected"
 
 
 class SelectionPanel(QWidget):
@@ -22,7 +22,9 @@ class SelectionPanel(QWidget):
         self._explorer = explorer
         self._selections = explorer.selections
         self.count = QLabel()
-        self.count.setToolTip("Particles that are selected, of all in the run.")
+        self.count.setToolTip(
+            "Selected particles, of all in the run. Hold Shift and draw around particles to select them."
+        )
         self.count.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.table = SetTable(explorer)
         self._build()

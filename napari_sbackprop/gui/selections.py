@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.analysis.clustering import NO_CLUSTER
 from napari_sbackprop.analysis.particle_set import SET_COLOURS, ParticleSet, read_sets, write_sets
 from napari_sbackprop.analysis.selection import (
     SELECTION,
@@ -92,6 +93,18 @@ class Selections:
         place = anchor.mean(scene.latents)
         self._select(nearest(scene.latents, place, count), {"nearest": count, "latent": place.tolist()}, how)
 
+    def select_cluster_at(self, x: float, y: float, how: str = "") -> None:
+        """Select the cluster of the particle nearest to a point of the present projection."""
+        projection, clustering = self.model.projection, self.model.clustering
+        if projection is None or clustering is None:
+            return
+        label = int(clustering.labels[projection.tree.query((x, y))[1]])
+        if label == NO_CLUSTER:
+            self.model.say("This particle belongs to no cluster.")
+        else:
+            found = np.flatnonzero(clustering.labels == label)
+            self._select(found, {**clustering.provenance, "cluster": label}, how)
+
     def use(self, row: int, how: str = "") -> None:
         """Select the particles of a set."""
         kept = self.model.sets[row]
@@ -112,7 +125,7 @@ class Selections:
         if len(found) == 0:
             self.model.say("No particle lies there.")
             return
-        self._combine(ParticleSelection(SELECTION, found, {**provenance, "epoch": scene.epoch}), how)
+        self._combine(ParticleSelection(SELECTION, found, {"epoch": scene.epoch, **provenance}), how)
 
     def _combine(self, found: ParticleSelection, how: str) -> None:
         self._change(selection=combined(self.model.selection, found, how or self.model.combining))

@@ -6,7 +6,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QCursor, QIcon, QPainter, QPainterPath, QPen, QPixmap
 
 from napari_sbackprop.analysis.selection import ADD, INTERSECT, REPLACE, SUBTRACT
-from napari_sbackprop.gui.scatter import BRUSH, EXPLORE, LASSO, PAN, RECTANGLE
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, RECTANGLE
 
 SIZE = 20  # pixels
 SCALE = 2  # for screens with small pixels
@@ -74,6 +74,23 @@ def _brush(painter: QPainter) -> None:
     painter.drawPath(path)
 
 
+def _clusters(painter: QPainter) -> None:
+    painter.setBrush(INK)
+    painter.setPen(Qt.PenStyle.NoPen)
+    for x, y in (
+        (4, 5),
+        (7.5, 3.5),
+        (6.5, 7.5),
+        (14, 8),
+        (17, 10.5),
+        (13.5, 12),
+        (5, 14),
+        (8, 16.5),
+        (4, 17.5),
+    ):
+        painter.drawEllipse(QPointF(x, y), 1.5, 1.5)
+
+
 def _pan(painter: QPainter) -> None:
     for angle in range(0, 360, 90):
         painter.save()
@@ -104,6 +121,7 @@ _DRAWINGS: dict[str, Callable[[QPainter], None]] = {
     LASSO: _lasso,
     RECTANGLE: _rectangle,
     BRUSH: _brush,
+    CLUSTERS: _clusters,
     PAN: _pan,
     REPLACE: _combining(lambda _, new: new),
     ADD: _combining(lambda old, new: old.united(new)),

@@ -3,9 +3,10 @@
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QSpinBox, QStackedWidget, QWidget
 
+from napari_sbackprop.gui.cluster_options import ClusterOptions
 from napari_sbackprop.gui.controls import QUIET_STYLE, tool_button
 from napari_sbackprop.gui.explorer import Explorer
-from napari_sbackprop.gui.scatter import BRUSH, EXPLORE, LASSO, PAN, RECTANGLE
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, RECTANGLE
 
 HEIGHT = 28  # pixels
 HINTS = {
@@ -30,12 +31,19 @@ class ToolOptions(QStackedWidget):
         super().__init__(parent)
         self._selections = explorer.selections
         self._pages: dict[str, int] = {}
+        self.clusters = ClusterOptions(explorer)
         self.setFixedHeight(HEIGHT)
         self._build()
 
     def show_tool(self, tool: str) -> None:
         """Show the options of a tool."""
         self.setCurrentIndex(self._pages[tool])
+        if tool == CLUSTERS:
+            self.clusters.ask_once()
+
+    def disconnect_model(self) -> None:
+        """Follow the model no longer."""
+        self.clusters.disconnect_model()
 
     def _build(self) -> None:
         self.nearest = QSpinBox()
@@ -61,6 +69,7 @@ class ToolOptions(QStackedWidget):
         self.brush.setToolTip("Size of the brush on screen.")
         self.brush.valueChanged.connect(self.brush_resized.emit)
         self._add_page(BRUSH, QLabel("Size"), self.brush, _hint("Ctrl adds, Alt subtracts, both intersect."))
+        self._pages[CLUSTERS] = self.addWidget(self.clusters)
         for tool, text in HINTS.items():
             self._add_page(tool, _hint(text))
 

@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QWidg
 
 from napari_sbackprop.analysis.selection import ADD, INTERSECT, REPLACE, SUBTRACT
 from napari_sbackprop.gui.controls import TOOL_STYLE, tool_button
-from napari_sbackprop.gui.scatter import BRUSH, EXPLORE, LASSO, PAN, RECTANGLE
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, RECTANGLE
 from napari_sbackprop.gui.tool_icons import SIZE, tool_icon
 
 TOOLS = (
@@ -13,6 +13,7 @@ TOOLS = (
     (LASSO, "Lasso", "L", "Draw around particles to select them (Shift does the same with every tool)."),
     (RECTANGLE, "Rectangle", "R", "Drag a rectangle around particles to select them."),
     (BRUSH, "Brush", "B", "Paint over particles to select them."),
+    (CLUSTERS, "Clusters", "C", "Find clusters in the latent space; click one to select it."),
     (PAN, "Move", "M", "Drag to move the view (the right button does the same with every tool)."),
 )
 COMBINATIONS = (

@@ -157,9 +157,9 @@ class Mouse:
     def release(self, x: float, y: float, button: str = "LeftButton", modifier: str = "NoModifier") -> None:
         self._send("MouseButtonRelease", x, y, button, "NoButton", modifier)
 
-    def click(self, x: float, y: float) -> None:
-        self.press(x, y)
-        self.release(x, y)
+    def click(self, x: float, y: float, modifier: str = "NoModifier") -> None:
+        self.press(x, y, modifier=modifier)
+        self.release(x, y, modifier=modifier)
 
     def drag(self, path: npt.ArrayLike, button: str = "LeftButton", modifier: str = "NoModifier") -> None:
         """Press at the first of the points (n, 2), move along, release at the last."""

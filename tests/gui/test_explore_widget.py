@@ -297,3 +297,25 @@ def test_tools_of_the_strip_select(explore: Any, mouse: Mouse, qtbot: Any) -> No
     panel.options.nearest.setValue(25)
     panel.options.select_nearest.click()
     assert len(explore.model.selection.indices) == 25
+
+
+def test_the_cluster_tool_clusters_counts_and_selects(explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    panel, model = explore.scatter_panel, explore.model
+    panel.tools.buttons["clusters"].click()
+    assert panel.options.clusters.found.text() == "Clustering …"
+    qtbot.waitUntil(lambda: model.clustering is not None, timeout=TIMEOUT)
+    assert panel.options.clusters.found.text().startswith("<b>6</b> of ")
+    assert panel.colour.currentText() == "cluster"
+    panel.options.clusters.number.setValue(3)
+    qtbot.waitUntil(lambda: len(model.clustering.sizes) == 3, timeout=TIMEOUT)
+    labels, plane = model.clustering.labels, model.projection.coordinates
+    first, last = plane[:, 0].argmin(), plane[:, 0].argmax()
+    mouse.click(*explore.scatter.pixel(tuple(plane[first])))
+    assert set(model.selection.indices) == set(np.flatnonzero(labels == labels[first]))
+    mouse.click(*explore.scatter.pixel(tuple(plane[last])), modifier="ControlModifier")
+    assert set(model.selection.indices) == set(np.flatnonzero(np.isin(labels, labels[[first, last]])))
+    assert f"0: {model.clustering.sizes[0]}" in panel.legend.text()
+    panel.options.clusters.method.setCurrentText("HDBSCAN")
+    qtbot.waitUntil(lambda: model.clustering.method == "hdbscan", timeout=TIMEOUT)
+    panel.colour.setCurrentText("density")
+    assert model.colour == "density"
