@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.errors import InputError
-from napari_sbackprop.run_directory import Latents
 
 Mask = npt.NDArray[np.bool_]
 Values = Mapping[str, npt.NDArray[Any]]
@@ -101,11 +100,24 @@ def parse_query(text: str) -> Query:
     return Query(text, frozenset(reader.names), holds)
 
 
-def particle_values(latents: Latents, columns: Values, clusters: npt.NDArray[np.int64] | None) -> Values:
-    """What a query may name: the columns, z1 ... zZ, the contrast where it is known, the cluster where there is one."""
-    values = {**columns, **{f"z{i + 1}": latents.mean[:, i] for i in range(latents.mean.shape[1])}}
-    if not np.isnan(latents.contrast).all():
-        values[CONTRAST] = latents.contrast
+def particle_values(
+    latents: npt.NDArray[np.float32],
+    contrast: npt.NDArray[np.float32],
+    columns: Values,
+    clusters: npt.NDArray[np.int64] | None,
+) -> Values:
+    """What a query may name: columns, z1 ... zZ, the contrast where it is known, the cluster where there is one.
+
+    Parameters
+    ----------
+    latents : (N, Z).
+    contrast : (N,), NaN where it was not measured.
+    columns : (N,) by name.
+    clusters : (N,) labels, or None.
+    """
+    values = {**columns, **{f"z{i + 1}": column for i, column in enumerate(latents.T)}}
+    if not np.isnan(contrast).all():
+        values[CONTRAST] = contrast
     if clusters is not None:
         values[CLUSTER] = clusters
     return values

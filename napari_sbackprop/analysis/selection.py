@@ -15,16 +15,17 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 
 Indices = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 REPLACE, ADD, SUBTRACT, INTERSECT = "replace", "add", "subtract", "intersect"
 SELECTION = "selection"
 """Name of particles that nobody has named."""
 STEPS = "steps"
 
-_OPERATIONS: dict[str, Callable[[Indices, Indices], Indices]] = {
-    ADD: np.union1d,
-    SUBTRACT: np.setdiff1d,
-    INTERSECT: np.intersect1d,
+_OPERATIONS: dict[str, Callable[[Mask, Mask], Mask]] = {
+    ADD: lambda first, other: first | other,
+    SUBTRACT: lambda first, other: first & ~other,
+    INTERSECT: lambda first, other: first & other,
 }
 
 
@@ -53,24 +54,32 @@ def combined(selection: ParticleSelection | None, other: ParticleSelection, how:
     """Replace a selection by another one, add it, subtract it, or intersect with it; none stands for no particle."""
     if how == REPLACE:
         return other
-    first = np.zeros(0, np.int64) if selection is None else selection.indices
-    steps = [] if selection is None else _steps(selection)
+    first = _indices(selection)
+    count = 1 + max(first.max(initial=-1), other.indices.max(initial=-1))
+    joined = _OPERATIONS[how](_mask(first, count), _mask(other.indices, count))
     return ParticleSelection(
-        SELECTION, _OPERATIONS[how](first, other.indices), {STEPS: [*steps, {how: _steps(other)}]}
+        SELECTION, np.flatnonzero(joined), {STEPS: [*_steps(selection), {how: _steps(other)}]}
     )
 
 
 def inverted(selection: ParticleSelection | None, count: int) -> ParticleSelection:
-    """The other ones of N particles."""
-    first = np.zeros(0, np.int64) if selection is None else selection.indices
-    steps = [] if selection is None else _steps(selection)
-    everything = np.arange(count)
-    return ParticleSelection(SELECTION, np.setdiff1d(everything, first), {STEPS: [*steps, "invert"]})
+    """The other ones of N = `count` particles."""
+    rest = np.flatnonzero(~_mask(_indices(selection), count))
+    return ParticleSelection(SELECTION, rest, {STEPS: [*_steps(selection), "invert"]})
 
 
-def _steps(selection: ParticleSelection) -> list[Any]:
-    steps = selection.provenance.get(STEPS, [selection.provenance])
-    return list(steps)
+def _indices(selection: ParticleSelection | None) -> Indices:
+    return np.zeros(0, np.int64) if selection is None else selection.indices
+
+
+def _mask(indices: Indices, count: int) -> Mask:
+    mask = np.zeros(count, dtype=bool)
+    mask[indices] = True
+    return mask
+
+
+def _steps(selection: ParticleSelection | None) -> list[Any]:
+    return [] if selection is None else list(selection.provenance.get(STEPS, [selection.provenance]))
 
 
 def checked_indices(values: npt.ArrayLike, count: int, source: str) -> Indices:
@@ -98,35 +107,41 @@ def inside_polygon(points: npt.NDArray[np.floating], vertices: npt.ArrayLike) ->
         vertices = np.empty(0)
     if vertices.ndim != 2 or vertices.shape[1] != 2 or len(vertices) < 3 or not np.isfinite(vertices).all():
         raise InputError("A polygon must be a list of at least three vertices [x, y], all finite numbers.")
-    polygon = shapely.make_valid(shapely.Polygon(vertices))  # a hand-drawn outline may cross itself
-    shapely.prepare(polygon)
-    return np.flatnonzero(shapely.contains_xy(polygon, points[:, 0], points[:, 1]))
+    return _inside(
+        points, shapely.make_valid(shapely.Polygon(vertices))
+    )  # a hand-drawn outline may cross itself
 
 
 def along_path(
     points: npt.NDArray[np.floating], path: npt.NDArray[np.float64], radii: tuple[float, float]
 ) -> Indices:
     """Rows of points (N, 2) that a brush passes on its path (V, 2); its tip is an ellipse with radii (x, y)."""
-    import shapely
-
-    line, near = _brushed(path, radii), points / np.asarray(radii)
-    low, high = np.reshape(line.bounds, (2, 2))
-    close = np.flatnonzero(((near >= low - 1) & (near <= high + 1)).all(axis=1))
-    shapely.prepare(line)
-    return close[shapely.dwithin(shapely.points(near[close]), line, 1.0)]
+    return _inside(points / np.asarray(radii), _brushed(path, radii))
 
 
 def brush_outline(path: npt.NDArray[np.float64], radii: tuple[float, float]) -> npt.NDArray[np.float64]:
     """Outline (V, 2) of what a brush passes on its path, without the holes that it leaves."""
-    return np.asarray(_brushed(path, radii).buffer(1.0).exterior.coords) * radii
+    return np.asarray(_brushed(path, radii).exterior.coords) * radii
 
 
 def _brushed(path: npt.NDArray[np.float64], radii: tuple[float, float]) -> Any:
-    """The path in units of the brush's radii, as a geometry."""
+    """The region that a brush passes, in units of its radii."""
     import shapely
 
     scaled = np.asarray(path) / radii
-    return shapely.LineString(scaled) if len(scaled) > 1 else shapely.Point(scaled[0])
+    line = shapely.LineString(scaled) if len(scaled) > 1 else shapely.Point(scaled[0])
+    return line.buffer(1.0)
+
+
+def _inside(points: npt.NDArray[np.floating], region: Any) -> Indices:
+    """Rows of points (N, 2) in a geometry of shapely."""
+    import shapely
+
+    left, bottom, right, top = region.bounds
+    x, y = points.T
+    close = np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
+    shapely.prepare(region)
+    return close[shapely.contains_xy(region, x[close], y[close])]
 
 
 def nearest(latents: npt.NDArray[np.floating], place: npt.NDArray[np.floating], count: int) -> Indices:

@@ -160,7 +160,8 @@ def _from_query(
 
     query = parse_query(text)
     labels = None if clustering is None else clustering.labels
-    values = particle_values(run.read_latents(epoch), read_columns(run.star_path), labels)
+    latents = run.read_latents(epoch)
+    values = particle_values(latents.mean, latents.contrast, read_columns(run.star_path), labels)
     chosen = np.flatnonzero(query.mask(values))
     if not len(chosen):
         raise InputError(f"--where {text!r} holds for no particle: widen it.")

@@ -14,7 +14,6 @@ MOST_CLUSTERS = 50
 FIRST_NUMBER = 6
 FIRST_SHARE = 50  # of the particles make HDBSCAN's least cluster, at first
 TYPING_MILLISECONDS = 300
-NUMBER_WIDTH = 150  # pixels; the style leaves no room for a suffix
 
 
 class ClusterOptions(QWidget):
@@ -37,7 +36,6 @@ class ClusterOptions(QWidget):
         )
         self.number = QSpinBox()
         self.number.setAccessibleName("Number or least size of clusters")
-        self.number.setMinimumWidth(NUMBER_WIDTH)
         self.number.setToolTip("Clusters to make; with HDBSCAN the particles that make a cluster.")
         self.found = QLabel()
         self.found.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -77,15 +75,13 @@ class ClusterOptions(QWidget):
         count = 0 if self._model.scene is None else self._model.scene.count
         with QSignalBlocker(self.number):
             if self.method.currentData() == HDBSCAN:
+                self.number.setPrefix("≥ ")
                 self.number.setRange(2, max(count, 2))
                 self.number.setValue(max(count // FIRST_SHARE, 5))
-                self.number.setPrefix("from ")
-                self.number.setSuffix(" particles")
             else:
+                self.number.setPrefix("")
                 self.number.setRange(2, MOST_CLUSTERS)
                 self.number.setValue(FIRST_NUMBER)
-                self.number.setPrefix("")
-                self.number.setSuffix(" clusters")
         if count:
             self.ask()
 
@@ -98,13 +94,15 @@ class ClusterOptions(QWidget):
         else:
             self.found.setText(summary(clustering))
             sizes = [f"{number}: {size:,} particles" for number, size in enumerate(clustering.sizes)]
-            self.found.setToolTip("\n".join([f"Clusters of epoch {clustering.epoch}; click one.", *sizes]))
+            outside = int((clustering.labels == NO_CLUSTER).sum())
+            self.found.setToolTip(
+                "\n".join([f"Clusters of epoch {clustering.epoch}; click one.", *sizes, f"none: {outside:,}"])
+            )
 
 
 def summary(clustering: Clustering) -> str:
     """How many clusters there are, and how large."""
-    sizes, outside = clustering.sizes, int((clustering.labels == NO_CLUSTER).sum())
+    sizes = clustering.sizes
     if not len(sizes):
-        return "No cluster; try a smaller number."
-    text = f"<b>{len(sizes)}</b> of {sizes.min():,} to {sizes.max():,}"
-    return f"{text}, {outside:,} in none" if outside else text
+        return "No cluster is that large."
+    return f"<b>{len(sizes)}</b> clusters of {sizes.min():,} to {sizes.max():,}"

@@ -25,6 +25,7 @@ from napari_sbackprop.gui.map_view import MapView, warm_up
 from napari_sbackprop.gui.sample_data import sample_folder, show_sample
 from napari_sbackprop.gui.scatter_panel import ScatterPanel
 from napari_sbackprop.gui.selection_panel import SelectionPanel
+from napari_sbackprop.gui.shortcuts import add_shortcuts
 from napari_sbackprop.gui.tasks import MainThread
 
 POLL_MILLISECONDS = 700
@@ -62,6 +63,7 @@ class ExploreWidget(QWidget):
         self._closed = False
         self._build()
         self._connect()
+        add_shortcuts(self, self.scatter_panel, self.selection_panel)
 
     def sizeHint(self) -> QSize:
         """Wide enough for the scatter; napari gives a dock no more than it asks for."""

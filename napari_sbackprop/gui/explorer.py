@@ -20,6 +20,7 @@ from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
 from napari_sbackprop.gui.projection import Projection
+from napari_sbackprop.gui.queries import Queries
 from napari_sbackprop.gui.reconstructor import Reconstruction, Reconstructor
 from napari_sbackprop.gui.selections import Selections
 from napari_sbackprop.gui.surface import MapFrame, low_pass, make_frame
@@ -45,6 +46,7 @@ class Explorer:
         self._maps = LatestWorker(deliver, "sbackprop-maps")
         self._files = FileWorker(deliver, self._on_error)
         self.selections = Selections(model, self._files)
+        self.queries = Queries(model, self.selections, deliver)
         self._run: RunDirectory | None = None
         self._loading = False
         self._umap: umap_process.UmapProcess | None = None
@@ -82,6 +84,7 @@ class Explorer:
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
         model.columns, model.method, model.clustering = Columns(), PCA, None
         self.selections.open(None)
+        self.queries.ask("")
         model.message = model.error = ""
         model.busy = f"Opening {run.path.name} …"
         self.refresh()
@@ -315,6 +318,7 @@ class Explorer:
         self._reconstructor.stop()
         self.clusterer.stop()
         self._maps.close()
+        self.queries.close()
         self._stop_umap()
         self._files.close()
 

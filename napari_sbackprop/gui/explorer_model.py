@@ -80,9 +80,16 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Columns of the particles' STAR file that can colour the scatter, by name; each (N,), numbers or strings."""
+    """Columns of the particles' STAR file by name, each (N,), numbers or strings.
+
+    Attributes
+    ----------
+    values : all of them, for queries.
+    telling : names of those worth colouring the scatter by.
+    """
 
     values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    telling: tuple[str, ...] = ()
 
 
 @dataclass
@@ -104,6 +111,7 @@ class ExplorerModel:
     selection : the particles that are selected, None for none.
     combining : how a newly found selection goes together with that: REPLACE, ADD, SUBTRACT or INTERSECT.
     sets : selections that are kept.
+    matching : particles that the query typed last holds for, None without a query that can be read.
     clustering : clusters of the particles, None before any were made.
     clustering_running : whether others are being made.
     umap_running : whether a UMAP is being computed.
@@ -131,6 +139,7 @@ class ExplorerModel:
     selection: ParticleSelection | None = None
     combining: str = REPLACE
     sets: tuple[ParticleSet, ...] = ()
+    matching: ParticleSelection | None = None
     clustering: Clustering | None = None
     clustering_running: bool = False
     umap_running: bool = False

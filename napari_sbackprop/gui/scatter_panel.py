@@ -43,14 +43,17 @@ class ScatterPanel(QWidget):
 
     def _build(self) -> None:
         self.method = QComboBox()
+        self.method.setAccessibleName("Plane of the scatter")
         self.method.setToolTip(
             "Plane in which the particles are shown. UMAP is computed once per epoch, beside napari."
         )
         for method, name in METHOD_NAMES.items():
             self.method.addItem(name, method)
         self.colour = QComboBox()
+        self.colour.setAccessibleName("Colour of the particles")
         self.colour.setToolTip(
-            "Colour the particles by density, by contrast (near 0: the image holds no such particle), or by a column."
+            "Colour the particles by density, by contrast (near 0: the image holds no such particle), by cluster, or by a "
+            "column."
         )
         self.colour.addItem(DENSITY, DENSITY)
         self.colour.setMinimumContentsLength(16)
@@ -60,14 +63,13 @@ class ScatterPanel(QWidget):
         top.addWidget(self.method)
         top.addWidget(QLabel("coloured by"))
         top.addWidget(self.colour, 1)
-        self.fit = tool_button(
-            "Fit", "Show all particles (a double click with the right button does the same)."
-        )
+        self.fit = tool_button("Fit", "Show all particles (F, or a double click with the right button).")
         top.addWidget(self.fit)
         canvas = self.scatter.native
         canvas.setMinimumSize(240, 200)
         canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         canvas.setToolTip("")  # it would cover the points
+        canvas.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # a click here brings the keys of the dock to life
         canvas.setAccessibleName("Particles in latent space")
         self.legend = Legend()
         self.tools = ToolStrip()
@@ -183,7 +185,7 @@ class ScatterPanel(QWidget):
         made = () if self._model.clustering is None else (CLUSTER,)
         with QSignalBlocker(self.colour):
             self.colour.clear()
-            for name in (DENSITY, CONTRAST, *made, *self._model.columns.values):
+            for name in (DENSITY, CONTRAST, *made, *self._model.columns.telling):
                 self.colour.addItem(name, name)
             self.colour.setCurrentIndex(max(self.colour.findData(self._model.colour), 0))
 

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QVBoxL
 
 from napari_sbackprop.gui.controls import push_button, tool_button, with_ending
 from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.query_line import QueryLine
 from napari_sbackprop.gui.set_table import SetTable
 
 RECONSTRUCT = "Reconstruct"
@@ -26,6 +27,7 @@ class SelectionPanel(QWidget):
             "Selected particles, of all in the run. Hold Shift and draw around particles to select them."
         )
         self.count.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.query = QueryLine(explorer)
         self.table = SetTable(explorer)
         self._build()
         for signal, slot in self._slots():
@@ -33,11 +35,13 @@ class SelectionPanel(QWidget):
         self._on_selection_changed()
 
     def _build(self) -> None:
-        self.keep = tool_button("Keep", "Keep the selection as a set with a name and a colour.")
-        self.invert = tool_button("Invert", "Select what is not selected.")
-        self.clear = tool_button("Clear", "Select nothing.")
-        self.undo = tool_button("Undo", "Take back the last change of the selection or of the sets.")
-        self.redo = tool_button("Redo", "Do again what was taken back.")
+        self.keep = tool_button("Keep", "Keep the selection as a set with a name and a colour (K).")
+        self.invert = tool_button("Invert", "Select what is not selected (I).")
+        self.clear = tool_button("Clear", "Select nothing (Esc).")
+        self.undo = tool_button("↶", "Take back the last change of the selection or of the sets (Ctrl+Z).")
+        self.undo.setAccessibleName("Undo")
+        self.redo = tool_button("↷", "Do again what was taken back (Ctrl+Shift+Z).")
+        self.redo.setAccessibleName("Redo")
         self.show_map = push_button(
             "Show map", "Show the map of the selected particles, from all that they say together."
         )
@@ -48,7 +52,9 @@ class SelectionPanel(QWidget):
         self.export = push_button(
             "Export STAR…", "Write the original rows of the selected particles, unchanged, to a STAR file."
         )
-        self.remove = push_button("Remove set", "Forget the set in the marked row; exported files stay.")
+        self.remove = push_button(
+            "Remove set", "Forget the set in the marked row (Delete); exported files stay."
+        )
         state, buttons = QHBoxLayout(), QHBoxLayout()
         state.setSpacing(4)
         state.addWidget(self.count, 1)
@@ -59,6 +65,7 @@ class SelectionPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
+        layout.addWidget(self.query)
         layout.addLayout(state)
         layout.addWidget(self.table)
         layout.addLayout(buttons)
@@ -77,6 +84,7 @@ class SelectionPanel(QWidget):
 
     def disconnect_model(self) -> None:
         """Follow the model no longer."""
+        self.query.disconnect_model()
         self.table.disconnect_model()
         for signal, slot in self._slots():
             signal.disconnect(slot)
@@ -105,7 +113,7 @@ class SelectionPanel(QWidget):
         else:
             count = len(selection.indices)
             share = 100 * count / scene.count
-            self.count.setText(f"<b>{count:,}</b> of {scene.count:,} particles ({share:.1f} %)")
+            self.count.setText(f"<b>{count:,}</b> of {scene.count:,} selected ({share:.1f} %)")
 
     def _on_export_clicked(self) -> None:
         model = self._explorer.model

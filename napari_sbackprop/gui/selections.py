@@ -73,14 +73,14 @@ class Selections:
         """Select the particles inside a polygon (V, 2) of the present projection."""
         if (projection := self.model.projection) is not None and len(vertices) > 2:
             found = inside_polygon(projection.coordinates, vertices)
-            self._select(found, {"polygon": np.round(vertices, 5).tolist(), "method": projection.method}, how)
+            self.select(found, {"polygon": np.round(vertices, 5).tolist(), "method": projection.method}, how)
 
     def select_stroke(self, path: npt.NDArray[np.float64], radii: tuple[float, float], how: str = "") -> None:
         """Select the particles that a brush with radii (x, y) passes on its path (V, 2) in the present projection."""
         if (projection := self.model.projection) is not None:
             found = along_path(projection.coordinates, path, radii)
             brush = {"stroke": np.round(path, 5).tolist(), "radii": list(radii)}
-            self._select(found, {**brush, "method": projection.method}, how)
+            self.select(found, {**brush, "method": projection.method}, how)
 
     def select_nearest(self, count: int, how: str = "") -> None:
         """Select the `count` particles whose latents are nearest to the place under the crosshair."""
@@ -91,7 +91,7 @@ class Selections:
             )
             return
         place = anchor.mean(scene.latents)
-        self._select(nearest(scene.latents, place, count), {"nearest": count, "latent": place.tolist()}, how)
+        self.select(nearest(scene.latents, place, count), {"nearest": count, "latent": place.tolist()}, how)
 
     def select_cluster_at(self, x: float, y: float, how: str = "") -> None:
         """Select the cluster of the particle nearest to a point of the present projection."""
@@ -103,7 +103,7 @@ class Selections:
             self.model.say("This particle belongs to no cluster.")
         else:
             found = np.flatnonzero(clustering.labels == label)
-            self._select(found, {**clustering.provenance, "cluster": label}, how)
+            self.select(found, {**clustering.provenance, "cluster": label}, how)
 
     def use(self, row: int, how: str = "") -> None:
         """Select the particles of a set."""
@@ -119,11 +119,12 @@ class Selections:
         """Select nothing."""
         self._change(selection=None)
 
-    def _select(self, found: npt.NDArray[np.int64], provenance: dict[str, Any], how: str) -> None:
+    def select(self, found: npt.NDArray[np.int64], provenance: dict[str, Any], how: str = "") -> None:
+        """Select particles that were found in a way that `provenance` tells."""
         if (scene := self.model.scene) is None:
             return
         if len(found) == 0:
-            self.model.say("No particle lies there.")
+            self.model.say("No particle was found.")
             return
         self._combine(ParticleSelection(SELECTION, found, {"epoch": scene.epoch, **provenance}), how)
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from napari_sbackprop.analysis.query import parse_query, particle_values
 from napari_sbackprop.errors import InputError
-from napari_sbackprop.run_directory import Latents
 
 GENERATOR = np.random.default_rng(0)
 VALUES = {
@@ -105,11 +104,9 @@ def test_what_cannot_be_read_is_named(text: str, words: str) -> None:
 def test_latents_contrast_and_clusters_have_names() -> None:
     mean = np.array([[0.0, 1], [2, 3], [4, 5]], dtype=np.float32)
     contrast = np.array([0.1, np.nan, 0.9], dtype=np.float32)
-    latents = Latents(mean, mean, np.zeros((3, 2, 2), np.float32), contrast, epoch=1)
-    values = particle_values(latents, {"rlnDefocusU": np.arange(3)}, np.array([0, -1, 1]))
+    values = particle_values(mean, contrast, {"rlnDefocusU": np.arange(3)}, np.array([0, -1, 1]))
     assert set(values) == {"rlnDefocusU", "z1", "z2", "contrast", "cluster"}
     assert parse_query("z2 >= 3 & rlnDefocusU < 2").mask(values).tolist() == [False, True, False]
     assert parse_query("contrast > 0.5 | cluster == 0").mask(values).tolist() == [True, False, True]
     assert parse_query("contrast > 0").mask(values).tolist() == [True, False, True]  # NaN: unknown
-    unknown = Latents(mean, mean, latents.information, np.full(3, np.nan, np.float32), epoch=1)
-    assert set(particle_values(unknown, {}, None)) == {"z1", "z2"}
+    assert set(particle_values(mean, np.full(3, np.nan, np.float32), {}, None)) == {"z1", "z2"}

@@ -78,7 +78,7 @@ def test_colours_and_counts_tell_the_clusters(clustered: Desk) -> None:
     for number, (_, colour) in enumerate(colours.classes[1:]):
         rgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         np.testing.assert_allclose(colours.rgba[clustering.labels == number][0, :3], rgb, atol=1e-6)
-    assert summary(clustering) == "<b>4</b> of 58 to 60, 2 in none"
+    assert summary(clustering) == "<b>4</b> clusters of 58 to 60"
     nothing = Clustering(HDBSCAN, 9, np.full(240, NO_CLUSTER), 1)
     assert "No cluster" in summary(nothing)
     assert (cluster_colours(nothing).rgba == np.float32(MISSING)).all()

@@ -304,7 +304,7 @@ def test_the_cluster_tool_clusters_counts_and_selects(explore: Any, mouse: Mouse
     panel.tools.buttons["clusters"].click()
     assert panel.options.clusters.found.text() == "Clustering …"
     qtbot.waitUntil(lambda: model.clustering is not None, timeout=TIMEOUT)
-    assert panel.options.clusters.found.text().startswith("<b>6</b> of ")
+    assert panel.options.clusters.found.text().startswith("<b>6</b> clusters of ")
     assert panel.colour.currentText() == "cluster"
     panel.options.clusters.number.setValue(3)
     qtbot.waitUntil(lambda: len(model.clustering.sizes) == 3, timeout=TIMEOUT)
@@ -319,3 +319,103 @@ def test_the_cluster_tool_clusters_counts_and_selects(explore: Any, mouse: Mouse
     qtbot.waitUntil(lambda: model.clustering.method == "hdbscan", timeout=TIMEOUT)
     panel.colour.setCurrentText("density")
     assert model.colour == "density"
+
+
+def test_the_query_line_counts_completes_and_selects(explore: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    line, model = explore.selection_panel.query, explore.model
+    qtbot.waitUntil(lambda: bool(model.columns.values), timeout=TIMEOUT)
+    explore.window().activateWindow()
+    line.text.setFocus()
+    qtbot.waitUntil(line.text.hasFocus, timeout=TIMEOUT)
+    qtbot.keyClicks(line.text, "z1 < 0 & usV")
+    popup = line.text.completer().popup()
+    assert popup.isVisible()
+    qtbot.keyClick(popup, Qt.Key.Key_Down)
+    qtbot.keyClick(popup, Qt.Key.Key_Return)
+    assert line.text.text() == "z1 < 0 & rlnDefocusV"
+    qtbot.waitUntil(lambda: "says nothing about rlnDefocusV" in explore.status.text(), timeout=TIMEOUT)
+    assert not line.select.isEnabled()
+    qtbot.keyClicks(line.text, " > 0")
+    expected = int((model.scene.latents[:, 0] < 0).sum())
+    qtbot.waitUntil(lambda: line.count.text() == f"{expected} particles", timeout=TIMEOUT)
+    assert not model.error
+    qtbot.keyClick(line.text, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: model.selection is not None, timeout=TIMEOUT)
+    assert len(model.selection.indices) == expected
+
+
+def test_keys_choose_tools_and_change_the_selection(explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    canvas, model, modifier = explore.scatter.native, explore.model, Qt.KeyboardModifier
+    explore.window().activateWindow()
+    mouse.click(*explore.scatter.pixel((0.5, 0.0)))
+    canvas.setFocus()
+    qtbot.waitUntil(canvas.hasFocus, timeout=TIMEOUT)
+
+    def press(key: str, held: Any = modifier.NoModifier) -> None:
+        qtbot.keyClick(canvas, getattr(Qt.Key, f"Key_{key}"), held)
+
+    for key, tool in [("L", "lasso"), ("R", "rectangle"), ("B", "brush"), ("M", "pan"), ("E", "explore")]:
+        press(key)
+        assert explore.scatter.mode == tool
+        assert explore.scatter_panel.tools.buttons[tool].isChecked()
+    press("N")
+    assert len(model.selection.indices) == 100
+    press("K")
+    assert len(model.sets) == 1
+    press("I")
+    assert len(model.selection.indices) == 140
+    press("Z", modifier.ControlModifier)
+    assert len(model.selection.indices) == 100
+    press("Z", modifier.ControlModifier | modifier.ShiftModifier)
+    assert len(model.selection.indices) == 140
+    press("3")
+    assert model.combining == "subtract"
+    press("1")
+    press("Escape")
+    assert model.selection is None
+    press("Slash")
+    qtbot.waitUntil(explore.selection_panel.query.text.hasFocus, timeout=TIMEOUT)
+    qtbot.keyClicks(explore.selection_panel.query.text, "ib")  # letters are letters there
+    assert explore.selection_panel.query.text.text() == "ib"
+    assert explore.scatter.mode == "explore"
+    explore.selection_panel.table.setFocus()
+    qtbot.keyClick(explore.selection_panel.table, Qt.Key.Key_Delete)
+    assert not model.sets
+
+
+def test_every_control_has_a_name_and_an_explanation(explore: Any) -> None:
+    from qtpy.QtWidgets import (
+        QAbstractButton,
+        QAbstractSlider,
+        QAbstractSpinBox,
+        QComboBox,
+        QLineEdit,
+        QScrollBar,
+    )
+
+    controls = [
+        control
+        for kind in (QAbstractButton, QComboBox, QAbstractSpinBox, QAbstractSlider, QLineEdit)
+        for control in explore.findChildren(kind)
+        if not isinstance(control, QScrollBar)
+        and not isinstance(
+            control.parent(), (QAbstractSpinBox, QComboBox, QLineEdit, type(explore.selection_panel.table))
+        )
+    ]
+    assert len(controls) > 30
+    for control in controls:
+        name = control.accessibleName() or getattr(control, "text", str)()
+        assert name, f"{control} has no name for a screen reader"
+        assert control.toolTip(), f"{name} explains nothing"
+
+
+def test_the_dock_leaves_room_for_the_canvas(viewer: Any, explore: Any, qtbot: Any) -> None:
+    for _ in range(6):
+        explore.explorer.selections.invert()
+        explore.explorer.selections.keep()
+    assert explore.minimumSizeHint().width() <= 560
+    assert explore.minimumSizeHint().height() <= 700

@@ -23,8 +23,9 @@ def test_opening_a_run_shows_its_consensus(open_desk: Desk, run: Path) -> None:
     assert model.frame.title == "Consensus of all particles"
     assert len(model.frame.faces) > 0
     assert model.contour == model.scene.contour
-    assert "rlnDefocusU" in model.columns.values
-    assert "rlnImageName" not in model.columns.values  # different in every row: no colour
+    assert "rlnDefocusU" in model.columns.telling
+    assert "rlnImageName" not in model.columns.telling  # different in every row: no colour
+    assert "rlnImageName" in model.columns.values
 
 
 def test_a_selection_is_reconstructed_from_its_images(open_desk: Desk) -> None:
