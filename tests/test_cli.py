@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from napari_sbackprop.analysis.particle_set import ParticleSet, write_sets
 from napari_sbackprop.cli import application
 from napari_sbackprop.cli.latent_plot import plot_latents
 from napari_sbackprop.config import Config
@@ -240,6 +242,18 @@ def test_conditions_may_name_clusters(trained: Path, tmp_path: Path) -> None:
     assert 0 < counts[0] == counts[1] < PARTICLES
     assert data_rows(tmp_path / "0.star") == data_rows(tmp_path / "1.star")
     assert json.loads((tmp_path / "1.json").read_text())["gmm"] == 3
+
+
+def test_kept_sets_are_written_by_their_names(trained: Path, sample: Path, tmp_path: Path) -> None:
+    run = RunDirectory(shutil.copytree(trained, tmp_path / "run"))
+    sets = [
+        ParticleSet(name, np.array(rows), {}, "#e69f00") for name, rows in [("open", [3, 9]), ("shut", [1])]
+    ]
+    write_sets(run, sets)
+    assert succeed("select", run.path, "-o", tmp_path / "open.star", "--set", "open")["rows"] == 2
+    rows = data_rows(sample / "particles.star")
+    assert data_rows(tmp_path / "open.star") == [rows[3], rows[9]]
+    assert "has the sets open, shut" in fail("select", run.path, "-o", tmp_path / "x.star", "--set", "opne")
 
 
 def test_polygon_around_everything_selects_everything(trained: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ commands = typer.Typer()
         "napari-sbackprop select run -o state.star --kmeans 10 --cluster 3",
         'napari-sbackprop select run -o thick.star --where "rlnDefocusU > 15000 & z1 < 0"',
         'napari-sbackprop select run -o two.star --hdbscan 200 --where "cluster == 0 | cluster == 2"',
+        "napari-sbackprop select run -o open.star --set open",
         "napari-sbackprop select run -o good.star --min-contrast 0.5",
         "napari-sbackprop select run -o state.star --indices chosen.npy",
         "napari-sbackprop select run -o state.star --polygon outline.json --original unbinned.star",
@@ -38,6 +39,7 @@ def select(
     polygon: Annotated[
         Path | None, typer.Option(help="JSON file [[x, y], ...]: an outline in the embedding")
     ] = None,
+    kept: Annotated[str | None, typer.Option("--set", help="name of a set kept in the explorer")] = None,
     where: Annotated[
         str | None,
         typer.Option(help="conditions on STAR columns, latents z1, z2 ..., contrast and cluster"),
@@ -79,12 +81,12 @@ def select(
         for name, number in {"kmeans": kmeans, "gmm": gmm, "hdbscan": hdbscan}.items()
         if number is not None
     }
-    given = [value for value in (indices, polygon, where, cluster, min_contrast) if value is not None]
+    ways = (indices, polygon, kept, where, cluster, min_contrast)
     parts_clusters = cluster is not None or (where is not None and bool(clusterings))
-    if len(given) != 1 or len(clusterings) != parts_clusters:
+    if len(ways) - ways.count(None) != 1 or len(clusterings) != parts_clusters:
         raise InputError(
-            "Give one of --indices FILE, --polygon FILE, --where CONDITIONS, --min-contrast X, or --cluster I with "
-            "--kmeans K, --gmm K or --hdbscan N."
+            "Give one of --indices FILE, --polygon FILE, --set NAME, --where CONDITIONS, --min-contrast X, or "
+            "--cluster I with --kmeans K, --gmm K or --hdbscan N."
         )
     epoch = directory.latest_epoch() if epoch is None else epoch
     clustering = _clustering(directory, epoch, clusterings)
@@ -92,6 +94,8 @@ def select(
         selection = _from_indices(directory, epoch, indices, output.stem)
     elif polygon is not None:
         selection = _from_polygon(directory, epoch, polygon, checked_method(method), output.stem)
+    elif kept is not None:
+        selection = _from_set(directory, epoch, kept)
     elif where is not None:
         selection = _from_query(directory, epoch, where, clustering, output.stem)
     elif min_contrast is not None:
@@ -147,6 +151,15 @@ def _from_contrast(run: "RunDirectory", epoch: int, least: float, name: str) -> 
             f"--min-contrast is {least:g}, but the highest contrast is {np.nanmax(contrast):.3g}: lower it."
         )
     return ParticleSelection(name, chosen, {"min_contrast": least, "epoch": epoch})
+
+
+def _from_set(run: "RunDirectory", epoch: int, name: str) -> "ParticleSelection":
+    from napari_sbackprop.analysis.particle_set import read_sets
+
+    sets = {kept.name: kept for kept in read_sets(run, len(run.read_latents(epoch).mean))}
+    if name not in sets:
+        raise InputError(f"--set is {name}, but {run.path} has the sets {', '.join(sets) or 'none'}.")
+    return sets[name]
 
 
 def _from_query(
