@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class FileWorker:
-    """Runs requests in their order; each answer is delivered, unless the worker was closed before the request.
+    """Runs requests in their order; each answer is delivered.
 
     Parameters
     ----------
@@ -41,6 +41,6 @@ class FileWorker:
         self._threads.submit(run)
 
     def close(self) -> None:
-        """Forget what waits; what runs comes to its end."""
+        """Take no more requests; those that were made come to their end, lest a file be missing."""
         self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import qtpy
 from psygnal import Signal
 from vispy import app, scene
+from vispy.color import Color
 from vispy.util import keys
 from vispy.visuals.transforms import STTransform
 
@@ -62,6 +63,7 @@ class Scatter:
         self._view.camera = self._camera
         self._coordinates = np.zeros((0, 2), np.float32)
         self._rgba = np.zeros((0, 4), np.float32)
+        self._in_image: npt.NDArray[np.int64] = np.zeros(0, np.int64)  # selected, too many for markers
         self._trail: list[Point] = []
         self._drag: str | None = None
         self._how = ""
@@ -117,12 +119,17 @@ class Scatter:
     def set_points(self, coordinates: npt.NDArray[np.float32], rgba: npt.NDArray[np.float32]) -> None:
         """Show particles at (N, 2) in colours (N, 4)."""
         self._coordinates, self._rgba = coordinates, rgba
+        self._in_image = np.zeros(0, np.int64)
         self._draw_points()
 
     def set_marked(self, indices: npt.NDArray[np.int64] | Sequence[int]) -> None:
         """Show some of the particles as selected."""
-        self._marked.visible = bool(len(indices))
-        if len(indices):
+        in_image = self.draws_raster and len(indices) > MOST_MARKERS_IN_SOFTWARE
+        if in_image or len(self._in_image):
+            self._in_image = np.asarray(indices) if in_image else np.zeros(0, np.int64)
+            self._draw_raster()
+        self._marked.visible = bool(len(indices)) and not in_image
+        if self._marked.visible:
             size = self._marker_size() + 1
             self._marked.set_data(
                 self._coordinates[np.asarray(indices)], face_color=MARKED, edge_width=0, size=size
@@ -182,7 +189,11 @@ class Scatter:
         rectangle = self._camera.rect
         bounds = (rectangle.left, rectangle.bottom, rectangle.width, rectangle.height)
         columns, rows = (max(side // RASTER_PIXEL, 2) for side in self.canvas.size)
-        self._image.set_data(raster(self._coordinates, self._rgba, bounds, (rows, columns)))
+        rgba = self._rgba
+        if len(self._in_image):
+            rgba = rgba.copy()
+            rgba[self._in_image] = Color(MARKED).rgba
+        self._image.set_data(raster(self._coordinates, rgba, bounds, (rows, columns)))
         self._image.transform = STTransform(
             scale=(rectangle.width / columns, rectangle.height / rows),
             translate=(rectangle.left, rectangle.bottom),

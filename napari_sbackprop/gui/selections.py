@@ -146,10 +146,11 @@ class Selections:
 
     def rename(self, row: int, name: str) -> None:
         """Give a set another name; it is also its file name."""
+        model = self.model
         name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name.strip())
-        if not name or any(name == kept.name for i, kept in enumerate(self.model.sets) if i != row):
-            self._show()  # the old name again
-            self.model.error = "A set needs a name that no other set has."
+        if not name or any(name == kept.name for i, kept in enumerate(model.sets) if i != row):
+            model.events.sets.emit(model.sets, model.sets)  # so that the old name is shown again
+            model.error = "A set needs a name that no other set has."
         else:
             self._change_set(row, name=name)
 

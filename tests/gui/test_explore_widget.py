@@ -267,6 +267,9 @@ def test_the_table_of_sets_selects_shows_and_changes(explore: Any, qtbot: Any) -
     coloured = explore.scatter._rgba[first].copy()
     table.item(0, COLOUR).setCheckState(Qt.CheckState.Unchecked)
     assert not np.allclose(explore.scatter._rgba[first], coloured)
+    table.item(0, NAME).setText("set_2")  # is taken
+    assert table.item(0, NAME).text() == "set_1"
+    assert "no other set has" in explore.model.error
     menu = table.menu(0)
     names = [action.text() for action in menu.actions() if action.text()]
     assert names[-3:] == ["Rename", "Colour", "Remove"]

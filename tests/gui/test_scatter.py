@@ -156,3 +156,22 @@ def test_many_points_are_drawn_as_an_image_without_a_gpu(
     middle = red[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
     assert middle.mean() > 3 * red[: height // 10].mean()
     assert middle.any()
+
+
+@pytest.mark.parametrize("count", [50, 25_000])
+def test_selected_points_are_white_however_many_there_are(scatter: Scatter, count: int) -> None:
+    scatter._software = True
+    points = np.random.default_rng(1).normal(size=(30_000, 2)).astype(np.float32)
+    scatter.set_points(points, np.tile(np.float32([1, 0, 0, 1]), (len(points), 1)))
+    scatter.fit()
+
+    def white() -> float:
+        picture = scatter.canvas.render()
+        return float((picture[..., :3].min(axis=2) > 100).mean())
+
+    assert white() == 0
+    scatter.set_marked(np.arange(count))
+    some = white()
+    assert some > 0
+    scatter.set_marked(())
+    assert white() == 0

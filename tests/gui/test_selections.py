@@ -224,3 +224,13 @@ def test_sets_of_other_particles_are_refused(run: Path) -> None:
     assert read_sets(directory, 501)[0].indices.tolist() == [3, 500]
     with pytest.raises(Exception, match="names particle 500, but the run has particles 0 to 239"):
         read_sets(directory, 240)
+
+
+def test_a_set_kept_just_before_the_window_closes_is_stored(open_desk: Desk, run: Path) -> None:
+    selections = open_desk.explorer.selections
+    open_desk.until(lambda: selections._stored is not None)
+    selections.select_polygon(LEFT)
+    open_desk.explorer.refresh()  # something to wait for
+    selections.keep()
+    open_desk.explorer.close()
+    open_desk.until(lambda: len(read_sets(RunDirectory(run), 240)) == 1)
