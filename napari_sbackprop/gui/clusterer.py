@@ -4,8 +4,9 @@ import threading
 from functools import partial
 
 from napari_sbackprop.analysis.clustering import Clustering, Labels
+from napari_sbackprop.analysis.query import CLUSTER
 from napari_sbackprop.gui.cluster_process import ClusterProcess
-from napari_sbackprop.gui.explorer_model import CLUSTER, ExplorerModel, Scene
+from napari_sbackprop.gui.explorer_model import ExplorerModel, Scene
 from napari_sbackprop.gui.latest import Deliver
 
 SECONDS_BETWEEN_LOOKS = 0.05

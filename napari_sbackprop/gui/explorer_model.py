@@ -16,6 +16,7 @@ from psygnal import SignalGroupDescriptor
 
 from napari_sbackprop.analysis.clustering import Clustering
 from napari_sbackprop.analysis.particle_set import ParticleSet
+from napari_sbackprop.analysis.query import CONTRAST
 from napari_sbackprop.analysis.selection import REPLACE, ParticleSelection
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.projection import Anchor, Projection
@@ -25,8 +26,6 @@ from napari_sbackprop.run_directory import RunDirectory
 logger = logging.getLogger(__name__)
 
 DENSITY = "density"
-CONTRAST = "contrast"
-CLUSTER = "cluster"
 PCA = "pca"
 UMAP = "umap"
 SURFACE = "surface"
@@ -107,7 +106,7 @@ class ExplorerModel:
     contour : in sigma.
     smoothing : low-pass of the displayed map in voxels.
     renderer : how the map is drawn, SURFACE or VOLUME.
-    colour : DENSITY, CONTRAST, CLUSTER or the name of a column.
+    colour : DENSITY, CONTRAST, CLUSTER (of `analysis.query`) or the name of a column.
     selection : the particles that are selected, None for none.
     combining : how a newly found selection goes together with that: REPLACE, ADD, SUBTRACT or INTERSECT.
     sets : selections that are kept.

@@ -8,9 +8,10 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_sbackprop.analysis.query import CLUSTER, CONTRAST
 from napari_sbackprop.gui.controls import tool_button
 from napari_sbackprop.gui.explorer import Explorer
-from napari_sbackprop.gui.explorer_model import CLUSTER, CONTRAST, DENSITY, PCA, UMAP
+from napari_sbackprop.gui.explorer_model import DENSITY, PCA, UMAP
 from napari_sbackprop.gui.legend import Legend
 from napari_sbackprop.gui.point_colours import (
     RGBA,

@@ -23,7 +23,7 @@ MOST_ROWS = 4  # seen at once: the scatter needs the room
 SWATCH = 12
 COLOUR, NAME, COUNT, SHARE = range(4)
 COLOUR_NAMES = ("orange", "sky blue", "green", "vermilion", "purple", "blue", "yellow")
-COMBINATIONS = {
+MENU_TEXTS = {
     ADD: "Add to the selection",
     SUBTRACT: "Subtract from the selection",
     INTERSECT: "Intersect with the selection",
@@ -108,7 +108,9 @@ class SetTable(QTableWidget):
     def _on_cell_double_clicked(self, row: int, column: int) -> None:
         if column == COLOUR:
             place = self.visualItemRect(self.item(row, COLOUR)).center()
-            self._colour_menu(row, self).popup(self.viewport().mapToGlobal(place))
+            menu = self._colour_menu(row, self)
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            menu.popup(self.viewport().mapToGlobal(place))
 
     def _on_item_changed(self, item: QTableWidgetItem) -> None:
         if item.column() == NAME:
@@ -124,7 +126,7 @@ class SetTable(QTableWidget):
         """What can be done with a set."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for how, text in COMBINATIONS.items():
+        for how, text in MENU_TEXTS.items():
             menu.addAction(text).triggered.connect(partial(self._on_combine, row, how))
         menu.addSeparator()
         menu.addAction("Rename").triggered.connect(lambda: self.editItem(self.item(row, NAME)))

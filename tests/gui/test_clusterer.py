@@ -5,10 +5,10 @@ import pytest
 from conftest import Desk
 
 from napari_sbackprop.analysis.clustering import GMM, HDBSCAN, KMEANS, NO_CLUSTER, Clustering, cluster
+from napari_sbackprop.analysis.query import CLUSTER
 from napari_sbackprop.analysis.selection import ADD, SUBTRACT
 from napari_sbackprop.gui import clusterer
 from napari_sbackprop.gui.cluster_options import summary
-from napari_sbackprop.gui.explorer_model import CLUSTER
 from napari_sbackprop.gui.point_colours import MISSING, cluster_colours
 
 

@@ -214,7 +214,9 @@ def test_sets_that_cannot_be_read_are_not_replaced(desk: Desk, run: Path) -> Non
     desk.explorer.selections.keep()
     assert desk.model.sets
     desk.until(lambda: not desk.explorer.busy)
-    desk.explorer._files._threads.submit(lambda: None).result()  # all that was asked is written
+    done: list[None] = []
+    desk.explorer._files.submit(lambda: None, done.append)  # comes after all that was asked before
+    desk.until(lambda: done)
     assert path.read_bytes() == b"damaged"
 
 
