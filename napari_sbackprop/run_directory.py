@@ -9,7 +9,9 @@ written, so a reader never sees half an epoch, and latents, decoder and embeddin
     epochs/0005/                model.safetensors, latents.npz, epoch.json, embedding_umap.npz ...
     resume.safetensors          optimiser and generator state behind the newest epoch
     metrics.csv, run.log
-    selections/NAME.star/.json, volumes/NAME.mrc/.json
+    selections/NAME.star/.json  exported selections
+    selections/sets.npz         sets of particles that were kept, with their names and colours
+    volumes/NAME.mrc/.json
 """
 
 import csv
@@ -162,6 +164,10 @@ class RunDirectory:
 
     def selection_path(self, name: str) -> Path:
         return self.path / "selections" / f"{name}.star"
+
+    @property
+    def sets_path(self) -> Path:
+        return self.path / "selections" / "sets.npz"
 
     def volume_path(self, name: str) -> Path:
         return self.path / "volumes" / f"{name}.mrc"

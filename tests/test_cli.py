@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +15,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from napari_sbackprop.analysis.particle_set import ParticleSet, write_sets
 from napari_sbackprop.cli import application
 from napari_sbackprop.cli.latent_plot import plot_latents
 from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "adopt", "volumes"]
-COMMANDS += ["embed", "select", "pickles", "evaluate", "explore", "reconstruct"]
+COMMANDS += ["embed", "pickles", "evaluate", "explore", "select", "reconstruct"]
 COMMANDS += ["info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [
@@ -217,6 +219,43 @@ def test_clusters_share_out_the_particles(trained: Path, tmp_path: Path) -> None
     assert min(counts) > 0
 
 
+def test_conditions_choose_rows_of_the_source(trained: Path, sample: Path, tmp_path: Path) -> None:
+    import starfile
+
+    run = RunDirectory(trained)
+    z1 = run.read_latents(run.latest_epoch()).mean[:, 0]
+    table = starfile.read(sample / "particles.star")["particles"]
+    middle = table["rlnDefocusU"].median()
+    text = f"rlnDefocusU > {middle} & z1 < 0"
+    succeed("select", trained, "-o", tmp_path / "thick.star", "--where", text)
+    expected = np.flatnonzero((table["rlnDefocusU"] > middle) & (z1 < 0))
+    rows = data_rows(sample / "particles.star")
+    assert data_rows(tmp_path / "thick.star") == [rows[index] for index in expected]
+    assert json.loads((tmp_path / "thick.json").read_text())["query"] == text
+
+
+def test_conditions_may_name_clusters(trained: Path, tmp_path: Path) -> None:
+    counts = [
+        succeed("select", trained, "-o", tmp_path / f"{number}.star", "--gmm", 3, *choice)["rows"]
+        for number, choice in enumerate([("--cluster", 1), ("--where", "cluster == 1")])
+    ]
+    assert 0 < counts[0] == counts[1] < PARTICLES
+    assert data_rows(tmp_path / "0.star") == data_rows(tmp_path / "1.star")
+    assert json.loads((tmp_path / "1.json").read_text())["gmm"] == 3
+
+
+def test_kept_sets_are_written_by_their_names(trained: Path, sample: Path, tmp_path: Path) -> None:
+    run = RunDirectory(shutil.copytree(trained, tmp_path / "run"))
+    sets = [
+        ParticleSet(name, np.array(rows), {}, "#e69f00") for name, rows in [("open", [3, 9]), ("shut", [1])]
+    ]
+    write_sets(run, sets)
+    assert succeed("select", run.path, "-o", tmp_path / "open.star", "--set", "open")["rows"] == 2
+    rows = data_rows(sample / "particles.star")
+    assert data_rows(tmp_path / "open.star") == [rows[3], rows[9]]
+    assert "has the sets open, shut" in fail("select", run.path, "-o", tmp_path / "x.star", "--set", "opne")
+
+
 def test_polygon_around_everything_selects_everything(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "square.json").write_text("[[-99, -99], [99, -99], [99, 99], [-99, 99]]")
     options = ["--polygon", tmp_path / "square.json", "--method", "pca"]
@@ -328,7 +367,7 @@ def test_simulation_options_are_checked(tmp_path: Path, box: int) -> None:
         (["volumes", "{run}", "-o", "{new}"], "Give one of"),
         (["volumes", "{run}", "-o", "{new}", "--basis", "--kmeans", "2"], "--kmeans and --basis"),
         (["volumes", "{run}", "-o", "{new}", "--particle", "200"], "--particle is 200"),
-        (["volumes", "{run}", "-o", "{new}", "--kmeans", "201"], "--kmeans is 201"),
+        (["volumes", "{run}", "-o", "{new}", "--kmeans", "201"], "k-means cannot make 201 clusters"),
         (["volumes", "{run}", "-o", "{new}", "--latents", "{empty}/a.npy"], "a.npy"),
         (["volumes", "{run}", "-o", "{new}", "--latents", "{wide}"], "(S, 2)"),
         (["volumes", "{run}", "-o", "{new}", "--path", "{infinite}"], "row 2"),
@@ -336,6 +375,13 @@ def test_simulation_options_are_checked(tmp_path: Path, box: int) -> None:
         (["select", "{run}", "-o", "{new}"], "Give one of"),
         (["select", "{run}", "-o", "{new}", "--kmeans", "3"], "Give one of"),
         (["select", "{run}", "-o", "{new}", "--kmeans", "3", "--cluster", "3"], "--cluster is 3"),
+        (["select", "{run}", "-o", "{new}", "--gmm", "3", "--cluster", "3"], "--cluster is 3"),
+        (["select", "{run}", "-o", "{new}", "--gmm", "3", "--kmeans", "3", "--cluster", "1"], "Give one of"),
+        (["select", "{run}", "-o", "{new}", "--where", "z1 > 0", "--cluster", "1"], "Give one of"),
+        (["select", "{run}", "-o", "{new}", "--where", "z1 > > 0"], "'>' where a name"),
+        (["select", "{run}", "-o", "{new}", "--where", "rlnDefocus > 0"], "names rlnDefocus,"),
+        (["select", "{run}", "-o", "{new}", "--where", "cluster == 0"], "there are no clusters"),
+        (["select", "{run}", "-o", "{new}", "--where", "z1 > 1e9"], "holds for no particle"),
         (["select", "{run}", "-o", "{new}", "--polygon", "{wide}", "--method", "pca"], "JSON"),
         (["select", "{run}", "-o", "{new}", "--indices", "{infinite}"], "particle numbers"),
         (["evaluate", "{run}", "{empty}"], "{empty}"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.analysis.clustering import kmeans
 from napari_sbackprop.analysis.reconstruction import Decoder
-from napari_sbackprop.analysis.selection import kmeans
 from napari_sbackprop.analysis.validation import (
     cryobench_auc,
     knn_state_accuracy,

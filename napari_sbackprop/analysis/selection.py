@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,18 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 
 Indices = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+REPLACE, ADD, SUBTRACT, INTERSECT = "replace", "add", "subtract", "intersect"
+SELECTION = "selection"
+"""Name of particles that nobody has named."""
+STEPS = "steps"
+
+_OPERATIONS: dict[str, Callable[[Mask, Mask], Mask]] = {
+    ADD: lambda first, other: first | other,
+    SUBTRACT: lambda first, other: first & ~other,
+    INTERSECT: lambda first, other: first & other,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +52,43 @@ class ParticleSelection:
     name: str
     indices: Indices
     provenance: dict[str, Any]
+
+
+def combination(control: bool, alt: bool) -> str:
+    """How keys held down join what is found to the selection: Ctrl adds, Alt subtracts, both intersect; "" for none."""
+    return {(True, False): ADD, (False, True): SUBTRACT, (True, True): INTERSECT}.get((control, alt), "")
+
+
+def combined(selection: ParticleSelection | None, other: ParticleSelection, how: str) -> ParticleSelection:
+    """Replace a selection by another one, add it, subtract it, or intersect with it; none stands for no particle."""
+    if how == REPLACE:
+        return other
+    first = _indices(selection)
+    count = 1 + max(first.max(initial=-1), other.indices.max(initial=-1))
+    joined = _OPERATIONS[how](_mask(first, count), _mask(other.indices, count))
+    return ParticleSelection(
+        SELECTION, np.flatnonzero(joined), {STEPS: [*_steps(selection), {how: _steps(other)}]}
+    )
+
+
+def inverted(selection: ParticleSelection | None, count: int) -> ParticleSelection:
+    """The other ones of N = `count` particles."""
+    rest = np.flatnonzero(~_mask(_indices(selection), count))
+    return ParticleSelection(SELECTION, rest, {STEPS: [*_steps(selection), "invert"]})
+
+
+def _indices(selection: ParticleSelection | None) -> Indices:
+    return np.zeros(0, np.int64) if selection is None else selection.indices
+
+
+def _mask(indices: Indices, count: int) -> Mask:
+    mask = np.zeros(count, dtype=bool)
+    mask[indices] = True
+    return mask
+
+
+def _steps(selection: ParticleSelection | None) -> list[Any]:
+    return [] if selection is None else list(selection.provenance.get(STEPS, [selection.provenance]))
 
 
 def checked_indices(values: npt.ArrayLike, count: int, source: str) -> Indices:
@@ -66,25 +116,48 @@ def inside_polygon(points: npt.NDArray[np.floating], vertices: npt.ArrayLike) ->
         vertices = np.empty(0)
     if vertices.ndim != 2 or vertices.shape[1] != 2 or len(vertices) < 3 or not np.isfinite(vertices).all():
         raise InputError("A polygon must be a list of at least three vertices [x, y], all finite numbers.")
-    polygon = shapely.make_valid(shapely.Polygon(vertices))  # a hand-drawn outline may cross itself
-    shapely.prepare(polygon)
-    return np.flatnonzero(shapely.contains_xy(polygon, points[:, 0], points[:, 1]))
+    return _inside(
+        points, shapely.make_valid(shapely.Polygon(vertices))
+    )  # a hand-drawn outline may cross itself
 
 
-def kmeans(
-    latents: npt.NDArray[np.floating], clusters: int, seed: int = 0
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Cluster latents (N, Z): labels (N,) and centres (k, Z), clusters ordered by their centres' first coordinate."""
-    from sklearn.cluster import KMeans
+def along_path(
+    points: npt.NDArray[np.floating], path: npt.NDArray[np.float64], radii: tuple[float, float]
+) -> Indices:
+    """Rows of points (N, 2) that a brush passes on its path (V, 2); its tip is an ellipse with radii (x, y)."""
+    return _inside(points / np.asarray(radii), _brushed(path, radii))
 
-    if not 1 <= clusters <= len(latents):
-        raise InputError(
-            f"--kmeans is {clusters}, but must be between 1 and the number of particles, {len(latents)}."
-        )
-    result = KMeans(clusters, n_init=4, random_state=seed).fit(latents)
-    order = np.argsort(result.cluster_centers_[:, 0])
-    rank = np.argsort(order)
-    return rank[result.labels_].astype(np.int64), result.cluster_centers_[order].astype(np.float32)
+
+def brush_outline(path: npt.NDArray[np.float64], radii: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """Outline (V, 2) of what a brush passes on its path, without the holes that it leaves."""
+    return np.asarray(_brushed(path, radii).exterior.coords) * radii
+
+
+def _brushed(path: npt.NDArray[np.float64], radii: tuple[float, float]) -> Any:
+    """The region that a brush passes, in units of its radii."""
+    import shapely
+
+    scaled = np.asarray(path) / radii
+    line = shapely.LineString(scaled) if len(scaled) > 1 else shapely.Point(scaled[0])
+    return line.buffer(1.0)
+
+
+def _inside(points: npt.NDArray[np.floating], region: Any) -> Indices:
+    """Rows of points (N, 2) in a geometry of shapely."""
+    import shapely
+
+    left, bottom, right, top = region.bounds
+    x, y = points.T
+    close = np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
+    shapely.prepare(region)
+    return close[shapely.contains_xy(region, x[close], y[close])]
+
+
+def nearest(latents: npt.NDArray[np.floating], place: npt.NDArray[np.floating], count: int) -> Indices:
+    """Rows of the `count` latents (N, Z) nearest to a place (Z,), ascending."""
+    distance = ((latents - place) ** 2).sum(axis=1)
+    count = min(count, len(latents))
+    return np.sort(np.argpartition(distance, count - 1)[:count])
 
 
 def export_selection(

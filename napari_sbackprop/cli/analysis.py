@@ -1,28 +1,17 @@
-"""Commands about a finished run: embed, select, evaluate, explore."""
+"""Commands about a finished run: embed, evaluate, explore."""
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from napari_sbackprop.cli.arrays import read_array
 from napari_sbackprop.cli.console import examples, show
-from napari_sbackprop.cli.options import Epoch, Json, Run
+from napari_sbackprop.cli.options import Epoch, Json, Method, Run, checked_method
 from napari_sbackprop.errors import InputError
 
-if TYPE_CHECKING:
-    from napari_sbackprop.analysis.selection import ParticleSelection
-    from napari_sbackprop.run_directory import RunDirectory
-
 commands = typer.Typer()
-
-METHODS = ("umap", "pca")
-FORMATS = {".cs": "cs", ".pkl": "indices"}
-"""Endings of outputs that are no STAR files."""
-Method = Annotated[str, typer.Option(help="umap or pca")]
 
 
 @commands.command(epilog=examples("napari-sbackprop embed run", "napari-sbackprop embed run --method pca"))
@@ -33,95 +22,9 @@ def embed(run: Run, method: Method = "umap", epoch: Epoch = None, as_json: Json 
     """
     from napari_sbackprop.analysis.embedding import embed as embed_run
 
-    embedding = embed_run(run, epoch, _checked_method(method))
+    embedding = embed_run(run, epoch, checked_method(method))
     show(
         {"run": run, "method": method, "particles": len(embedding.coordinates), "epoch": embedding.epoch},
-        as_json,
-    )
-
-
-@commands.command(
-    epilog=examples(
-        "napari-sbackprop select run -o state.star --kmeans 10 --cluster 3",
-        "napari-sbackprop select run -o good.star --min-contrast 0.5",
-        "napari-sbackprop select run -o state.star --indices chosen.npy",
-        "napari-sbackprop select run -o state.star --polygon outline.json --original unbinned.star",
-        "napari-sbackprop select run -o state.cs --kmeans 10 --cluster 3",
-    )
-)
-def select(
-    run: Run,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--output", help="new STAR file, .cs file for cryoSPARC, or .pkl file for cryoDRGN"
-        ),
-    ],
-    indices: Annotated[
-        Path | None, typer.Option(help=".npy or .pkl file of particle numbers from 0, or of true/false")
-    ] = None,
-    polygon: Annotated[
-        Path | None, typer.Option(help="JSON file [[x, y], ...]: an outline in the embedding")
-    ] = None,
-    kmeans: Annotated[int | None, typer.Option(help="number of clusters that --cluster counts in")] = None,
-    cluster: Annotated[
-        int | None, typer.Option(help="cluster to take, from 0, as volumes --kmeans counts")
-    ] = None,
-    min_contrast: Annotated[
-        float | None,
-        typer.Option(help="least contrast: particles score near 1, noise and wrong objects near 0"),
-    ] = None,
-    method: Method = "umap",
-    original: Annotated[
-        Path | None,
-        typer.Option(help="take the rows of another file of these images, e.g. unbinned ones"),
-    ] = None,
-    unique_images: Annotated[
-        bool, typer.Option("--unique-images", help="one row per image, for symmetry-expanded particles")
-    ] = False,
-    epoch: Epoch = None,
-    as_json: Json = False,
-) -> None:
-    """Write some of the particles to a file for the next program.
-
-    STAR and .cs files keep the chosen rows as they are, byte for byte; a .csg file beside a .cs file is for cryoSPARC's
-    Import Result Group. A .pkl file holds their numbers, for cryoDRGN's --ind. A .json file records how they were chosen.
-    """
-    from napari_sbackprop.analysis.selection import export_selection
-    from napari_sbackprop.run_directory import RunDirectory
-
-    directory = RunDirectory(run)
-    given = [
-        name
-        for name, value in {
-            "--indices": indices,
-            "--polygon": polygon,
-            "--cluster": cluster,
-            "--min-contrast": min_contrast,
-        }.items()
-        if value is not None
-    ]
-    if len(given) != 1 or (cluster is None) != (kmeans is None):
-        raise InputError(
-            "Give one of --indices FILE, --polygon FILE, --min-contrast X, or --kmeans K with --cluster I."
-        )
-    epoch = directory.latest_epoch() if epoch is None else epoch
-    if indices is not None:
-        selection = _from_indices(directory, epoch, indices, output.stem)
-    elif polygon is not None:
-        selection = _from_polygon(directory, epoch, polygon, _checked_method(method), output.stem)
-    elif min_contrast is not None:
-        selection = _from_contrast(directory, epoch, min_contrast, output.stem)
-    else:
-        selection = _from_cluster(directory, epoch, kmeans or 0, cluster or 0, output.stem)
-    rows = export_selection(directory, selection, output, original, unique_images)
-    show(
-        {
-            FORMATS.get(output.suffix, "star"): output,
-            "particles": len(selection.indices),
-            "rows": rows,
-            "epoch": epoch,
-        },
         as_json,
     )
 
@@ -209,63 +112,3 @@ def open_explorer(run: Path | None) -> None:
             f'The explorer needs napari and Qt ({error.name} is missing): pip install "napari-sbackprop[all]".'
         ) from error
     explore_run(run)
-
-
-def _checked_method(method: str) -> str:
-    if method not in METHODS:
-        raise InputError(f"--method is {method}, but must be one of {', '.join(METHODS)}.")
-    return method
-
-
-def _from_indices(run: "RunDirectory", epoch: int, path: Path, name: str) -> "ParticleSelection":
-    from napari_sbackprop.analysis.selection import ParticleSelection, checked_indices
-
-    count = len(run.read_latents(epoch).mean)
-    return ParticleSelection(
-        name, checked_indices(read_array(path), count, str(path)), {"indices_file": str(path)}
-    )
-
-
-def _from_polygon(run: "RunDirectory", epoch: int, path: Path, method: str, name: str) -> "ParticleSelection":
-    from napari_sbackprop.analysis.embedding import embed as embed_run
-    from napari_sbackprop.analysis.selection import ParticleSelection, inside_polygon
-
-    try:
-        vertices: Any = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}): write [[x, y], [x, y], ...].") from error
-    chosen = inside_polygon(embed_run(run.path, epoch, method).coordinates, vertices)
-    return ParticleSelection(name, chosen, {"polygon": vertices, "method": method, "epoch": epoch})
-
-
-def _from_contrast(run: "RunDirectory", epoch: int, least: float, name: str) -> "ParticleSelection":
-    import numpy as np
-
-    from napari_sbackprop.analysis.selection import ParticleSelection
-
-    contrast = run.read_latents(epoch).contrast
-    if np.isnan(contrast).all():
-        raise InputError(
-            f"{run.path} has no contrast in epoch {epoch}: only the default recipe measures it; train again with it."
-        )
-    chosen = np.flatnonzero(contrast >= least)
-    if not len(chosen):
-        raise InputError(
-            f"--min-contrast is {least:g}, but the highest contrast is {np.nanmax(contrast):.3g}: lower it."
-        )
-    return ParticleSelection(name, chosen, {"min_contrast": least, "epoch": epoch})
-
-
-def _from_cluster(
-    run: "RunDirectory", epoch: int, clusters: int, cluster: int, name: str
-) -> "ParticleSelection":
-    import numpy as np
-
-    from napari_sbackprop.analysis.selection import ParticleSelection, kmeans
-
-    if not 0 <= cluster < clusters:
-        raise InputError(f"--cluster is {cluster}, but must be from 0 to {clusters - 1}.")
-    labels, _ = kmeans(run.read_latents(epoch).mean, clusters)
-    return ParticleSelection(
-        name, np.flatnonzero(labels == cluster), {"kmeans": clusters, "cluster": cluster, "epoch": epoch}
-    )

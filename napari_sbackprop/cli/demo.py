@@ -106,9 +106,10 @@ def _export(run: Path, output: Path, states: "npt.NDArray[np.integer]") -> dict[
     """Embed and draw the latents, coloured by true state; decode the clusters, and write the largest as STAR."""
     import numpy as np
 
+    from napari_sbackprop.analysis.clustering import kmeans
     from napari_sbackprop.analysis.embedding import embed
     from napari_sbackprop.analysis.reconstruction import Decoder
-    from napari_sbackprop.analysis.selection import ParticleSelection, export_selection, kmeans
+    from napari_sbackprop.analysis.selection import ParticleSelection, export_selection
     from napari_sbackprop.cli.latent_plot import plot_latents
     from napari_sbackprop.data.mrc import write_volume
     from napari_sbackprop.run_directory import RunDirectory

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_sbackprop.config import Config
+from napari_sbackprop.errors import InputError
 
 Star = Annotated[
     Path,
@@ -29,6 +30,16 @@ Ctf = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 Epoch = Annotated[int | None, typer.Option(help="epoch to use; by default the newest", show_default=False)]
+
+METHODS = ("umap", "pca")
+Method = Annotated[str, typer.Option(help="umap or pca")]
+
+
+def checked_method(method: str) -> str:
+    """The method of an embedding, refused where there is none of that name."""
+    if method not in METHODS:
+        raise InputError(f"--method is {method}, but must be one of {', '.join(METHODS)}.")
+    return method
 
 
 def with_config_flags(command: Callable[..., None]) -> Callable[..., None]:

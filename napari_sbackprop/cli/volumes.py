@@ -119,7 +119,7 @@ def _latents(
     """The latents (S, Z) that the options ask for, and for clusters the particles' labels (N,)."""
     import numpy as np
 
-    from napari_sbackprop.analysis.selection import kmeans
+    from napari_sbackprop.analysis.clustering import kmeans
     from napari_sbackprop.analysis.trajectories import path_through
 
     mean = decoder.latents.mean

@@ -12,6 +12,7 @@ TOOL_STYLE = """
 QToolButton { background: #414851; border-radius: 2px; padding: 4px 8px; }
 QToolButton:hover { background: #5a626c; }
 QToolButton:checked { background: #4867b8; color: white; }
+QToolButton:disabled { background: #2c3138; color: #6b737d; }
 """
 
 

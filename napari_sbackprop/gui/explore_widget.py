@@ -4,11 +4,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
-    QButtonGroup,
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
@@ -19,16 +17,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button, tool_button
+from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button
 from napari_sbackprop.gui.explorer import Explorer
-from napari_sbackprop.gui.explorer_model import CONTRAST, DENSITY, PCA, SURFACE, UMAP, VOLUME, ExplorerModel
-from napari_sbackprop.gui.legend import Legend
+from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME, ExplorerModel
 from napari_sbackprop.gui.map_panel import MapPanel
 from napari_sbackprop.gui.map_view import MapView, warm_up
-from napari_sbackprop.gui.point_colours import column_colours, density_colours
 from napari_sbackprop.gui.sample_data import sample_folder, show_sample
-from napari_sbackprop.gui.scatter import EXPLORE, LASSO, PAN, Scatter
+from napari_sbackprop.gui.scatter_panel import ScatterPanel
 from napari_sbackprop.gui.selection_panel import SelectionPanel
+from napari_sbackprop.gui.shortcuts import add_shortcuts
 from napari_sbackprop.gui.tasks import MainThread
 
 POLL_MILLISECONDS = 700
@@ -39,12 +36,6 @@ EMPTY_TEXT = (
     "To make one, drop a STAR file of particles and train."
 )
 OPEN_TIP = "Open the folder that a training wrote."
-METHOD_NAMES = {PCA: "PCA", UMAP: "UMAP"}
-MODES = (
-    (EXPLORE, "Explore", "Click or drag to show the map at the cursor. Hold Shift to draw a lasso."),
-    (LASSO, "Lasso", "Draw around particles to select them (Shift does the same in every mode)."),
-    (PAN, "Move", "Drag to move the view (the right button does the same in every mode); the wheel zooms."),
-)
 
 
 class ExploreWidget(QWidget):
@@ -61,7 +52,8 @@ class ExploreWidget(QWidget):
         self.model = ExplorerModel()
         self._main_thread = MainThread(self)
         self.explorer = Explorer(self.model, self._main_thread.deliver)
-        self.scatter = Scatter()
+        self.scatter_panel = ScatterPanel(self.explorer)
+        self.scatter = self.scatter_panel.scatter
         self.map_view = MapView(napari_viewer, self.model)
         self.map_panel = MapPanel(self.explorer)
         self.selection_panel = SelectionPanel(self.explorer)
@@ -71,6 +63,7 @@ class ExploreWidget(QWidget):
         self._closed = False
         self._build()
         self._connect()
+        add_shortcuts(self, self.scatter_panel, self.selection_panel)
 
     def sizeHint(self) -> QSize:
         """Wide enough for the scatter; napari gives a dock no more than it asks for."""
@@ -106,12 +99,11 @@ class ExploreWidget(QWidget):
         self.training.setRange(0, 1000)
         self.training.setToolTip("The training that writes this run; stop it in the Train dock.")
         self.training.hide()
-        self.legend = Legend()
         self.status = StatusLine()
 
         self._pages = QStackedWidget()
         self._pages.addWidget(self._empty_page())
-        self._pages.addWidget(self._scatter_page())
+        self._pages.addWidget(self.scatter_panel)
         header = QHBoxLayout()
         header.addWidget(self.header, 1)
         header.addWidget(self.open_button)
@@ -145,66 +137,9 @@ class ExploreWidget(QWidget):
         layout.addStretch()
         return page
 
-    def _scatter_page(self) -> QWidget:
-        self.method = QComboBox()
-        self.method.setToolTip(
-            "Plane in which the particles are shown. UMAP is computed once per epoch, beside napari."
-        )
-        for method, name in METHOD_NAMES.items():
-            self.method.addItem(name, method)
-        self.colour = QComboBox()
-        self.colour.setToolTip(
-            "Colour the particles by density, by contrast (near 0: the image holds no such particle), or by a column."
-        )
-        self.colour.addItem(DENSITY, DENSITY)
-        self.colour.setMinimumContentsLength(16)
-        self.colour.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        tools = QHBoxLayout()
-        tools.setSpacing(4)
-        tools.addWidget(self.method)
-        tools.addWidget(QLabel("coloured by"))
-        tools.addWidget(self.colour, 1)
-        self.modes = QButtonGroup(self)
-        for number, (_, name, tip) in enumerate(MODES):
-            button = tool_button(name, tip, checkable=True)
-            button.setChecked(number == 0)
-            self.modes.addButton(button, number)
-            tools.addWidget(button)
-        self.fit = tool_button(
-            "Fit", "Show all particles (a double click with the right button does the same)."
-        )
-        tools.addWidget(self.fit)
-
-        canvas = self.scatter.native
-        canvas.setMinimumSize(240, 200)
-        canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        canvas.setCursor(Qt.CursorShape.CrossCursor)
-        canvas.setToolTip("")  # it would cover the points
-        page = QWidget()
-        layout = QVBoxLayout(page)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(tools)
-        layout.addWidget(canvas, 1)
-        layout.addWidget(self.legend)
-        return page
-
     def _connect(self) -> None:
-        self.scatter.picked.connect(self.explorer.pick)
-        self.scatter.lassoed.connect(self.explorer.select_polygon)
-        self.method.activated.connect(self._on_method_activated)
-        self.colour.currentIndexChanged.connect(self._on_colour_chosen)
-        self.modes.idClicked.connect(self._on_mode_clicked)
-        self.fit.clicked.connect(lambda: self.scatter.fit())
         events = self.model.events
         events.scene.connect(self._on_scene_changed)
-        events.method.connect(self._on_method_changed)
-        events.colour.connect(self._draw_points)
-        events.columns.connect(self._on_columns_changed)
-        events.point.connect(self._on_point_changed)
-        events.frame.connect(self._on_frame_changed)
-        events.selections.connect(self._draw_marked)
-        events.active.connect(self._draw_marked)
         for signal in (events.busy, events.message, events.error, events.umap_running, events.frame):
             signal.connect(self._on_status_changed)
         self.destroyed.connect(self.explorer.close)
@@ -223,59 +158,8 @@ class ExploreWidget(QWidget):
         name = scene.run.path.resolve()
         self.header.setText(f"<b>{name.name}</b> &nbsp; epoch {scene.epoch}, {scene.count:,} particles")
         self.header.setToolTip(str(name))
-        self._draw_points()
         if previous is None:
-            self.scatter.fit()
             self.model.renderer = SURFACE if self.scatter.software else VOLUME
-
-    def _on_method_changed(self) -> None:
-        with QSignalBlocker(self.method):
-            self.method.setCurrentIndex(list(METHOD_NAMES).index(self.model.method))
-        self.scatter.set_outline([])
-        self.scatter.set_crosshair(self.model.point)
-        self._draw_points()
-        self.scatter.fit()
-
-    def _draw_points(self) -> None:
-        projection, values = self.model.projection, self.model.colour_values
-        if projection is None:
-            return
-        coordinates = projection.coordinates
-        name = self.model.colour
-        colours = density_colours(coordinates) if values is None else column_colours(name, values)
-        self.scatter.set_points(coordinates, colours.rgba)
-        self.legend.show_colours(colours)
-        self._draw_marked()
-
-    def _on_point_changed(self) -> None:
-        if not self.scatter.software:
-            self._draw_crosshair()
-
-    def _on_frame_changed(self) -> None:
-        # Without a GPU, drawing the scatter takes time that the map needs: while dragging both move in one go, and
-        # after a click the map comes first.
-        if self.scatter.software and self.scatter.dragging:
-            self._draw_crosshair()
-        elif self.scatter.software:
-            QTimer.singleShot(0, self._draw_crosshair)
-
-    def _draw_crosshair(self) -> None:
-        self.scatter.set_crosshair(self.model.point)
-
-    def _draw_marked(self) -> None:
-        selection = self.model.selection
-        self.scatter.set_marked(() if selection is None else selection.indices)
-        polygon = {} if selection is None else selection.provenance
-        same_plane = polygon.get("method") == self.model.method
-        same_epoch = self.model.scene is not None and polygon.get("epoch") == self.model.scene.epoch
-        self.scatter.set_outline(polygon["polygon"] if same_plane and same_epoch else [])
-
-    def _on_columns_changed(self) -> None:
-        with QSignalBlocker(self.colour):
-            self.colour.clear()
-            for name in (DENSITY, CONTRAST, *self.model.columns.values):
-                self.colour.addItem(name, name)
-            self.colour.setCurrentIndex(max(self.colour.findData(self.model.colour), 0))
 
     def _on_status_changed(self) -> None:
         model = self.model
@@ -297,17 +181,6 @@ class ExploreWidget(QWidget):
     def _on_sample_clicked(self) -> None:
         show_sample(self._viewer, sample_folder())
 
-    def _on_method_activated(self, index: int) -> None:
-        self.explorer.set_method(self.method.itemData(index))
-        with QSignalBlocker(self.method):  # UMAP appears only when it is ready
-            self.method.setCurrentIndex(list(METHOD_NAMES).index(self.model.method))
-
-    def _on_colour_chosen(self, index: int) -> None:
-        self.model.colour = self.colour.itemData(index)
-
-    def _on_mode_clicked(self, number: int) -> None:
-        self.scatter.mode = MODES[number][0]
-
     # -- life of the dock --------------------------------------------------------------------------------------------
     # A docked widget never gets a close event: hiding, losing its dock, and destruction are all there is.
 
@@ -322,6 +195,7 @@ class ExploreWidget(QWidget):
         self._closed = True
         self._timer.stop()
         self.map_view.disconnect()
+        self.scatter_panel.disconnect_model()
         self.map_panel.disconnect_model()
         self.selection_panel.disconnect_model()
         self.explorer.close()

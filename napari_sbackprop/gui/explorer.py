@@ -1,34 +1,32 @@
-"""The explorer's controller: what happens on a click, a drag, a lasso, a new epoch. Knows no Qt.
+"""The explorer's controller: what happens on a click, a drag, a new epoch. Knows no Qt.
 
 It writes the model on the thread that `deliver` serves, and only there. Maps are made by a `LatestWorker`; files are
 read and written one after the other on a second thread; UMAP has a process of its own.
 """
 
-import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_sbackprop.analysis.selection import ParticleSelection, export_selection, inside_polygon
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui import umap_process
+from napari_sbackprop.gui.clusterer import Clusterer
 from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, ExplorerModel, Scene
+from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
 from napari_sbackprop.gui.projection import Projection
+from napari_sbackprop.gui.queries import Queries
 from napari_sbackprop.gui.reconstructor import Reconstruction, Reconstructor
+from napari_sbackprop.gui.selections import Selections
 from napari_sbackprop.gui.surface import MapFrame, low_pass, make_frame
 from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.run_directory import RunDirectory
 
-logger = logging.getLogger(__name__)
-T = TypeVar("T")
 QUIET_REFRESHES = 6
 """Refreshes without a new epoch after which a UMAP is worth its time."""
 Volume = npt.NDArray[np.float32]
@@ -45,14 +43,16 @@ class Explorer:
 
     def __init__(self, model: ExplorerModel, deliver: Deliver) -> None:
         self.model = model
-        self._deliver = deliver
         self._maps = LatestWorker(deliver, "sbackprop-maps")
-        self._files = ThreadPoolExecutor(1, thread_name_prefix="sbackprop-files")
+        self._files = FileWorker(deliver, self._on_error)
+        self.selections = Selections(model, self._files)
+        self.queries = Queries(model, self.selections, deliver)
         self._run: RunDirectory | None = None
         self._loading = False
         self._umap: umap_process.UmapProcess | None = None
         self._show: Callable[[Scene], tuple[Volume, str]] = _consensus
         self._reconstructor = Reconstructor(deliver)
+        self.clusterer = Clusterer(model, deliver)
         self._closed = False
         self.training = False  # whether a training in this program writes the run on screen
         self._quiet, self._umap_wanted = 0, False
@@ -75,13 +75,16 @@ class Explorer:
             return
         self._stop_umap()
         self._reconstructor.stop()
+        self.clusterer.stop()
         self._maps.invalidate()
         self._run = run
         self._show = _consensus
         self._umap_wanted, self._no_umap_for, self._broken = False, None, None
         model = self.model
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
-        model.selections, model.active, model.columns, model.method = (), -1, Columns(), PCA
+        model.columns, model.method, model.clustering = Columns(), PCA, None
+        self.selections.open(None)
+        self.queries.ask("")
         model.message = model.error = ""
         model.busy = f"Opening {run.path.name} …"
         self.refresh()
@@ -93,7 +96,7 @@ class Explorer:
         if self._run is not None and not self._loading and not self._closed:
             self._loading = True
             work = partial(newer_scene, self._run, self.model.scene, self._broken)
-            self._in_background(work, self._on_scene_loaded)
+            self._files.submit(work, self._on_scene_loaded)
 
     def _on_scene_loaded(self, scene: Scene | BrokenEpoch | None) -> None:
         self._loading = False
@@ -115,7 +118,8 @@ class Explorer:
         else:
             model.contour = scene.contour
             work = partial(load_columns, scene.run, scene.count)
-            self._in_background(work, partial(self._on_columns_loaded, scene.run))
+            self._files.submit(work, partial(self._on_columns_loaded, scene.run))
+            self.selections.open(scene.run, scene.count)
         self._stop_umap()
         self._quiet = 0
         model.busy = model.error = ""
@@ -148,7 +152,7 @@ class Explorer:
         self._decode(coarse=False)
 
     def show_selection(self) -> None:
-        """Show the map of the marked selection, from its particles' pooled information."""
+        """Show the map of the selection, from its particles' pooled information."""
         if (selection := self.model.selection) is None:
             return
         self.model.point = self.model.anchor = None
@@ -159,7 +163,7 @@ class Explorer:
         self._decode(coarse=False)
 
     def reconstruct_selection(self) -> None:
-        """Back-project the marked selection from its images and show that map; called again, stop doing so."""
+        """Back-project the selection from its images and show that map; called again, stop doing so."""
         model = self.model
         if model.reconstructing:
             self._reconstructor.stop()
@@ -174,11 +178,11 @@ class Explorer:
             return
         self.model.busy = ""
         if isinstance(result, Exception):
-            self._complain(result)
+            self.model.complain(result)
         elif result is not None:
             self.model.point = self.model.anchor = None
             self._show = lambda _: (result.volume, result.title)
-            self._said(result.sentence)
+            self.model.say(result.sentence)
             self._decode(coarse=False)
 
     def set_contour(self, contour: float, final: bool = True) -> None:
@@ -210,7 +214,7 @@ class Explorer:
         scene, frame = self.model.scene, self.model.frame
         if scene is not None and frame is not None:
             work = partial(write_volume, path, frame.volume, scene.decoder.pixel_size, overwrite=overwrite)
-            self._in_background(work, lambda _: self._said(f"Saved {path}."))
+            self._files.submit(work, lambda _: self.model.say(f"Saved {path}."))
 
     def _decode(self, coarse: bool) -> None:
         """Ask for the map that `_show` describes, in the present scene."""
@@ -295,10 +299,10 @@ class Explorer:
         umap_process.keep(scene.run, epoch, coordinates)
         projections = {**scene.projections, UMAP: Projection.build(UMAP, coordinates)}
         self.model.scene = replace(scene, projections=projections)
-        untouched = self.model.anchor is None and not self.model.selections
+        untouched = self.model.anchor is None and self.model.selection is None
         if self._umap_wanted or untouched:  # don't take away the plane that somebody works in
             self.set_method(UMAP)
-        self._said("UMAP is ready.")
+        self.model.say("UMAP is ready.")
 
     def _stop_umap(self) -> None:
         if self._umap is not None:
@@ -306,94 +310,22 @@ class Explorer:
             self._umap = None
         self.model.umap_running = False
 
-    # -- selections --------------------------------------------------------------------------------------------------
-
-    def select_polygon(self, vertices: npt.NDArray[np.float64]) -> None:
-        """Mark the particles inside a polygon (V, 2) of the present projection as a new selection."""
-        scene, projection = self.model.scene, self.model.projection
-        if scene is None or projection is None or len(vertices) < 3:
-            return
-        indices = inside_polygon(projection.coordinates, vertices)
-        if len(indices) == 0:
-            self.model.message = "No particle lies inside this outline."
-            return
-        provenance = {
-            "polygon": np.round(vertices, 5).tolist(),
-            "method": projection.method,
-            "epoch": scene.epoch,
-        }
-        selection = ParticleSelection(self.model.free_name(), indices, provenance)
-        self.model.selections = (*self.model.selections, selection)
-        self.model.active = len(self.model.selections) - 1
-        self._said(f"{len(indices):,} of {scene.count:,} particles selected.")
-
-    def activate(self, row: int) -> None:
-        """Mark another selection; -1 for none."""
-        self.model.active = row
-
-    def rename(self, row: int, name: str) -> None:
-        """Give a selection another name; it is also its file name."""
-        selections = list(self.model.selections)
-        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name.strip())
-        if name and all(name != other.name for i, other in enumerate(selections) if i != row):
-            selections[row] = replace(selections[row], name=name)
-        else:
-            self.model.error = "A selection needs a name that no other selection has."
-        self.model.selections = tuple(selections)
-
-    def remove(self, row: int) -> None:
-        selections = self.model.selections
-        self.model.active = -1
-        self.model.selections = selections[:row] + selections[row + 1 :]
-
-    def export(self, output: Path, original: Path | None = None) -> None:
-        """Write the marked selection as a STAR file: the original rows, byte for byte."""
-        scene, selection = self.model.scene, self.model.selection
-        if scene is None or selection is None:
-            return
-        output.parent.mkdir(parents=True, exist_ok=True)
-        self._in_background(
-            partial(export_selection, scene.run, selection, output, original),
-            lambda count: self._said(f"Wrote {count:,} particles to {output}."),
-        )
-
     # -- plumbing ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Stop all work; the explorer is of no use afterwards."""
         self._closed = True
         self._reconstructor.stop()
+        self.clusterer.stop()
         self._maps.close()
+        self.queries.close()
         self._stop_umap()
-        self._files.shutdown(wait=False, cancel_futures=True)
-
-    def _in_background(self, work: Callable[[], T], on_done: Callable[[T], None]) -> None:
-        if self._closed:
-            return
-
-        def run() -> None:
-            try:
-                result = work()
-            except Exception as error:
-                self._deliver(partial(self._on_error, error))
-            else:
-                self._deliver(partial(on_done, result))
-
-        self._files.submit(run)
-
-    def _said(self, message: str) -> None:
-        self.model.error = ""
-        self.model.message = message
+        self._files.close()
 
     def _on_error(self, error: Exception) -> None:
         self._loading = False
         self.model.busy = ""
-        self._complain(error)
-
-    def _complain(self, error: Exception) -> None:
-        self.model.error = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        if not isinstance(error, (InputError, OSError)):
-            logger.error("the explorer failed", exc_info=error)
+        self.model.complain(error)
 
 
 def _consensus(scene: Scene) -> tuple[Volume, str]:

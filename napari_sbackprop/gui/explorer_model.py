@@ -4,6 +4,7 @@ The controller (`explorer.Explorer`) writes it, widgets read it and connect to `
 objects that compare by identity, so that setting a field never compares megabytes.
 """
 
+import logging
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,13 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import SignalGroupDescriptor
 
-from napari_sbackprop.analysis.selection import ParticleSelection
+from napari_sbackprop.analysis.clustering import Clustering
+from napari_sbackprop.analysis.particle_set import ParticleSet
+from napari_sbackprop.analysis.query import CONTRAST
+from napari_sbackprop.analysis.selection import REPLACE, ParticleSelection
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.projection import Anchor, Projection
 from napari_sbackprop.gui.surface import MapFrame
 from napari_sbackprop.run_directory import RunDirectory
 
+logger = logging.getLogger(__name__)
+
 DENSITY = "density"
-CONTRAST = "contrast"
 PCA = "pca"
 UMAP = "umap"
 SURFACE = "surface"
@@ -73,9 +79,16 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Columns of the particles' STAR file that can colour the scatter, by name; each (N,), numbers or strings."""
+    """Columns of the particles' STAR file by name, each (N,), numbers or strings.
+
+    Attributes
+    ----------
+    values : all of them, for queries.
+    telling : names of those worth colouring the scatter by.
+    """
 
     values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    telling: tuple[str, ...] = ()
 
 
 @dataclass
@@ -93,8 +106,13 @@ class ExplorerModel:
     contour : in sigma.
     smoothing : low-pass of the displayed map in voxels.
     renderer : how the map is drawn, SURFACE or VOLUME.
-    colour : DENSITY, CONTRAST or the name of a column.
-    selections, active : named sets of particles and which of them is marked.
+    colour : DENSITY, CONTRAST, CLUSTER (of `analysis.query`) or the name of a column.
+    selection : the particles that are selected, None for none.
+    combining : how a newly found selection goes together with that: REPLACE, ADD, SUBTRACT or INTERSECT.
+    sets : selections that are kept.
+    matching : particles that the query typed last holds for, None without a query that can be read.
+    clustering : clusters of the particles, None before any were made.
+    clustering_running : whether others are being made.
     umap_running : whether a UMAP is being computed.
     reconstructing : whether a selection is being back-projected.
     busy : one line about what is going on, empty when nothing is.
@@ -103,7 +121,7 @@ class ExplorerModel:
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators={"selections": operator.is_, "point": operator.is_}
+        equality_operators={"sets": operator.is_, "point": operator.is_}
     )
 
     scene: Scene | None = None
@@ -117,8 +135,12 @@ class ExplorerModel:
     renderer: str = SURFACE
     colour: str = DENSITY
     columns: Columns = field(default_factory=Columns)
-    selections: tuple[ParticleSelection, ...] = ()
-    active: int = -1
+    selection: ParticleSelection | None = None
+    combining: str = REPLACE
+    sets: tuple[ParticleSet, ...] = ()
+    matching: ParticleSelection | None = None
+    clustering: Clustering | None = None
+    clustering_running: bool = False
     umap_running: bool = False
     reconstructing: bool = False
     busy: str = ""
@@ -141,12 +163,18 @@ class ExplorerModel:
             return self.scene.contrast
         return self.columns.values.get(self.colour)
 
-    @property
-    def selection(self) -> ParticleSelection | None:
-        """The marked selection."""
-        return self.selections[self.active] if 0 <= self.active < len(self.selections) else None
-
     def free_name(self) -> str:
-        """A name that no selection has yet."""
-        taken = {selection.name for selection in self.selections}
-        return next(name for i in range(1, len(taken) + 2) if (name := f"selection_{i}") not in taken)
+        """A name that no set has yet."""
+        taken = {kept.name for kept in self.sets}
+        return next(name for i in range(1, len(taken) + 2) if (name := f"set_{i}") not in taken)
+
+    def say(self, message: str) -> None:
+        """Tell what was done."""
+        self.error = ""
+        self.message = message
+
+    def complain(self, error: Exception) -> None:
+        """Tell what went wrong; what nobody expected is logged with its traceback."""
+        self.error = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        if not isinstance(error, (InputError, OSError)):
+            logger.error("the explorer failed", exc_info=error)

@@ -15,7 +15,7 @@ class Legend(QLabel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setToolTip("What the colours of the particles mean; yellow marks the selection.")
+        self.setToolTip("What the colours of the particles mean; white marks the selection.")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def show_colours(self, colours: PointColours) -> None:

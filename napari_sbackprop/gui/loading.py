@@ -61,16 +61,15 @@ def newer_scene(run: RunDirectory, present: Scene | None, broken: int | None) ->
 
 
 def load_columns(run: RunDirectory, count: int) -> Columns:
-    """Columns of the run's STAR file that say something: neither constant, nor different text in every row."""
+    """Columns of the run's STAR file."""
     from napari_sbackprop.data.star import read_columns
 
-    values = {name: column for name, column in read_columns(run.star_path).items() if _tells(column, count)}
-    return Columns(dict(sorted(values.items())))
+    values = {name: column for name, column in read_columns(run.star_path).items() if len(column) == count}
+    return Columns(values, tuple(sorted(name for name, column in values.items() if _tells(column))))
 
 
-def _tells(column: npt.NDArray[np.generic], count: int) -> bool:
-    if len(column) != count:
-        return False
+def _tells(column: npt.NDArray[np.generic]) -> bool:
+    """Whether colouring by a column says something: it is neither constant, nor different text in every row."""
     if column.dtype.kind in "iufb":
         return bool((column != column[0]).any())
-    return 1 < len(np.unique(column)) <= max(50, count // 20)
+    return 1 < len(np.unique(column)) <= max(50, len(column) // 20)

@@ -31,6 +31,7 @@ class MapPanel(QWidget):
         super().__init__(parent)
         self._explorer = explorer
         self.contour = QSlider(Qt.Orientation.Horizontal)
+        self.contour.setAccessibleName("Contour in sigma")
         self.contour.setMinimum(round(LOWEST_CONTOUR * STEPS_PER_SIGMA))
         self.contour.setToolTip(
             "Contour of the surface, in standard deviations of the consensus map. It stays the same in every state, "
@@ -40,13 +41,15 @@ class MapPanel(QWidget):
         self.contour_label.setMinimumWidth(110)
         self.contour_label.setToolTip("The contour in sigma, and in units of the map.")
         self.smoothing = QDoubleSpinBox()
+        self.smoothing.setAccessibleName("Smoothing in voxels")
         self.smoothing.setRange(0.0, 4.0)
         self.smoothing.setSingleStep(0.2)
         self.smoothing.setDecimals(1)
         self.smoothing.setValue(explorer.model.smoothing)
-        self.smoothing.setToolTip("Low-pass of the map on screen; saved maps are never filtered.")
+        self.smoothing.setToolTip("Low-pass of the map on screen, in voxels; saved maps are never filtered.")
         self.renderer = QComboBox()
         self.renderer.addItems([SURFACE, VOLUME])
+        self.renderer.setAccessibleName("How the map is drawn")
         self.renderer.setToolTip(
             "How the map is drawn: as a surface, the faster way without a GPU, or as a volume with a live threshold. "
             "Differences to a pinned map colour the surface only."
@@ -70,9 +73,8 @@ class MapPanel(QWidget):
         grid.addWidget(self.contour_label, 0, 2)
         row = QHBoxLayout()
         row.setSpacing(8)
-        row.addWidget(QLabel("Smooth (voxels)"))
+        row.addWidget(QLabel("Smooth"))
         row.addWidget(self.smoothing)
-        row.addWidget(QLabel("Draw"))
         row.addWidget(self.renderer)
         row.addStretch()
         for widget in (self.pin, self.consensus, self.save):

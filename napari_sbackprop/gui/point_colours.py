@@ -1,7 +1,7 @@
 """Colours of the particles in the scatter, and the density raster that stands for very many of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,14 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, map_coordinates
 from vispy.color import get_colormap
 
+from napari_sbackprop.analysis.clustering import NO_CLUSTER, Clustering
+from napari_sbackprop.analysis.particle_set import ParticleSet
+
 RGBA = npt.NDArray[np.float32]
 
 NUMBER_MAP = "viridis"
 MISSING = (0.45, 0.45, 0.45, 1.0)
+MISSING_COLOUR = "#737373"
 PALETTE = (
     "#4e9ddd", "#f28e2b", "#59c36a", "#e15759", "#b07aa1", "#edc948",
     "#76d7d0", "#ff9da7", "#b98a62", "#c9c3bf", "#8cd17d", "#d37295",
@@ -57,22 +61,35 @@ def column_colours(name: str, column: npt.NDArray[Any]) -> PointColours:
     known, code = np.unique(column, return_inverse=True)
     is_number = column.dtype.kind in "iuf"
     if not is_number or (column.dtype.kind in "iu" and len(known) <= MOST_CLASSES):
-        wheel = np.array([_rgb(colour) for colour in PALETTE], dtype=np.float32)
-        rgba = np.ones((len(column), 4), np.float32)
-        rgba[:, :3] = wheel[code % MOST_CLASSES]
-        classes = [(str(value), PALETTE[i % MOST_CLASSES]) for i, value in enumerate(known[:MOST_CLASSES])]
-        if len(known) > MOST_CLASSES:
-            classes.append((f"and {len(known) - MOST_CLASSES} more", "#888888"))
-        return PointColours(rgba, name, classes=classes)
+        return _class_colours(name, code, [str(value) for value in known])
     values = column.astype(np.float64)
     finite = np.isfinite(values)
     if not finite.any():
         grey = np.full((len(column), 4), MISSING, np.float32)
-        return PointColours(grey, name, classes=[("not known in this run", "#737373")])
+        return PointColours(grey, name, classes=[("not known in this run", MISSING_COLOUR)])
     low, high = np.percentile(values[finite], [1, 99])
     rgba = _mapped(np.clip(np.where(finite, values, low), low, high))
     rgba[~finite] = MISSING
     return PointColours(rgba, name, f"{low:,.5g}", f"{high:,.5g}")
+
+
+def cluster_colours(clustering: Clustering) -> PointColours:
+    """Colour by cluster; the legend counts the particles, and noise is grey."""
+    names = [f"{number}: {size:,}" for number, size in enumerate(clustering.sizes)]
+    colours = _class_colours("cluster", np.maximum(clustering.labels, 0), names)
+    noise = clustering.labels == NO_CLUSTER
+    colours.rgba[noise] = MISSING
+    stray = [(f"none: {noise.sum():,}", MISSING_COLOUR)] if noise.any() else []
+    return replace(colours, classes=[*stray, *colours.classes])
+
+
+def with_sets(rgba: RGBA, sets: Sequence[ParticleSet]) -> RGBA:
+    """Colours (N, 4) with the visible sets in their own; a particle in several has that of the last."""
+    painted = rgba.copy()
+    for kept in sets:
+        if kept.visible:
+            painted[kept.indices, :3] = _rgb(kept.colour)
+    return painted
 
 
 def raster(
@@ -114,6 +131,17 @@ def raster(
 def colour_map_steps(count: int) -> list[str]:
     """`count` hexadecimal colours along the map for numbers, for a legend."""
     return [str(colour) for colour in get_colormap(NUMBER_MAP)[np.linspace(0, 1, count)].hex]
+
+
+def _class_colours(label: str, code: npt.NDArray[np.integer[Any]], names: Sequence[str]) -> PointColours:
+    """Colours of classes numbered by `code` (N,) from 0; after MOST_CLASSES they come again."""
+    wheel = np.array([_rgb(colour) for colour in PALETTE], dtype=np.float32)
+    rgba = np.ones((len(code), 4), np.float32)
+    rgba[:, :3] = wheel[code % MOST_CLASSES]
+    classes = [(name, PALETTE[i % MOST_CLASSES]) for i, name in enumerate(names[:MOST_CLASSES])]
+    if len(names) > MOST_CLASSES:
+        classes.append((f"and {len(names) - MOST_CLASSES} more", "#888888"))
+    return PointColours(rgba, label, classes=classes)
 
 
 def _mapped(values: npt.NDArray[Any]) -> RGBA:

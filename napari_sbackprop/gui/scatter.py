@@ -1,4 +1,4 @@
-"""The scatter of particles: a vispy canvas with crosshair and lasso."""
+"""The scatter of particles: a vispy canvas with crosshair, lasso, rectangle and brush."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,11 @@ import numpy.typing as npt
 import qtpy
 from psygnal import Signal
 from vispy import app, scene
+from vispy.color import Color
 from vispy.util import keys
 from vispy.visuals.transforms import STTransform
 
+from napari_sbackprop.analysis.selection import brush_outline, combination
 from napari_sbackprop.gui.crosshair import Crosshair
 from napari_sbackprop.gui.opengl import is_software, renderer_name
 from napari_sbackprop.gui.point_colours import raster
@@ -18,34 +20,41 @@ from napari_sbackprop.gui.point_colours import raster
 Point = tuple[float, float]
 
 BACKGROUND = "#1c1f24"
-MARKED = "#ffd54a"
+MARKED = "#ffffff"
 MOST_MARKERS_IN_SOFTWARE = 20_000  # beyond, an image of the density draws faster than the points
 RASTER_PIXEL = 2  # screen pixels per cell
 ZOOM_PER_STEP = 1.15
 MARGIN = 0.06
-EXPLORE, LASSO, PAN = "explore", "lasso", "pan"
+EXPLORE, LASSO, RECTANGLE, BRUSH = "explore", "lasso", "rectangle", "brush"
+CLUSTERS, PAN = "clusters", "pan"
+OUTLINED = (LASSO, RECTANGLE, BRUSH)
 LEFT, RIGHT, MIDDLE = 1, 2, 3
 
 
 class Scatter:
     """Draws particles in a plane and tells what the mouse does there.
 
-    The left button shows the map at a point (click and drag) or draws a lasso, depending on `mode`; with Shift it always
-    draws a lasso. The right or the middle button moves the view,
-    the wheel zooms, a double click with the right button fits the view.
+    The left button does what `mode` says: it shows the map at a point (click and drag), selects by a lasso, a rectangle
+    or a brush, points at a cluster, or moves the view; with Shift it always draws a lasso. The right or the middle
+    button moves the view, the wheel zooms, a double click with the right button fits the view.
 
     Signals
     -------
     picked : x, y, and whether the mouse rests there; while it drags, a coarse map will do.
-    lassoed : (V, 2) float64, vertices of the outline.
+    lassoed : (V, 2) float64, vertices of the outline, and how to join what is inside to the selection.
+    pointed : x, y of a click on a cluster, and how to join it.
+    brushed : (V, 2) float64, path of the brush; its radii in x and y; and how to join.
     """
 
     picked = Signal(float, float, bool)
-    lassoed = Signal(object)
+    lassoed = Signal(object, str)
+    brushed = Signal(object, object, str)
+    pointed = Signal(float, float, str)
 
     def __init__(self, software: bool | None = None) -> None:
         app.use_app(qtpy.API_NAME.lower())
         self.mode = EXPLORE
+        self.brush_radius = 16  # pixels
         # Qt swaps the buffers of the whole window; a canvas that did so as well would wait for the drawing twice
         self.canvas = scene.SceneCanvas(keys=None, show=False, bgcolor=BACKGROUND, autoswap=False)
         self._software = software
@@ -54,8 +63,10 @@ class Scatter:
         self._view.camera = self._camera
         self._coordinates = np.zeros((0, 2), np.float32)
         self._rgba = np.zeros((0, 4), np.float32)
+        self._in_image: npt.NDArray[np.int64] = np.zeros(0, np.int64)  # selected, too many for markers
         self._trail: list[Point] = []
         self._drag: str | None = None
+        self._how = ""
         self._moved = False
         self._last: npt.NDArray[np.float64] = np.zeros(2)
         self._crosshair = Crosshair(self.canvas.native)
@@ -108,12 +119,17 @@ class Scatter:
     def set_points(self, coordinates: npt.NDArray[np.float32], rgba: npt.NDArray[np.float32]) -> None:
         """Show particles at (N, 2) in colours (N, 4)."""
         self._coordinates, self._rgba = coordinates, rgba
+        self._in_image = np.zeros(0, np.int64)
         self._draw_points()
 
     def set_marked(self, indices: npt.NDArray[np.int64] | Sequence[int]) -> None:
         """Show some of the particles as selected."""
-        self._marked.visible = bool(len(indices))
-        if len(indices):
+        in_image = self.draws_raster and len(indices) > MOST_MARKERS_IN_SOFTWARE
+        if in_image or len(self._in_image):
+            self._in_image = np.asarray(indices) if in_image else np.zeros(0, np.int64)
+            self._draw_raster()
+        self._marked.visible = bool(len(indices)) and not in_image
+        if self._marked.visible:
             size = self._marker_size() + 1
             self._marked.set_data(
                 self._coordinates[np.asarray(indices)], face_color=MARKED, edge_width=0, size=size
@@ -173,7 +189,11 @@ class Scatter:
         rectangle = self._camera.rect
         bounds = (rectangle.left, rectangle.bottom, rectangle.width, rectangle.height)
         columns, rows = (max(side // RASTER_PIXEL, 2) for side in self.canvas.size)
-        self._image.set_data(raster(self._coordinates, self._rgba, bounds, (rows, columns)))
+        rgba = self._rgba
+        if len(self._in_image):
+            rgba = rgba.copy()
+            rgba[self._in_image] = Color(MARKED).rgba
+        self._image.set_data(raster(self._coordinates, rgba, bounds, (rows, columns)))
         self._image.transform = STTransform(
             scale=(rectangle.width / columns, rectangle.height / rows),
             translate=(rectangle.left, rectangle.bottom),
@@ -198,21 +218,28 @@ class Scatter:
     def _on_mouse_press(self, event: Any) -> None:
         if self._drag is not None or not len(self._coordinates):
             return
+        self._how = combination(keys.CONTROL in event.modifiers, keys.ALT in event.modifiers)
         self._last, self._moved = np.asarray(event.pos[:2], dtype=np.float64), False
         if event.button in (RIGHT, MIDDLE):
             self._drag = PAN
         elif event.button == LEFT:
             self._drag = LASSO if keys.SHIFT in event.modifiers else self.mode
-        if self._drag == LASSO:
+        if self._drag in OUTLINED:
             self._trail = [self.position(event.pos)]
+            self._draw_trail()
         elif self._drag == EXPLORE:
             self.picked.emit(*self.position(event.pos), True)
+        elif self._drag == CLUSTERS:
+            self.pointed.emit(*self.position(event.pos), self._how)
 
     def _on_mouse_move(self, event: Any) -> None:
         self._moved = True
-        if self._drag == LASSO:
-            self._trail.append(self.position(event.pos))
-            self.set_outline(self._trail)
+        if self._drag in OUTLINED:
+            here = self.position(event.pos)
+            self._trail = (
+                _rectangle(self._trail[0], here) if self._drag == RECTANGLE else [*self._trail, here]
+            )
+            self._draw_trail()
         elif self._drag == EXPLORE:
             self.picked.emit(*self.position(event.pos), False)
         elif self._drag == PAN:
@@ -223,12 +250,26 @@ class Scatter:
 
     def _on_mouse_release(self, event: Any) -> None:
         drag, self._drag = self._drag, None
-        if drag == LASSO and len(self._trail) > 2:
-            self.lassoed.emit(np.asarray(self._trail))
-        elif drag == LASSO:
+        if drag in OUTLINED:
             self.set_outline([])
+        if drag == BRUSH:
+            self.brushed.emit(np.asarray(self._trail), self._brush_radii(), self._how)
+        elif drag in OUTLINED and len(self._trail) > 2:
+            self.lassoed.emit(np.asarray(self._trail), self._how)
         elif drag == EXPLORE and self._moved:
             self.picked.emit(*self.position(event.pos), True)
+
+    def _draw_trail(self) -> None:
+        trail = np.asarray(self._trail)
+        self.set_outline(brush_outline(trail, self._brush_radii()) if self._drag == BRUSH else trail)
+
+    def _brush_radii(self) -> Point:
+        """Radii of the brush in the units of the plane, which may differ in x and y."""
+        (left, bottom), (right, top) = (
+            self.position((0, self.brush_radius)),
+            self.position((self.brush_radius, 0)),
+        )
+        return right - left, top - bottom
 
     def _on_mouse_wheel(self, event: Any) -> None:
         if len(self._coordinates):
@@ -249,3 +290,7 @@ class Scatter:
     def close(self) -> None:
         """Free the OpenGL resources."""
         self.canvas.close()
+
+
+def _rectangle(corner: Point, opposite: Point) -> list[Point]:
+    return [corner, (opposite[0], corner[1]), opposite, (corner[0], opposite[1])]

@@ -32,7 +32,7 @@ def explorer_screenshot(run: Path, output: Path) -> None:
         _wait(lambda: model.frame is not None, model)
         coordinates = model.projection.coordinates
         vertices = outline_of_a_cluster(coordinates)
-        widget.explorer.select_polygon(vertices)
+        widget.explorer.selections.select_polygon(vertices)
         frame = model.frame
         widget.explorer.pick(*map(float, vertices.mean(axis=0)))
         _wait(lambda: model.frame is not frame and not widget.explorer.busy, model)
@@ -45,7 +45,7 @@ def explorer_screenshot(run: Path, output: Path) -> None:
 
 def outline_of_a_cluster(coordinates: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """A round outline (V, 2) around one crowded part of the points (N, 2), at the side of the cloud."""
-    from napari_sbackprop.analysis.selection import kmeans
+    from napari_sbackprop.analysis.clustering import kmeans
 
     labels, centres = kmeans(coordinates, min(4, len(coordinates)))
     inside = coordinates[labels == len(centres) - 1]

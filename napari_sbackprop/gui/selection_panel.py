@@ -1,114 +1,119 @@
-"""The list of selections, with what can be done to the marked one."""
+"""The selection, and the sets that are kept, with what can be done to them."""
 
 from pathlib import Path
+from typing import Any
 
 from psygnal import SignalInstance
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QListWidget,
-    QListWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_sbackprop.gui.controls import push_button, with_ending
+from napari_sbackprop.gui.controls import push_button, tool_button, with_ending
 from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.query_line import QueryLine
+from napari_sbackprop.gui.set_table import SetTable
 
-LIST_HEIGHT = 76
 RECONSTRUCT = "Reconstruct"
+NOTHING_SELECTED = "Nothing is selected"
 
 
 class SelectionPanel(QWidget):
-    """Shows the model's selections and passes on what is asked of them."""
+    """Shows the model's selection and sets, and passes on what is asked of them."""
 
     def __init__(self, explorer: Explorer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._explorer = explorer
+        self._selections = explorer.selections
         self.count = QLabel()
-        self.count.setToolTip("Particles in the marked selection, of all in the run.")
-        self.list = QListWidget()
-        self.list.setFixedHeight(LIST_HEIGHT)
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.list.setToolTip("Named selections. Click to mark one, double-click to rename it.")
+        self.count.setToolTip(
+            "Selected particles, of all in the run. Hold Shift and draw around particles to select them."
+        )
+        self.count.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.query = QueryLine(explorer)
+        self.table = SetTable(explorer)
+        self._build()
+        for signal, slot in self._slots():
+            signal.connect(slot)
+        self._on_selection_changed()
+
+    def _build(self) -> None:
+        self.keep = tool_button("Keep", "Keep the selection as a set with a name and a colour (K).")
+        self.invert = tool_button("Invert", "Select what is not selected (I).")
+        self.clear = tool_button("Clear", "Select nothing (Esc).")
+        self.undo = tool_button("↶", "Take back the last change of the selection or of the sets (Ctrl+Z).")
+        self.undo.setAccessibleName("Undo")
+        self.redo = tool_button("↷", "Do again what was taken back (Ctrl+Shift+Z).")
+        self.redo.setAccessibleName("Redo")
         self.show_map = push_button(
-            "Show map", "Show the map of these particles, from all that they say together."
+            "Show map", "Show the map of the selected particles, from all that they say together."
         )
         self.reconstruct = push_button(
             RECONSTRUCT,
-            "Back-project these particles from their images, in half sets, beside the decoded map.",
+            "Back-project the selected particles from their images, in half sets, beside the decoded map.",
         )
         self.export = push_button(
-            "Export STAR…", "Write the original rows of these particles, unchanged, to a STAR file."
+            "Export STAR…", "Write the original rows of the selected particles, unchanged, to a STAR file."
         )
-        self.remove = push_button("Remove", "Forget this selection; exported files stay.")
-        buttons = QHBoxLayout()
+        self.remove = push_button(
+            "Remove set", "Forget the set in the marked row (Delete); exported files stay."
+        )
+        state, buttons = QHBoxLayout(), QHBoxLayout()
+        state.setSpacing(4)
+        state.addWidget(self.count, 1)
+        for button in (self.keep, self.invert, self.clear, self.undo, self.redo):
+            state.addWidget(button)
         for button in (self.show_map, self.reconstruct, self.export, self.remove):
             buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(self.count)
-        layout.addWidget(self.list)
+        layout.addWidget(self.query)
+        layout.addLayout(state)
+        layout.addWidget(self.table)
         layout.addLayout(buttons)
-        self.show_map.clicked.connect(explorer.show_selection)
-        self.reconstruct.clicked.connect(explorer.reconstruct_selection)
-        self.export.clicked.connect(self._on_export_clicked)
-        self.remove.clicked.connect(self._on_remove_clicked)
-        self.list.currentRowChanged.connect(explorer.activate)
-        self.list.itemChanged.connect(self._on_item_changed)
-        for signal in self._signals():
-            signal.connect(self._on_selections_changed)
-        explorer.model.events.reconstructing.connect(self._on_reconstructing_changed)
-        self._on_selections_changed()
+        for button, slot in (
+            (self.keep, self._selections.keep),
+            (self.invert, self._selections.invert),
+            (self.clear, self._selections.clear),
+            (self.undo, self._selections.undo),
+            (self.redo, self._selections.redo),
+            (self.show_map, self._explorer.show_selection),
+            (self.reconstruct, self._explorer.reconstruct_selection),
+            (self.export, self._on_export_clicked),
+            (self.remove, self.table.remove_current),
+        ):
+            button.clicked.connect(lambda _, slot=slot: slot())
 
     def disconnect_model(self) -> None:
         """Follow the model no longer."""
-        for signal in self._signals():
-            signal.disconnect(self._on_selections_changed)
-        self._explorer.model.events.reconstructing.disconnect(self._on_reconstructing_changed)
+        self.query.disconnect_model()
+        self.table.disconnect_model()
+        for signal, slot in self._slots():
+            signal.disconnect(slot)
 
-    def _signals(self) -> tuple[SignalInstance, ...]:
+    def _slots(self) -> tuple[tuple[SignalInstance, Any], ...]:
         events = self._explorer.model.events
-        return events.selections, events.active, events.scene
+        return (
+            (events.selection, self._on_selection_changed),
+            (events.sets, self._on_selection_changed),
+            (events.scene, self._on_selection_changed),
+            (events.reconstructing, self._on_selection_changed),
+        )
 
-    def _on_selections_changed(self) -> None:
-        model = self._explorer.model
-        with QSignalBlocker(self.list):
-            self.list.clear()
-            for known in model.selections:
-                item = QListWidgetItem(known.name)
-                item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
-                item.setToolTip(f"{len(known.indices):,} particles; double-click to rename.")
-                self.list.addItem(item)
-            self.list.setCurrentRow(model.active)
-        self.list.setVisible(bool(model.selections))
-        selection = model.selection
-        for widget in (self.show_map, self.reconstruct, self.export, self.remove):
+    def _on_selection_changed(self) -> None:
+        model, history = self._explorer.model, self._selections.history
+        selection, scene = model.selection, model.scene
+        for widget in (self.keep, self.clear, self.show_map, self.export):
             widget.setEnabled(selection is not None)
-            widget.setVisible(bool(model.selections))
-        if model.reconstructing:  # the button that stops it
-            self.reconstruct.setEnabled(True)
-            self.reconstruct.setVisible(True)
-        if selection is None or model.scene is None:
-            self.count.setText("Hold Shift and draw around particles to select them.")
+        self.reconstruct.setEnabled(selection is not None or model.reconstructing)  # or it stops
+        self.reconstruct.setText("Stop" if model.reconstructing else RECONSTRUCT)
+        self.undo.setEnabled(history.can_undo)
+        self.redo.setEnabled(history.can_redo)
+        self.remove.setVisible(bool(model.sets))
+        if selection is None or scene is None:
+            self.count.setText(NOTHING_SELECTED)
         else:
-            count, total = len(selection.indices), model.scene.count
-            self.count.setText(
-                f"<b>{count:,}</b> of {total:,} particles selected ({100 * count / total:.1f} %)"
-            )
-
-    def _on_reconstructing_changed(self) -> None:
-        self.reconstruct.setText("Stop" if self._explorer.model.reconstructing else RECONSTRUCT)
-
-    def _on_item_changed(self, item: QListWidgetItem) -> None:
-        self._explorer.rename(self.list.row(item), item.text())
-
-    def _on_remove_clicked(self) -> None:
-        self._explorer.remove(self.list.currentRow())
+            count = len(selection.indices)
+            share = 100 * count / scene.count
+            self.count.setText(f"<b>{count:,}</b> of {scene.count:,} selected ({share:.1f} %)")
 
     def _on_export_clicked(self) -> None:
         model = self._explorer.model
@@ -123,4 +128,4 @@ class SelectionPanel(QWidget):
             options=QFileDialog.Option.DontConfirmOverwrite,  # the export refuses an existing file itself
         )
         if path:
-            self._explorer.export(with_ending(Path(path), ".star"))
+            self._selections.export(with_ending(Path(path), ".star"))

@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 
 from napari_sbackprop.analysis.selection import (
+    ADD,
+    INTERSECT,
+    REPLACE,
+    SUBTRACT,
     ParticleSelection,
+    along_path,
+    brush_outline,
     checked_indices,
+    combined,
     export_selection,
     inside_polygon,
-    kmeans,
+    inverted,
+    nearest,
 )
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
@@ -92,10 +100,57 @@ def test_indices_are_sorted_and_checked():
             checked_indices(wrong, 4, "f.npy")
 
 
-def test_clusters_are_found_and_ordered():
-    generator = np.random.default_rng(0)
-    centres = np.array([[5.0, 0], [-5, 0], [0, 5]])
-    truth = generator.integers(0, 3, 300)
-    labels, found = kmeans(centres[truth] + generator.normal(size=(300, 2)), 3)
-    assert np.allclose(found, centres[[1, 2, 0]], atol=0.5)
-    assert (labels == np.array([2, 0, 1])[truth]).mean() > 0.99
+def test_a_brush_takes_what_it_passes():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-2, 2, (2000, 2))
+    path, radii = np.array([[-1.0, 0], [0, 0], [0, 1]]), (0.2, 0.4)
+    steps = np.concatenate([np.linspace(path[i], path[i + 1], 400) for i in range(2)])
+    distance = np.linalg.norm((points[:, None] - steps) / radii, axis=2).min(axis=1)
+    passed = set(along_path(points, path, radii).tolist())
+    clear = np.abs(distance - 1) > 0.01  # the comparison steps along the path
+    assert passed & set(np.flatnonzero(clear)) == set(np.flatnonzero(clear & (distance < 1)))
+    outline = brush_outline(path, radii)
+    assert passed == set(inside_polygon(points, outline).tolist()) | {
+        index
+        for index in passed
+        if abs(distance[index] - 1) < 0.02  # its arcs are polygons
+    }
+    dot = along_path(points, path[:1], radii)
+    assert set(dot) == set(np.flatnonzero(np.linalg.norm((points - path[0]) / radii, axis=1) <= 1))
+
+
+def test_the_nearest_particles_are_those_of_a_search_tree():
+    rng = np.random.default_rng(0)
+    from scipy.spatial import KDTree
+
+    latents, place = rng.normal(size=(500, 5)), rng.normal(size=5)
+    for count in (1, 37, 500):
+        assert set(nearest(latents, place, count)) == set(
+            KDTree(latents).query(place, np.arange(1, count + 1))[1]
+        )
+    assert len(nearest(latents, place, 9999)) == 500
+
+
+def test_combinations_are_those_of_sets():
+    rng = np.random.default_rng(0)
+    first, second = (np.sort(rng.choice(50, 20, replace=False)) for _ in range(2))
+    a, b = (
+        ParticleSelection(name, indices, {"how": name}) for name, indices in [("a", first), ("b", second)]
+    )
+    expected = {REPLACE: set(second), ADD: set(first) | set(second)}
+    expected |= {SUBTRACT: set(first) - set(second), INTERSECT: set(first) & set(second)}
+    for how, members in expected.items():
+        result = combined(a, b, how)
+        assert result.indices.tolist() == sorted(members)
+    assert combined(None, b, ADD).indices.tolist() == second.tolist()
+    assert combined(None, b, SUBTRACT).indices.tolist() == []
+    assert inverted(a, 50).indices.tolist() == sorted(set(range(50)) - set(first))
+    chain = combined(inverted(combined(a, b, ADD), 50), combined(a, b, INTERSECT), SUBTRACT)
+    assert chain.provenance == {
+        "steps": [
+            {"how": "a"},
+            {"add": [{"how": "b"}]},
+            "invert",
+            {"subtract": [{"how": "a"}, {"intersect": [{"how": "b"}]}]},
+        ]
+    }

@@ -1,10 +1,12 @@
 """A real run, a viewer with the plugin, and a mouse."""
 
+import operator
 import os
 import queue
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +157,9 @@ class Mouse:
     def release(self, x: float, y: float, button: str = "LeftButton", modifier: str = "NoModifier") -> None:
         self._send("MouseButtonRelease", x, y, button, "NoButton", modifier)
 
-    def click(self, x: float, y: float) -> None:
-        self.press(x, y)
-        self.release(x, y)
+    def click(self, x: float, y: float, modifier: str = "NoModifier") -> None:
+        self.press(x, y, modifier=modifier)
+        self.release(x, y, modifier=modifier)
 
     def drag(self, path: npt.ArrayLike, button: str = "LeftButton", modifier: str = "NoModifier") -> None:
         """Press at the first of the points (n, 2), move along, release at the last."""
@@ -179,7 +181,7 @@ class Mouse:
             QPointF(self._widget.mapToGlobal(place.toPoint())),
             getattr(Qt.MouseButton, button),
             getattr(Qt.MouseButton, buttons),
-            getattr(Qt.KeyboardModifier, modifier),
+            reduce(operator.or_, [getattr(Qt.KeyboardModifier, name) for name in modifier.split()]),
         )
         QApplication.sendEvent(self._widget, event)
 

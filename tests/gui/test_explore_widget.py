@@ -10,6 +10,7 @@ from conftest import Mouse, publish_again
 from napari_sbackprop.gui.docks import open_explore
 from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME
 from napari_sbackprop.gui.map_view import MAP_LAYER, PINNED_LAYER
+from napari_sbackprop.gui.set_table import COLOUR, COUNT, NAME, SHARE
 
 pytestmark = pytest.mark.gui
 
@@ -69,9 +70,7 @@ def test_shift_drag_selects_and_counts(
     assert abs(len(explore.model.selection.indices) - inside) <= 2  # points on the line
     assert f"<b>{len(explore.model.selection.indices)}</b> of 240" in explore.selection_panel.count.text()
     assert explore.model.frame.title == "Consensus of all particles"  # a lasso is no click
-    explore.selection_panel.list.item(0).setText("closed")
-    assert explore.model.selection.name == "closed"
-    explore.explorer.export(tmp_path / "closed.star")
+    explore.explorer.selections.export(tmp_path / "closed.star")
     qtbot.waitUntil(lambda: "Wrote" in explore.status.text(), timeout=TIMEOUT)
     assert (tmp_path / "closed.star").is_file()
 
@@ -84,16 +83,27 @@ def test_buttons_of_the_selection_work(
 
     panel, left = explore.selection_panel, Qt.MouseButton.LeftButton
     assert not panel.export.isEnabled()
-    explore.explorer.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
+    explore.explorer.selections.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
     qtbot.mouseClick(panel.show_map, left)
     settle(explore, qtbot)
-    assert explore.model.frame.title == "Map of selection_1"
+    assert explore.model.frame.title == "Map of selection"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *args, **options: (str(tmp_path / "all"), ""))
     qtbot.mouseClick(panel.export, left)
     qtbot.waitUntil(lambda: "Wrote 240 particles" in explore.status.text(), timeout=TIMEOUT)
     assert (tmp_path / "all.star").is_file()
+    assert not panel.remove.isVisible()
+    qtbot.mouseClick(panel.keep, left)
+    panel.table.item(0, NAME).setText("every one")
+    assert [kept.name for kept in explore.model.sets] == ["every_one"]
+    qtbot.mouseClick(panel.clear, left)
+    assert explore.model.selection is None
     qtbot.mouseClick(panel.remove, left)
-    assert not explore.model.selections
+    assert not explore.model.sets
+    for _ in range(3):
+        qtbot.mouseClick(panel.undo, left)
+    assert [kept.name for kept in explore.model.sets] == ["set_1"]
+    qtbot.mouseClick(panel.redo, left)
+    assert panel.table.item(0, NAME).text() == "every_one"
 
 
 def test_file_names_keep_their_dots_and_only_confirmed_files_are_replaced(
@@ -120,7 +130,7 @@ def test_file_names_keep_their_dots_and_only_confirmed_files_are_replaced(
     explore.map_panel.save.click()
     qtbot.waitUntil(lambda: "Saved" in explore.model.message, timeout=TIMEOUT)
     assert target.stat().st_size > 1024
-    explore.explorer.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
+    explore.explorer.selections.select_polygon(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]))
     choose("part_1.2")
     explore.selection_panel.export.click()
     qtbot.waitUntil(lambda: "Wrote 240 particles" in explore.model.message, timeout=TIMEOUT)
@@ -129,14 +139,14 @@ def test_file_names_keep_their_dots_and_only_confirmed_files_are_replaced(
 
 
 def test_particles_can_be_coloured_by_a_column(explore: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: explore.colour.findData("rlnDefocusU") > 0, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: explore.scatter_panel.colour.findData("rlnDefocusU") > 0, timeout=TIMEOUT)
     before = explore.scatter._rgba
-    explore.colour.setCurrentIndex(explore.colour.findData("rlnDefocusU"))
+    explore.scatter_panel.colour.setCurrentIndex(explore.scatter_panel.colour.findData("rlnDefocusU"))
     assert not np.allclose(explore.scatter._rgba, before)
     low = explore.model.columns.values["rlnDefocusU"].min()
-    assert f"{low:,.2g}"[0] in explore.legend.text()
-    explore.colour.setCurrentIndex(explore.colour.findData("rlnRandomSubset"))
-    assert "&nbsp;1" in explore.legend.text()
+    assert f"{low:,.2g}"[0] in explore.scatter_panel.legend.text()
+    explore.scatter_panel.colour.setCurrentIndex(explore.scatter_panel.colour.findData("rlnRandomSubset"))
+    assert "&nbsp;1" in explore.scatter_panel.legend.text()
 
 
 def test_the_contour_slider_is_in_sigma_and_stays(
@@ -162,7 +172,7 @@ def test_the_contour_slider_is_in_sigma_and_stays(
 
 
 def test_particles_can_be_coloured_by_their_contrast(explore: Any) -> None:
-    explore.colour.setCurrentIndex(explore.colour.findData("contrast"))
+    explore.scatter_panel.colour.setCurrentIndex(explore.scatter_panel.colour.findData("contrast"))
     contrast = explore.model.scene.contrast
     assert np.isfinite(contrast).all()
     np.testing.assert_array_equal(explore.model.colour_values, contrast)
@@ -228,3 +238,187 @@ def test_closing_the_dock_ends_its_work(viewer: Any, explore: Any, qtbot: Any) -
     assert not explore._timer.isActive()
     explore.explorer.pick(0.0, 0.0)
     assert open_explore(viewer) is not explore
+
+
+def test_the_table_of_sets_selects_shows_and_changes(explore: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    selections, table = explore.explorer.selections, explore.selection_panel.table
+    x = explore.model.projection.coordinates[:, 0]
+    for corners in ([(-99, -99), (0, -99), (0, 99), (-99, 99)], [(0.5, -99), (99, -99), (99, 99), (0.5, 99)]):
+        selections.select_polygon(np.array(corners, dtype=float))
+        selections.keep()
+    left = int((x < 0).sum())
+    assert table.item(0, COUNT).text() == f"{left:,}"
+    assert table.item(0, SHARE).text() == f"{100 * left / 240:.1f} %"
+
+    def click(row: int, modifier: str) -> None:
+        place = table.visualItemRect(table.item(row, COUNT)).center()
+        keys = getattr(Qt.KeyboardModifier, modifier)
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, keys, place)
+
+    click(0, "NoModifier")
+    assert set(explore.model.selection.indices) == set(np.flatnonzero(x < 0))
+    click(1, "ControlModifier")
+    assert set(explore.model.selection.indices) == set(np.flatnonzero((x < 0) | (x > 0.5)))
+    click(0, "AltModifier")
+    assert set(explore.model.selection.indices) == set(np.flatnonzero(x > 0.5))
+    first = int(np.flatnonzero(x < 0)[0])
+    coloured = explore.scatter._rgba[first].copy()
+    table.item(0, COLOUR).setCheckState(Qt.CheckState.Unchecked)
+    assert not np.allclose(explore.scatter._rgba[first], coloured)
+    table.item(0, NAME).setText("set_2")  # is taken
+    assert table.item(0, NAME).text() == "set_1"
+    assert "no other set has" in explore.model.error
+    menu = table.menu(0)
+    names = [action.text() for action in menu.actions() if action.text()]
+    assert names[-3:] == ["Rename", "Colour", "Remove"]
+    menu.actions()[-1].trigger()
+    assert [kept.name for kept in explore.model.sets] == ["set_2"]
+
+
+def test_tools_of_the_strip_select(explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    panel, plane = explore.scatter_panel, explore.model.projection.coordinates
+    panel.tools.buttons["rectangle"].click()
+    mouse.drag([explore.scatter.pixel(place) for place in [(0.0, -2.5), (0.5, 0.5), (2.0, 2.5)]])
+    inside = ((plane > [0, -2.5]) & (plane < [2, 2.5])).all(axis=1)
+    assert abs(len(explore.model.selection.indices) - inside.sum()) <= 2
+    panel.tools.buttons["subtract"].click()
+    panel.tools.buttons["brush"].click()
+    panel.options.brush.setValue(30)
+    assert explore.scatter.brush_radius == 30
+    before = set(explore.model.selection.indices)
+    stroke = [explore.scatter.pixel(place) for place in [(0.0, 0.0), (0.5, 0.0), (1.0, 0.0)]]
+    mouse.drag(stroke)
+    left = before - set(explore.model.selection.indices)
+    assert left
+    pixels = np.array([explore.scatter.pixel(tuple(plane[index])) for index in left])
+    assert np.abs(pixels[:, 1] - stroke[0][1]).max() <= 31
+    panel.tools.buttons["replace"].click()
+    panel.tools.buttons["explore"].click()
+    mouse.click(*explore.scatter.pixel((1.0, 0.0)))
+    panel.options.nearest.setValue(25)
+    panel.options.select_nearest.click()
+    assert len(explore.model.selection.indices) == 25
+
+
+def test_the_cluster_tool_clusters_counts_and_selects(explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    panel, model = explore.scatter_panel, explore.model
+    panel.tools.buttons["clusters"].click()
+    assert panel.options.clusters.found.text() == "Clustering …"
+    qtbot.waitUntil(lambda: model.clustering is not None, timeout=TIMEOUT)
+    assert panel.options.clusters.found.text().startswith("<b>6</b> clusters of ")
+    assert panel.colour.currentText() == "cluster"
+    panel.options.clusters.number.setValue(3)
+    qtbot.waitUntil(lambda: len(model.clustering.sizes) == 3, timeout=TIMEOUT)
+    labels, plane = model.clustering.labels, model.projection.coordinates
+    first, last = plane[:, 0].argmin(), plane[:, 0].argmax()
+    mouse.click(*explore.scatter.pixel(tuple(plane[first])))
+    assert set(model.selection.indices) == set(np.flatnonzero(labels == labels[first]))
+    mouse.click(*explore.scatter.pixel(tuple(plane[last])), modifier="ControlModifier")
+    assert set(model.selection.indices) == set(np.flatnonzero(np.isin(labels, labels[[first, last]])))
+    assert f"0: {model.clustering.sizes[0]}" in panel.legend.text()
+    panel.options.clusters.method.setCurrentText("HDBSCAN")
+    qtbot.waitUntil(lambda: model.clustering.method == "hdbscan", timeout=TIMEOUT)
+    panel.colour.setCurrentText("density")
+    assert model.colour == "density"
+
+
+def test_the_query_line_counts_completes_and_selects(explore: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    line, model = explore.selection_panel.query, explore.model
+    qtbot.waitUntil(lambda: bool(model.columns.values), timeout=TIMEOUT)
+    explore.window().activateWindow()
+    line.text.setFocus()
+    qtbot.waitUntil(line.text.hasFocus, timeout=TIMEOUT)
+    qtbot.keyClicks(line.text, "z1 < 0 & usV")
+    popup = line.text.completer().popup()
+    assert popup.isVisible()
+    qtbot.keyClick(popup, Qt.Key.Key_Down)
+    qtbot.keyClick(popup, Qt.Key.Key_Return)
+    assert line.text.text() == "z1 < 0 & rlnDefocusV"
+    qtbot.waitUntil(lambda: "says nothing about rlnDefocusV" in explore.status.text(), timeout=TIMEOUT)
+    assert not line.select.isEnabled()
+    qtbot.keyClicks(line.text, " > 0")
+    expected = int((model.scene.latents[:, 0] < 0).sum())
+    qtbot.waitUntil(lambda: line.count.text() == f"{expected} particles", timeout=TIMEOUT)
+    assert not model.error
+    qtbot.keyClick(line.text, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: model.selection is not None, timeout=TIMEOUT)
+    assert len(model.selection.indices) == expected
+
+
+def test_keys_choose_tools_and_change_the_selection(explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    canvas, model, modifier = explore.scatter.native, explore.model, Qt.KeyboardModifier
+    explore.window().activateWindow()
+    mouse.click(*explore.scatter.pixel((0.5, 0.0)))
+    canvas.setFocus()
+    qtbot.waitUntil(canvas.hasFocus, timeout=TIMEOUT)
+
+    def press(key: str, held: Any = modifier.NoModifier) -> None:
+        qtbot.keyClick(canvas, getattr(Qt.Key, f"Key_{key}"), held)
+
+    for key, tool in [("L", "lasso"), ("R", "rectangle"), ("B", "brush"), ("M", "pan"), ("E", "explore")]:
+        press(key)
+        assert explore.scatter.mode == tool
+        assert explore.scatter_panel.tools.buttons[tool].isChecked()
+    press("N")
+    assert len(model.selection.indices) == 100
+    press("K")
+    assert len(model.sets) == 1
+    press("I")
+    assert len(model.selection.indices) == 140
+    press("Z", modifier.ControlModifier)
+    assert len(model.selection.indices) == 100
+    press("Z", modifier.ControlModifier | modifier.ShiftModifier)
+    assert len(model.selection.indices) == 140
+    press("3")
+    assert model.combining == "subtract"
+    press("1")
+    press("Escape")
+    assert model.selection is None
+    press("Slash")
+    qtbot.waitUntil(explore.selection_panel.query.text.hasFocus, timeout=TIMEOUT)
+    qtbot.keyClicks(explore.selection_panel.query.text, "ib")  # letters are letters there
+    assert explore.selection_panel.query.text.text() == "ib"
+    assert explore.scatter.mode == "explore"
+    explore.selection_panel.table.setFocus()
+    qtbot.keyClick(explore.selection_panel.table, Qt.Key.Key_Delete)
+    assert not model.sets
+
+
+def test_every_control_has_a_name_and_an_explanation(explore: Any) -> None:
+    from qtpy.QtWidgets import (
+        QAbstractButton,
+        QAbstractSlider,
+        QAbstractSpinBox,
+        QComboBox,
+        QLineEdit,
+        QScrollBar,
+    )
+
+    controls = [
+        control
+        for kind in (QAbstractButton, QComboBox, QAbstractSpinBox, QAbstractSlider, QLineEdit)
+        for control in explore.findChildren(kind)
+        if not isinstance(control, QScrollBar)
+        and not isinstance(
+            control.parent(), (QAbstractSpinBox, QComboBox, QLineEdit, type(explore.selection_panel.table))
+        )
+    ]
+    assert len(controls) > 30
+    for control in controls:
+        name = control.accessibleName() or getattr(control, "text", str)()
+        assert name, f"{control} has no name for a screen reader"
+        assert control.toolTip(), f"{name} explains nothing"
+
+
+def test_the_dock_leaves_room_for_the_canvas(viewer: Any, explore: Any, qtbot: Any) -> None:
+    for _ in range(6):
+        explore.explorer.selections.invert()
+        explore.explorer.selections.keep()
+    assert explore.minimumSizeHint().width() <= 560
+    assert explore.minimumSizeHint().height() <= 700

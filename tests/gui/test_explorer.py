@@ -23,18 +23,19 @@ def test_opening_a_run_shows_its_consensus(open_desk: Desk, run: Path) -> None:
     assert model.frame.title == "Consensus of all particles"
     assert len(model.frame.faces) > 0
     assert model.contour == model.scene.contour
-    assert "rlnDefocusU" in model.columns.values
-    assert "rlnImageName" not in model.columns.values  # different in every row: no colour
+    assert "rlnDefocusU" in model.columns.telling
+    assert "rlnImageName" not in model.columns.telling  # different in every row: no colour
+    assert "rlnImageName" in model.columns.values
 
 
 def test_a_selection_is_reconstructed_from_its_images(open_desk: Desk) -> None:
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.select_polygon(EVERYWHERE)
+    explorer.selections.select_polygon(EVERYWHERE)
     before = model.frame
     explorer.reconstruct_selection()
     assert model.reconstructing
     open_desk.until(lambda: not model.reconstructing and model.frame is not before and not explorer.busy)
-    assert model.frame.title == "Back-projection of selection_1"
+    assert model.frame.title == "Back-projection of selection"
     assert "half maps of 240 particles agree to" in model.message
     assert model.busy == model.error == ""
     consensus = model.scene.decoder.consensus()
@@ -43,14 +44,13 @@ def test_a_selection_is_reconstructed_from_its_images(open_desk: Desk) -> None:
 
 def test_a_reconstruction_can_be_stopped_and_a_refused_one_says_why(open_desk: Desk) -> None:
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.select_polygon(EVERYWHERE)
+    explorer.selections.select_polygon(EVERYWHERE)
     before = model.frame
     explorer.reconstruct_selection()
     explorer.reconstruct_selection()
     open_desk.until(lambda: not model.reconstructing)
     assert model.frame is before
-    model.selections = (ParticleSelection("few", np.arange(3), {}),)
-    model.active = 0
+    model.selection = ParticleSelection("few", np.arange(3), {})
     explorer.reconstruct_selection()
     open_desk.until(lambda: not model.reconstructing)
     assert "at least 20 particles, but 3 are selected" in model.error
@@ -90,13 +90,11 @@ def test_a_new_epoch_keeps_the_particles_under_the_crosshair(open_desk: Desk, ru
 
 def test_a_selection_counts_and_exports_the_original_rows(open_desk: Desk, run: Path, tmp_path: Path) -> None:
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.select_polygon(np.array([[0, -99], [99, -99], [99, 99], [0, 99]], dtype=float))
+    explorer.selections.select_polygon(np.array([[0, -99], [99, -99], [99, 99], [0, 99]], dtype=float))
     expected = np.flatnonzero(model.projection.coordinates[:, 0] > 0)
     np.testing.assert_array_equal(model.selection.indices, expected)
-    explorer.rename(0, "right side")
-    assert model.selection.name == "right_side"
     output = tmp_path / "new folder" / "right.star"
-    explorer.export(output)
+    explorer.selections.export(output)
     open_desk.until(lambda: output.exists() and "Wrote" in model.message)
     images = [line for line in (run / "particles.star").read_bytes().splitlines() if b"@" in line]
     exported = [line for line in output.read_bytes().splitlines() if b"@" in line]
@@ -107,37 +105,17 @@ def test_a_selection_counts_and_exports_the_original_rows(open_desk: Desk, run: 
 def test_export_never_replaces_a_file(open_desk: Desk, tmp_path: Path) -> None:
     output = tmp_path / "mine.star"
     output.write_text("precious")
-    open_desk.explorer.select_polygon(EVERYWHERE)
-    open_desk.explorer.export(output)
+    open_desk.explorer.selections.select_polygon(EVERYWHERE)
+    open_desk.explorer.selections.export(output)
     open_desk.until(lambda: open_desk.model.error)
     assert output.read_text() == "precious"
 
 
-def test_selections_can_be_renamed_marked_and_removed(open_desk: Desk) -> None:
-    model, explorer = open_desk.model, open_desk.explorer
-    explorer.select_polygon(EVERYWHERE)
-    explorer.select_polygon(EVERYWHERE)
-    assert [selection.name for selection in model.selections] == ["selection_1", "selection_2"]
-    explorer.rename(0, "selection_2")
-    assert model.error
-    explorer.activate(0)
-    assert model.selection.name == "selection_1"
-    explorer.remove(0)
-    assert [selection.name for selection in model.selections] == ["selection_2"]
-    assert model.selection is None
-
-
-def test_an_empty_lasso_makes_no_selection(open_desk: Desk) -> None:
-    open_desk.explorer.select_polygon(EVERYWHERE + 1000)
-    assert not open_desk.model.selections
-    assert "No particle" in open_desk.model.message
-
-
 def test_the_map_of_a_selection_pools_its_particles(open_desk: Desk) -> None:
     model = open_desk.model
-    open_desk.explorer.select_polygon(EVERYWHERE)
+    open_desk.explorer.selections.select_polygon(EVERYWHERE)
     open_desk.explorer.show_selection()
-    open_desk.until(lambda: model.frame.title == "Map of selection_1")
+    open_desk.until(lambda: model.frame.title == "Map of selection")
     decoder = model.scene.decoder
     expected = decoder.volume(decoder.pooled(model.selection.indices))
     np.testing.assert_allclose(model.frame.volume, expected, atol=1e-5)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from conftest import Mouse
 
-from napari_sbackprop.gui.scatter import LASSO, PAN, Scatter
+from napari_sbackprop.analysis.selection import ADD, INTERSECT, SUBTRACT
+from napari_sbackprop.gui.scatter import BRUSH, LASSO, PAN, RECTANGLE, Scatter
 
 pytestmark = pytest.mark.gui
 
@@ -59,13 +60,51 @@ def test_a_lasso_gives_its_outline(
     scatter: Scatter, hand: Mouse, picks: list[Any], mode: str | None, modifier: str
 ) -> None:
     outlines: list[np.ndarray] = []
-    scatter.lassoed.connect(outlines.append)
+    scatter.lassoed.connect(lambda vertices, how: outlines.append(vertices))
     if mode is not None:
         scatter.mode = mode
     corners = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]
     hand.drag([scatter.pixel(corner) for corner in corners], modifier=modifier)
     assert not picks
     np.testing.assert_allclose(outlines[0], corners, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "how"),
+    [
+        ("NoModifier", ""),
+        ("ControlModifier", ADD),
+        ("AltModifier", SUBTRACT),
+        ("ControlModifier AltModifier", INTERSECT),
+    ],
+)
+def test_a_rectangle_has_its_corners_where_the_mouse_was(
+    scatter: Scatter, hand: Mouse, modifiers: str, how: str
+) -> None:
+    found: list[tuple[np.ndarray, str]] = []
+    scatter.lassoed.connect(lambda vertices, joined: found.append((vertices, joined)))
+    scatter.mode = RECTANGLE
+    hand.drag([scatter.pixel(place) for place in [(-0.5, -0.2), (0.9, 0.9), (0.3, 0.6)]], modifier=modifiers)
+    ((vertices, joined),) = found
+    np.testing.assert_allclose(vertices.min(axis=0), [-0.5, -0.2], atol=0.01)
+    np.testing.assert_allclose(vertices.max(axis=0), [0.3, 0.6], atol=0.01)
+    assert joined == how
+    hand.click(*scatter.pixel((0, 0)))
+    assert len(found) == 1
+
+
+def test_a_brush_gives_its_path_and_its_width_on_screen(scatter: Scatter, hand: Mouse) -> None:
+    strokes: list[tuple[np.ndarray, tuple[float, float]]] = []
+    scatter.brushed.connect(lambda path, radii, how: strokes.append((path, radii)))
+    scatter.mode = BRUSH
+    scatter.brush_radius = 20
+    hand.drag([scatter.pixel(place) for place in [(-0.5, 0), (0, 0.2), (0.5, 0)]])
+    hand.click(*scatter.pixel((0.1, 0.1)))
+    (path, radii), (dot, _) = strokes
+    np.testing.assert_allclose(path, [(-0.5, 0), (0, 0.2), (0.5, 0)], atol=0.01)
+    np.testing.assert_allclose(dot, [(0.1, 0.1)], atol=0.01)
+    edge = np.add(scatter.pixel((0, 0)), [20, -20])
+    np.testing.assert_allclose(scatter.position(edge), radii, atol=0.01)
 
 
 @pytest.mark.parametrize(("mode", "button"), [(PAN, "LeftButton"), ("explore", "RightButton")])
@@ -117,3 +156,22 @@ def test_many_points_are_drawn_as_an_image_without_a_gpu(
     middle = red[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
     assert middle.mean() > 3 * red[: height // 10].mean()
     assert middle.any()
+
+
+@pytest.mark.parametrize("count", [50, 25_000])
+def test_selected_points_are_white_however_many_there_are(scatter: Scatter, count: int) -> None:
+    scatter._software = True
+    points = np.random.default_rng(1).normal(size=(30_000, 2)).astype(np.float32)
+    scatter.set_points(points, np.tile(np.float32([1, 0, 0, 1]), (len(points), 1)))
+    scatter.fit()
+
+    def white() -> float:
+        picture = scatter.canvas.render()
+        return float((picture[..., :3].min(axis=2) > 100).mean())
+
+    assert white() == 0
+    scatter.set_marked(np.arange(count))
+    some = white()
+    assert some > 0
+    scatter.set_marked(())
+    assert white() == 0

@@ -1,0 +1,65 @@
+"""The column of tools beside the scatter: what the left button does, and how selections are combined."""
+
+from qtpy.QtCore import QSize, Signal
+from qtpy.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QWidget
+
+from napari_sbackprop.analysis.selection import ADD, INTERSECT, REPLACE, SUBTRACT
+from napari_sbackprop.gui.controls import TOOL_STYLE, tool_button
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, RECTANGLE
+from napari_sbackprop.gui.tool_icons import SIZE, tool_icon
+
+TOOLS = (
+    (EXPLORE, "Explore", "E", "Click or drag to show the map at the cursor."),
+    (LASSO, "Lasso", "L", "Draw around particles to select them (Shift does the same with every tool)."),
+    (RECTANGLE, "Rectangle", "R", "Drag a rectangle around particles to select them."),
+    (BRUSH, "Brush", "B", "Paint over particles to select them."),
+    (CLUSTERS, "Clusters", "C", "Find clusters in the latent space; click one to select it."),
+    (PAN, "Move", "M", "Drag to move the view (the right button does the same with every tool)."),
+)
+COMBINATIONS = (
+    (REPLACE, "Replace", "1", "What is found becomes the selection."),
+    (ADD, "Add", "2", "What is found joins the selection; Ctrl held down does the same."),
+    (SUBTRACT, "Subtract", "3", "What is found leaves the selection; Alt held down does the same."),
+    (INTERSECT, "Intersect", "4", "Only what is found stays selected; Ctrl and Alt held down do the same."),
+)
+Entries = tuple[tuple[str, str, str, str], ...]
+
+
+class ToolStrip(QWidget):
+    """Two groups of buttons, of which one each is pressed.
+
+    Signals
+    -------
+    tool_chosen, combining_chosen : EXPLORE ..., REPLACE ...
+    """
+
+    tool_chosen = Signal(str)
+    combining_chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.buttons: dict[str, QToolButton] = {}
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(3)
+        self._add_group(TOOLS, self.tool_chosen)
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        self._layout.addWidget(line)
+        self._add_group(COMBINATIONS, self.combining_chosen)
+        self._layout.addStretch()
+
+    def _add_group(self, entries: Entries, chosen: Signal) -> None:
+        group = QButtonGroup(self)
+        for key, name, shortcut, tip in entries:
+            button = tool_button("", f"<b>{name}</b> ({shortcut})<br>{tip}", checkable=True)
+            button.setAccessibleName(name)
+            button.setIcon(tool_icon(key))
+            button.setIconSize(QSize(SIZE, SIZE))
+            button.setStyleSheet(TOOL_STYLE + "QToolButton { padding: 0px; }")
+            button.setFixedSize(SIZE + 10, SIZE + 8)
+            button.clicked.connect(lambda _, key=key: chosen.emit(key))
+            button.setChecked(not group.buttons())
+            group.addButton(button)
+            self._layout.addWidget(button)
+            self.buttons[key] = button
