@@ -94,23 +94,23 @@ def fraction_bar(title: str) -> Iterator[Callable[[float], None]]:
         yield lambda fraction: bar.update(task, completed=fraction)
 
 
-def follow(steps: Iterable[Progress]) -> tuple[Progress | None, list[int]]:
-    """Run a training to its end, showing throughput and time left; give the last report and the epochs published."""
-    last, epochs = None, []
+def follow(steps: Iterable[Progress]) -> list[Progress]:
+    """Run a training to its end, showing throughput and time left; give the reports of the epochs published."""
+    published = []
     with progress_bar("{task.fields[rate]:,.0f} particles/s", "{task.fields[left]} left") as bar:
         task = bar.add_task("reading", total=1.0, rate=0.0, left="?")
-        for last in steps:
-            left = _duration(last.seconds_left) if last.seconds_left > 0 else "?"
+        for step in steps:
+            left = _duration(step.seconds_left) if step.seconds_left > 0 else "?"
             bar.update(
                 task,
-                completed=last.fraction,
-                description=last.stage,
-                rate=last.particles_per_second,
+                completed=step.fraction,
+                description=step.stage,
+                rate=step.particles_per_second,
                 left=left,
             )
-            if last.epoch is not None:
-                epochs.append(last.epoch)
-    return last, epochs
+            if step.epoch is not None:
+                published.append(step)
+    return published
 
 
 def _duration(seconds: float) -> str:

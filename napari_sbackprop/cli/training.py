@@ -62,15 +62,14 @@ def train(
     source = star if resume else open_source(star, passthrough or (), poses, ctf)
     start = perf_counter()
     with stop_on_signal() as stop:
-        last, epochs = follow(train_run(source, run, config, stop=stop, resume=resume))
-    metrics = {} if last is None else last.metrics
+        published = follow(train_run(source, run, config, stop=stop, resume=resume))
     show(
         {
             "run": run,
-            "epochs": epochs,
+            "epochs": [record.epoch for record in published],
             "stopped": stop.is_set(),
             "seconds": perf_counter() - start,
-            "metrics": metrics,
+            "metrics": published[-1].metrics if published else {},
         },
         as_json,
     )
