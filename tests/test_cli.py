@@ -119,6 +119,16 @@ def test_check_reports_what_was_understood(sample: Path) -> None:
     assert str(BOX) in text
 
 
+def test_check_follows_images_that_moved(sample: Path, tmp_path: Path) -> None:
+    star = tmp_path / "particles.star"
+    star.write_text((sample / "particles.star").read_text().replace("@", "@/old/place/"))
+    result = run_command("check", star, "--json")
+    assert result.exit_code == 1
+    assert "Add --path-map /old/place=FOLDER" in json.loads(result.stdout)["errors"][0]
+    assert succeed("check", star, "--path-map", f"/old/place={sample}")["errors"] == []
+    assert "must be OLD=NEW" in fail("check", star, "--path-map", "/old/place")
+
+
 def test_embed_keeps_the_embedding(trained: Path) -> None:
     values = succeed("embed", trained, "--method", "pca")
     assert values["particles"] == PARTICLES

@@ -13,6 +13,10 @@ from napari_sbackprop.config import Config
 Star = Annotated[Path, typer.Argument(help="RELION STAR file of particles with poses and CTF parameters")]
 Run = Annotated[Path, typer.Argument(help="run directory that train made")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
+Moved = Annotated[
+    list[str] | None,
+    typer.Option("--path-map", metavar="OLD=NEW", help="folder of images that moved; repeat for more"),
+]
 Epoch = Annotated[int | None, typer.Option(help="epoch to use; by default the newest", show_default=False)]
 
 

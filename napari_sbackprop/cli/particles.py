@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from napari_sbackprop.cli.console import examples, fraction_bar, show
-from napari_sbackprop.cli.options import Json
+from napari_sbackprop.cli.options import Json, Moved
 
 commands = typer.Typer()
 
@@ -55,11 +55,13 @@ def simulate(
     epilog=examples(
         "napari-sbackprop check particles.star",
         "napari-sbackprop check --json particles.star | jq .errors",
+        "napari-sbackprop check particles.star --path-map /old/project=/new/project",
         "napari-sbackprop check particles.star && napari-sbackprop train particles.star run",
     )
 )
 def check(
     path: Annotated[Path, typer.Argument(help="STAR file; also a stack, map, model, .cs or pickle")],
+    path_map: Moved = None,
     as_json: Json = False,
 ) -> None:
     """Say what a file is, and what is wrong with it.
@@ -68,8 +70,9 @@ def check(
     problem prevents training.
     """
     from napari_sbackprop.data.check import check as check_file
+    from napari_sbackprop.data.path_map import parse_path_map
 
-    report = check_file(path)
+    report = check_file(path, parse_path_map(path_map or []))
     if as_json:
         show(vars(report), as_json)
     else:

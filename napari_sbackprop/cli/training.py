@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_sbackprop.cli.console import examples, follow, show, stop_on_signal
-from napari_sbackprop.cli.options import Epoch, Json, Run, Star, chosen, with_config_flags
+from napari_sbackprop.cli.options import Epoch, Json, Moved, Run, Star, chosen, with_config_flags
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
 
@@ -31,6 +31,7 @@ def train(
     star: Star,
     run: Annotated[Path, typer.Argument(help="run directory: a new one, or with --resume an existing one")],
     resume: Annotated[bool, typer.Option("--resume", help="go on with a run from its last epoch")] = False,
+    path_map: Moved = None,
     as_json: Json = False,
     **options: Any,
 ) -> None:
@@ -39,13 +40,15 @@ def train(
     Every finished epoch is complete in itself, so the run can be explored meanwhile, here or on another machine.
     Ctrl-C stops after the step and keeps the last epoch; --resume goes on from there, with the options of the run.
     """
+    from napari_sbackprop.data.path_map import parse_path_map
     from napari_sbackprop.run_directory import RunDirectory
     from napari_sbackprop.training.trainer import train as train_run
 
     config = _resumed(RunDirectory(run).config, chosen(context, options)) if resume else Config(**options)
+    moved = parse_path_map(path_map or [])
     start = perf_counter()
     with stop_on_signal() as stop:
-        last, epochs = follow(train_run(star, run, config, stop=stop, resume=resume))
+        last, epochs = follow(train_run(star, run, config, stop=stop, resume=resume, path_map=moved))
     metrics = {} if last is None else last.metrics
     show(
         {

@@ -15,6 +15,7 @@ from napari_sbackprop.data.contrast import describe_contrast
 from napari_sbackprop.data.input_file import require_file
 from napari_sbackprop.data.mrc import open_stack, read_header
 from napari_sbackprop.data.particle_report import report_particles
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.report import Report
 from napari_sbackprop.data.star_kind import star_kind
 from napari_sbackprop.errors import InputError
@@ -42,8 +43,8 @@ _PICKLE_NAMES = {
 _GIVE_STAR = "give the STAR file of a 3D refinement that lists the particles"
 
 
-def check(path: Path) -> Report:
-    """Say what a file is, and whether particles can be trained on from it.
+def check(path: Path, path_map: PathMap = ()) -> Report:
+    """Say what a file is, and whether particles can be trained on from it; `path_map` as in `read_particles`.
 
     Never raises for a bad file: what is wrong stands in the report's errors.
     """
@@ -52,7 +53,7 @@ def check(path: Path) -> Report:
     try:
         require_file(path)
         kind, reporter = _recognise(path)
-        return reporter(path)
+        return _report_star(path, path_map) if reporter is _report_star else reporter(path)
     except InputError as error:
         return Report(path, kind, errors=(str(error),))
     except OSError as error:
@@ -83,12 +84,12 @@ def _recognise(path: Path) -> tuple[str, Callable[[Path], Report]]:
     return ("binary", _report_binary) if b"\0" in head else ("text", _report_text)
 
 
-def _report_star(path: Path) -> Report:
+def _report_star(path: Path, path_map: PathMap = ()) -> Report:
     text = read_star(path)
     kind, sentence = star_kind(text)
     if kind == "particles":
         try:
-            return report_particles(text)
+            return report_particles(text, path_map)
         except InputError as error:
             return Report(path, kind, errors=(str(error),))
     blocks = [f"{block.title} ({block.count} rows)" for block in text.blocks]

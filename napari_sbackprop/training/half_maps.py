@@ -54,7 +54,7 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
         raise InputError(
             f"{run.source} is gone or has changed since {run.path} was trained: put the file back to read its images."
         )
-    session = Session.for_reading(run, read_particles(run.source))
+    session = Session.for_reading(run, read_particles(run.source, path_map=run.path_map))
     particles, disc = session.particles, session.disc
     sphere = half_sphere(disc.radius)
     amplitude = noise_amplitude(particles, disc, session.mask_radius)

@@ -19,6 +19,7 @@ import torch
 
 from napari_sbackprop import __version__
 from napari_sbackprop.config import Config
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
@@ -29,7 +30,12 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    star: Path, run: Path, config: Config, stop: threading.Event | None = None, resume: bool = False
+    star: Path,
+    run: Path,
+    config: Config,
+    stop: threading.Event | None = None,
+    resume: bool = False,
+    path_map: PathMap = (),
 ) -> Iterator[Progress]:
     """Train a model on the particles of a STAR file; yields progress, publishes epochs into the run directory.
 
@@ -40,6 +46,7 @@ def train(
     stop : set it to stop after the present step; finished epochs stay.
     resume : continue `run` with its own STAR file and options; only `epochs` may grow. A resumed run on a CPU equals
         an uninterrupted one.
+    path_map : folders of images that moved since the STAR file was written; the run keeps it, and a resumed one its own.
 
     Raises
     ------
@@ -56,7 +63,8 @@ def train(
                 f"{star} is not, or no longer, the STAR file that {run} was started with: start a new run for it."
             )
         config = _resumed_config(directory.config, config)
-    particles = read_particles(star)
+        path_map = path_map or directory.path_map
+    particles = read_particles(star, path_map=path_map)
     if particles.count < (least := 2 * (config.latent_size + 1)):
         raise InputError(
             f"{star} has {particles.count} particles, but --latent-size {config.latent_size} needs at least {least}."
@@ -64,9 +72,10 @@ def train(
     device = _device(config.device)
     _set_threads(config.threads)
     if resume:
-        directory.store_options(config)
+        directory.store_options(config, path_map)
     else:
-        directory = RunDirectory.create(run, star, config, _provenance(device))
+        provenance = {**_provenance(device), "path_map": path_map}
+        directory = RunDirectory.create(run, star, config, provenance)
 
     session = Session(directory, config, particles, device, stop or threading.Event())
     try:
