@@ -147,6 +147,10 @@ def test_volumes_of_latents_keep_their_order(trained: Path, tmp_path: Path) -> N
     assert np.abs(maps[0] - maps[1]).max() > 0
     with mrcfile.open(tmp_path / "maps" / names[0]) as file:
         assert float(file.voxel_size.x) == pytest.approx(8)
+    script = Path(values["chimerax"])
+    assert script.parent == tmp_path / "maps"
+    level = float(script.read_text().split("level ")[1].split()[0])
+    assert 0 < level < maps[0].max()  # it shows something
 
 
 @pytest.mark.parametrize(
