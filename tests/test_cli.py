@@ -20,7 +20,7 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "volumes"]
-COMMANDS += ["embed", "select", "evaluate", "explore", "reconstruct"]
+COMMANDS += ["embed", "select", "evaluate", "explore", "reconstruct", "relion-job"]
 COMMANDS += ["info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [
@@ -86,7 +86,7 @@ def trained(sample: Path) -> Path:
 
 def test_help_lists_all_commands() -> None:
     result = run_command("--help")
-    assert re.findall(r"^  (\w+)  +[A-Z]\w+", result.output, re.MULTILINE) == COMMANDS
+    assert re.findall(r"^  ([\w-]+)  +[A-Z]\w+", result.output, re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

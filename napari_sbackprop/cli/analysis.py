@@ -10,7 +10,7 @@ import typer
 
 from napari_sbackprop.cli.arrays import read_array
 from napari_sbackprop.cli.console import examples, show
-from napari_sbackprop.cli.options import Epoch, Json, Run
+from napari_sbackprop.cli.options import Epoch, Json, Run, checked_method
 from napari_sbackprop.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-METHODS = ("umap", "pca")
 Method = Annotated[str, typer.Option(help="umap or pca")]
 
 
@@ -31,7 +30,7 @@ def embed(run: Run, method: Method = "umap", epoch: Epoch = None, as_json: Json 
     """
     from napari_sbackprop.analysis.embedding import embed as embed_run
 
-    embedding = embed_run(run, epoch, _checked_method(method))
+    embedding = embed_run(run, epoch, checked_method(method))
     show(
         {"run": run, "method": method, "particles": len(embedding.coordinates), "epoch": embedding.epoch},
         as_json,
@@ -101,7 +100,7 @@ def select(
     if indices is not None:
         selection = _from_indices(directory, epoch, indices, output.stem)
     elif polygon is not None:
-        selection = _from_polygon(directory, epoch, polygon, _checked_method(method), output.stem)
+        selection = _from_polygon(directory, epoch, polygon, checked_method(method), output.stem)
     elif min_contrast is not None:
         selection = _from_contrast(directory, epoch, min_contrast, output.stem)
     else:
@@ -169,12 +168,6 @@ def open_explorer(run: Path | None) -> None:
             f'The explorer needs napari and Qt ({error.name} is missing): pip install "napari-sbackprop[all]".'
         ) from error
     explore_run(run)
-
-
-def _checked_method(method: str) -> str:
-    if method not in METHODS:
-        raise InputError(f"--method is {method}, but must be one of {', '.join(METHODS)}.")
-    return method
 
 
 def _from_indices(run: "RunDirectory", epoch: int, path: Path, name: str) -> "ParticleSelection":

@@ -7,8 +7,17 @@ import typer
 from typer.core import TyperGroup
 
 from napari_sbackprop import __version__
-from napari_sbackprop.cli import analysis, demo, installation, particles, reconstruction, training, volumes
-from napari_sbackprop.cli.console import examples, log_to_stderr
+from napari_sbackprop.cli import (
+    analysis,
+    demo,
+    installation,
+    particles,
+    reconstruction,
+    relion_job,
+    training,
+    volumes,
+)
+from napari_sbackprop.cli.console import examples, log_to
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.training.progress import TrainingError
 
@@ -38,7 +47,7 @@ application = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for part in (demo, particles, training, volumes, analysis, reconstruction, installation):
+for part in (demo, particles, training, volumes, analysis, reconstruction, relion_job, installation):
     application.add_typer(part.commands)
 
 
@@ -66,7 +75,7 @@ def overview(
     Train on a RELION STAR file, look at the particles' latent space, decode any point of it to a map, and write the
     particles of a state to a STAR file again. "COMMAND --help" explains a command, with examples.
     """
-    log_to_stderr()
+    log_to("stderr")
 
 
 def main() -> None:

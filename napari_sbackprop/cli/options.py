@@ -9,7 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from napari_sbackprop.config import Config
+from napari_sbackprop.errors import InputError
 
+METHODS = ("umap", "pca")
+"""Of embeddings."""
 Star = Annotated[Path, typer.Argument(help="RELION STAR file of particles with poses and CTF parameters")]
 Run = Annotated[Path, typer.Argument(help="run directory that train made")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
@@ -43,3 +46,10 @@ def chosen(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value for name, value in options.items() if getattr(sources[name], "name", "") == "COMMANDLINE"
     }
+
+
+def checked_method(method: str) -> str:
+    """The name of a method of embedding; InputError where there is no such method."""
+    if method not in METHODS:
+        raise InputError(f"--method is {method}, but must be one of {', '.join(METHODS)}.")
+    return method

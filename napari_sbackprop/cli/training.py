@@ -14,6 +14,8 @@ from napari_sbackprop.errors import InputError
 
 commands = typer.Typer()
 
+RESUMABLE = {"epochs", "device", "threads"}
+"""Options that may change when a run goes on."""
 STOPPED = 130
 """Exit code of a training that was asked to stop, the shell's code for Ctrl-C."""
 
@@ -64,9 +66,19 @@ def train(
         raise typer.Exit(STOPPED)
 
 
+def refuse_changes(stored: Config, asked: Config) -> None:
+    """Refuse options that differ from those of the run that goes on; what its model is made of cannot change."""
+    before, after = stored.to_json(), asked.to_json()
+    for name in sorted(set(before) - RESUMABLE):
+        if before[name] != after[name]:
+            raise InputError(
+                f"--{name} is {after[name]}, but the run to go on with has {before[name]}: start a new one to change it."
+            )
+
+
 def _resumed(stored: Config, given: dict[str, Any]) -> Config:
     """Options of a run that goes on; what its model is made of cannot change."""
-    if fixed := sorted(set(given) - {"epochs", "device", "threads"}):
+    if fixed := sorted(set(given) - RESUMABLE):
         name = fixed[0].replace("_", "-")
         raise InputError(
             f"--{name} cannot be given with --resume: the run keeps its own; start a new run to change it."
