@@ -86,7 +86,7 @@ def trained(sample: Path) -> Path:
 
 def test_help_lists_all_commands() -> None:
     result = run_command("--help")
-    assert re.findall(r"^  ([\w-]+)  +[A-Z]\w+", result.output, re.MULTILINE) == COMMANDS
+    assert re.findall(r"^  (\w[\w-]*)  +[A-Z]\w+", result.output, re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

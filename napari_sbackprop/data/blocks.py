@@ -188,6 +188,10 @@ class _BlockBuilder:
         self.rows: list[npt.NDArray[np.int64]] = []
         self.is_loop = False
 
+    def accepts_label(self, values: list[bytes]) -> bool:
+        """Whether a line that starts with `_` is a label, maybe numbered, and not a row that starts like one."""
+        return len(values) <= 2 or not self.is_loop
+
     def add_rows(self, begin: int, end: int) -> None:
         """Take lines `begin` to `end`, exclusive, as rows; pairs have none."""
         if self.is_loop and begin < end:
@@ -221,10 +225,9 @@ def _find_blocks(path: Path, lines: Lines) -> tuple[Block, ...]:
                 block = _BlockBuilder(block.name)
                 finished.append(block)
             block.is_loop = True
-        elif text.startswith(b"_") and not block.rows:
-            label, *values = split_values(text)
-            block.labels.append(readable(label[1:]))
-            block.values.append(b" ".join(values))
+        elif text.startswith(b"_") and not block.rows and block.accepts_label(values := split_values(text)):
+            block.labels.append(readable(values[0][1:]))
+            block.values.append(b" ".join(values[1:]))
         else:
             block.add_rows(number, number + 1)
         if block is not None:

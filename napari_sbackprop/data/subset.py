@@ -1,20 +1,30 @@
 """A subset of a particle STAR file: the same text without the rows that were not chosen."""
 
+import logging
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_sbackprop.data.blocks import read_star
+from napari_sbackprop.data.blocks import Block, read_star
 from napari_sbackprop.data.output_file import new_file
 from napari_sbackprop.data.star_kind import particle_block
 from napari_sbackprop.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_HALF_SET = "rlnRandomSubset"
+_UNEVEN = 0.2  # difference of the half sets over their sum: 40 to 60 % is no harm
+_CHANCE = 3.0  # standard deviations of a random choice
 
 
 def write_subset(source: Path, indices: npt.NDArray[np.integer], output: Path) -> None:
     """Write chosen particles: every block, comment, column and line end stays as it is, byte for byte.
 
-    Image names stay relative to the project's root. Optics groups keep their numbers, used or not.
+    Image names stay relative to the project's root. Optics groups keep their numbers, used or not. Half sets that are
+    uneven are logged.
 
     Parameters
     ----------
@@ -49,3 +59,17 @@ def write_subset(source: Path, indices: npt.NDArray[np.integer], output: Path) -
         kept[block.line_numbers[indices]] = True
     with new_file(output) as temporary:
         text.lines.write(temporary, kept)
+    _warn_of_uneven_halves(replace(block, line_numbers=block.line_numbers[indices]), output)
+
+
+def _warn_of_uneven_halves(chosen: Block, output: Path) -> None:
+    """Log where the half sets of chosen particles differ by more than chance makes them, if they have half sets."""
+    columns = chosen.columns([_HALF_SET])
+    if _HALF_SET not in columns:
+        return
+    first, second = (np.count_nonzero(columns.texts[_HALF_SET] == half) for half in (b"1", b"2"))
+    if abs(first - second) > max(_UNEVEN * (first + second), _CHANCE * math.sqrt(first + second)):
+        logger.warning(
+            f"{output} has {first} particles in half set 1 and {second} in half set 2: choose otherwise, or remove "
+            f"{_HALF_SET} before a refinement, for the FSC of such halves is too low."
+        )

@@ -132,6 +132,35 @@ def test_a_single_particle_written_as_pairs(project: Project, tmp_path: Path) ->
     assert (tmp_path / "out.star").read_bytes() == source.read_bytes()
 
 
+def halves_star(project: Project, halves: str) -> Path:
+    """A file of as many particles as there are letters, each the half set of one."""
+    particles = {label: values * len(halves) for label, values in project.particles().items()}
+    table = {label: values[: len(halves)] for label, values in particles.items()}
+    return project.write({**table, "rlnRandomSubset": list(halves)}, project.optics())
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_uneven"),
+    [
+        ("1" * 30 + "2" * 30, False),
+        ("1" * 36 + "2" * 30, False),
+        ("1" * 45 + "2" * 15, True),
+        ("2" * 20, True),
+        ("1", False),
+    ],
+)
+def test_uneven_half_sets_are_told(
+    project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: str, is_uneven: bool
+) -> None:
+    rest = "1" * 40 + "2" * 40
+    source = halves_star(project, kept + rest)
+    write_subset(source, np.arange(len(kept)), tmp_path / "out.star")
+    sentence = (
+        f"{kept.count('1')} particles in half set 1 and {kept.count('2')} in half set 2: choose otherwise"
+    )
+    assert (sentence in caplog.text) is is_uneven
+
+
 def test_an_existing_file_stays_as_it_is(project: Project) -> None:
     source = project.write(project.particles(), project.optics())
     text = source.read_bytes()
