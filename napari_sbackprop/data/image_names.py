@@ -9,7 +9,7 @@ from napari_sbackprop.data.blocks import readable
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.values import characters
 
-_MOST_DIGITS = 18  # of a 64-bit number
+_MOST_DIGITS = 15  # of a whole number that a float64 always holds exactly
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def parse_image_names(names: npt.NDArray[np.bytes_], findings: Findings) -> Imag
         rows = np.flatnonzero(at == position)
         number, tail = text[rows, :position] - np.uint8(ord("0")), text[rows, position + 1 :]
         if 0 < position <= _MOST_DIGITS:
-            values = number @ 10 ** np.arange(position - 1, -1, -1)
+            values = (number.astype(np.float64) @ 10.0 ** np.arange(position - 1, -1, -1)).astype(np.int64)
             slice_index[rows] = np.where((number < 10).all(axis=1), values - 1, -1)
         padded[rows] = np.ascontiguousarray(tail).view(f"S{tail.shape[1]}")[:, 0]
     bad = np.flatnonzero((at >= 0) & (slice_index < 0))
