@@ -18,7 +18,7 @@ from napari_sbackprop.data.lines import Lines
 from napari_sbackprop.data.values import parse_numbers, split_columns, split_values
 from napari_sbackprop.errors import InputError
 
-_CHUNK = 1 << 14  # rows split into values at a time: bounds the memory, and stays in the cache
+_CHUNK = 1 << 12  # rows split into values at a time: bounds the memory, and stays in the cache
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MARKS = np.frombuffer(b"\0\r\n#_dl", dtype=np.uint8)
 """First characters of lines that may be more than a row: empty ones, comments, labels, data_ and loop_."""
