@@ -41,6 +41,7 @@ bench: setup
 	@$(BIN)/python benchmarks/decode.py build/bench/run
 	@xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python benchmarks/explorer.py build/bench/run
 	@$(BIN)/python benchmarks/quality.py
+	@$(BIN)/python benchmarks/files.py
 
 oracle: setup
 	@.ci/system-packages relion

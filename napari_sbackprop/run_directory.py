@@ -3,7 +3,7 @@
 Training publishes complete epochs, exploration only reads. A folder gets its final name when everything in it is
 written, so a reader never sees half an epoch, and latents, decoder and embedding always come from one epoch.
 
-    config.json                 options, versions, command
+    config.json                 options, versions, command, folders of images that moved
     particles.star              the particles' STAR file, verbatim: data row i is particle i for ever
     particles.cs ...            where they came from another program: its files, verbatim; particles.star is then ours
     epochs/0005/                model.safetensors, latents.npz, epoch.json, embedding_umap.npz ...
@@ -20,7 +20,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,9 +116,9 @@ class RunDirectory:
             temporary.write_text(json.dumps(document, indent=2) + "\n")
         return cls(path)
 
-    def store_options(self, config: Config) -> None:
-        """Replace the options in config.json, when a resumed run gets more epochs."""
-        document = {**self.document, "options": config.to_json()}
+    def store_options(self, config: Config, path_map: Sequence[tuple[str, str]]) -> None:
+        """Replace the options in config.json, when a resumed run gets more epochs or its images have moved."""
+        document = {**self.document, "options": config.to_json(), "path_map": path_map}
         with _replacing(self.config_path) as temporary:
             temporary.write_text(json.dumps(document, indent=2) + "\n")
 
@@ -194,6 +194,11 @@ class RunDirectory:
     def source(self) -> Path:
         """The file that the run was started from, as an absolute path; image paths are relative to its project."""
         return Path(self.document["source"])
+
+    @property
+    def path_map(self) -> tuple[tuple[str, str], ...]:
+        """Folders of images that had moved when the run was started, or continued."""
+        return tuple((old, new) for old, new in self.document.get("path_map", ()))
 
     @property
     def files(self) -> dict[str, Path]:

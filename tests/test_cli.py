@@ -22,7 +22,7 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "adopt", "volumes"]
-COMMANDS += ["embed", "pickles", "evaluate", "explore", "select", "reconstruct"]
+COMMANDS += ["embed", "pickles", "evaluate", "explore", "select", "reconstruct", "relion-job"]
 COMMANDS += ["info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [
@@ -88,7 +88,7 @@ def trained(sample: Path) -> Path:
 
 def test_help_lists_all_commands() -> None:
     result = run_command("--help")
-    assert re.findall(r"^  (\w+)  +[A-Z]\w+", result.output, re.MULTILINE) == COMMANDS
+    assert re.findall(r"^  (\w[\w-]*)  +[A-Z]\w+", result.output, re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -121,6 +121,16 @@ def test_check_reports_what_was_understood(sample: Path) -> None:
     assert str(BOX) in text
 
 
+def test_check_follows_images_that_moved(sample: Path, tmp_path: Path) -> None:
+    star = tmp_path / "particles.star"
+    star.write_text((sample / "particles.star").read_text().replace("@", "@/old/place/"))
+    result = run_command("check", star, "--json")
+    assert result.exit_code == 1
+    assert "Add --path-map /old/place=FOLDER" in json.loads(result.stdout)["errors"][0]
+    assert succeed("check", star, "--path-map", f"/old/place={sample}")["errors"] == []
+    assert "must be OLD=NEW" in fail("check", star, "--path-map", "/old/place")
+
+
 def test_embed_keeps_the_embedding(trained: Path) -> None:
     values = succeed("embed", trained, "--method", "pca")
     assert values["particles"] == PARTICLES
@@ -139,6 +149,10 @@ def test_volumes_of_latents_keep_their_order(trained: Path, tmp_path: Path) -> N
     assert np.abs(maps[0] - maps[1]).max() > 0
     with mrcfile.open(tmp_path / "maps" / names[0]) as file:
         assert float(file.voxel_size.x) == pytest.approx(8)
+    script = Path(values["chimerax"])
+    assert script.parent == tmp_path / "maps"
+    level = float(script.read_text().split("level ")[1].split()[0])
+    assert 0 < level < maps[0].max()  # it shows something
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from napari_sbackprop.cli import (
     installation,
     particles,
     reconstruction,
+    relion_job,
     selection,
     training,
     volumes,
 )
-from napari_sbackprop.cli.console import examples, log_to_stderr
+from napari_sbackprop.cli.console import examples, log_to
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.training.progress import TrainingError
 
@@ -47,7 +48,10 @@ application = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for part in (demo, particles, training, volumes, analysis, selection, reconstruction, installation):
+for part in (
+    *(demo, particles, training, volumes, analysis, selection, reconstruction),
+    *(relion_job, installation),
+):
     application.add_typer(part.commands)
 
 
@@ -75,7 +79,7 @@ def overview(
     Train on particles of RELION, cryoSPARC or cryoDRGN, look at their latent space, decode any point of it to a map, and
     write the particles of a state for the next program. "COMMAND --help" explains a command, with examples.
     """
-    log_to_stderr()
+    log_to("stderr")
 
 
 def main() -> None:

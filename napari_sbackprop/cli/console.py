@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_sbackprop.training.progress import Progress
 
@@ -23,18 +23,23 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
-def log_to_stderr() -> None:
+def log_to(stream: Literal["stdout", "stderr"]) -> None:
     """Show what the library logs, one plain line each, above a progress bar if there is one."""
     logger = logging.getLogger("napari_sbackprop")
     logger.setLevel(logging.INFO)
-    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
-        logger.addHandler(_StderrHandler())
+    for handler in [handler for handler in logger.handlers if isinstance(handler, _ConsoleHandler)]:
+        logger.removeHandler(handler)
+    logger.addHandler(_ConsoleHandler(stream))
 
 
-class _StderrHandler(logging.Handler):
+class _ConsoleHandler(logging.Handler):
+    def __init__(self, stream: str) -> None:
+        super().__init__()
+        self.stream = stream
+
     def emit(self, record: logging.LogRecord) -> None:
         # Looked up for every line: a progress bar replaces sys.stderr while it is shown.
-        print(self.format(record), file=sys.stderr)
+        print(self.format(record), file=getattr(sys, self.stream), flush=True)
 
 
 def show(values: Mapping[str, Any], as_json: bool) -> None:

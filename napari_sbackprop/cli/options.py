@@ -29,6 +29,10 @@ Ctf = Annotated[
     Path | None, typer.Option(help="cryoDRGN's pickle of the CTF parameters of a stack", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
+Moved = Annotated[
+    list[str] | None,
+    typer.Option("--path-map", metavar="OLD=NEW", help="folder of images that moved; repeat for more"),
+]
 Epoch = Annotated[int | None, typer.Option(help="epoch to use; by default the newest", show_default=False)]
 
 METHODS = ("umap", "pca")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from napari_sbackprop.cli.console import examples, fraction_bar, show
-from napari_sbackprop.cli.options import Ctf, Json, Passthrough, Poses
+from napari_sbackprop.cli.options import Ctf, Json, Moved, Passthrough, Poses
 
 commands = typer.Typer()
 
@@ -61,6 +61,7 @@ def simulate(
     epilog=examples(
         "napari-sbackprop check particles.star",
         "napari-sbackprop check --json particles.star | jq .errors",
+        "napari-sbackprop check particles.star --path-map /old/project=/new/project",
         "napari-sbackprop check particles.star && napari-sbackprop train particles.star run",
     )
 )
@@ -69,6 +70,7 @@ def check(
     passthrough: Passthrough = None,
     poses: Poses = None,
     ctf: Ctf = None,
+    path_map: Moved = None,
     as_json: Json = False,
 ) -> None:
     """Say what a file is, and what is wrong with it.
@@ -77,8 +79,9 @@ def check(
     problem prevents training.
     """
     from napari_sbackprop.data.check import check as check_file
+    from napari_sbackprop.data.path_map import parse_path_map
 
-    report = check_file(path, passthrough or (), poses, ctf)
+    report = check_file(path, passthrough or (), poses, ctf, parse_path_map(path_map or []))
     if as_json:
         show(vars(report), as_json)
     else:

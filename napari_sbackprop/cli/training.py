@@ -12,6 +12,7 @@ from napari_sbackprop.cli.options import (
     Ctf,
     Epoch,
     Json,
+    Moved,
     Passthrough,
     Poses,
     Run,
@@ -24,6 +25,8 @@ from napari_sbackprop.errors import InputError
 
 commands = typer.Typer()
 
+RESUMABLE = {"epochs", "device", "threads"}
+"""Options that may change when a run goes on."""
 STOPPED = 130
 """Exit code of a training that was asked to stop, the shell's code for Ctrl-C."""
 
@@ -46,6 +49,7 @@ def train(
     poses: Poses = None,
     ctf: Ctf = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with a run from its last epoch")] = False,
+    path_map: Moved = None,
     as_json: Json = False,
     **options: Any,
 ) -> None:
@@ -54,15 +58,17 @@ def train(
     Every finished epoch is complete in itself, so the run can be explored meanwhile, here or on another machine.
     Ctrl-C stops after the step and keeps the last epoch; --resume goes on from there, with the options of the run.
     """
+    from napari_sbackprop.data.path_map import parse_path_map
     from napari_sbackprop.data.source import open_source
     from napari_sbackprop.run_directory import RunDirectory
     from napari_sbackprop.training.trainer import train as train_run
 
     config = _resumed(RunDirectory(run).config, chosen(context, options)) if resume else Config(**options)
     source = star if resume else open_source(star, passthrough or (), poses, ctf)
+    moved = parse_path_map(path_map or [])
     start = perf_counter()
     with stop_on_signal() as stop:
-        published = follow(train_run(source, run, config, stop=stop, resume=resume))
+        published = follow(train_run(source, run, config, stop=stop, resume=resume, path_map=moved))
     show(
         {
             "run": run,
@@ -77,9 +83,19 @@ def train(
         raise typer.Exit(STOPPED)
 
 
+def refuse_changes(stored: Config, asked: Config) -> None:
+    """Refuse options that differ from those of the run that goes on; what its model is made of cannot change."""
+    before, after = stored.to_json(), asked.to_json()
+    for name in sorted(set(before) - RESUMABLE):
+        if before[name] != after[name]:
+            raise InputError(
+                f"--{name} is {after[name]}, but the run to go on with has {before[name]}: start a new one to change it."
+            )
+
+
 def _resumed(stored: Config, given: dict[str, Any]) -> Config:
     """Options of a run that goes on; what its model is made of cannot change."""
-    if fixed := sorted(set(given) - {"epochs", "device", "threads"}):
+    if fixed := sorted(set(given) - RESUMABLE):
         name = fixed[0].replace("_", "-")
         raise InputError(
             f"--{name} cannot be given with --resume: the run keeps its own; start a new run to change it."

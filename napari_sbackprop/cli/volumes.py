@@ -1,6 +1,6 @@
 """The command volumes: latents in, maps out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_sbackprop.analysis.reconstruction import Decoder
 
 commands = typer.Typer()
+
+CONTOUR = 3.0
+"""First contour level in ChimeraX, in standard deviations of the consensus map."""
 
 
 @commands.command(
@@ -57,12 +60,12 @@ def volumes(
 ) -> None:
     """Decode maps of particles, clusters, a path or latents.
 
-    The maps' latents are written beside them, to latents.npy, and so are the particles' clusters, to labels.npy.
+    The maps' latents are written beside them, to latents.npy, and so are the particles' clusters, to labels.npy. Several
+    maps of states come with volumes.cxc, which shows them in ChimeraX as a series at one contour level.
     """
     import numpy as np
 
     from napari_sbackprop.analysis.reconstruction import Decoder
-    from napari_sbackprop.data.mrc import write_volume
     from napari_sbackprop.run_directory import RunDirectory
 
     sources = {
@@ -91,21 +94,40 @@ def volumes(
         maps = [partial(decoder.volume, latent) for latent in tables["latents"]]
     output.mkdir(parents=True, exist_ok=True)
     files = [output / f"volume_{index:03d}.mrc" for index in range(len(maps))]
-    with fraction_bar("decoding") as progress:
-        for index, (file, decode) in enumerate(zip(files, maps, strict=True)):
-            write_volume(file, decode(), decoder.pixel_size)
-            progress((index + 1) / len(files))
+    write_maps(decoder, dict(zip(files, maps, strict=True)))
+    script = None if basis else write_script(decoder, output / "volumes.cxc", files)
     for name, table in tables.items():
         np.save(output / f"{name}.npy", table)
     show(
         {
             "volumes": files,
+            "chimerax": script,
             "box": decoder.box,
             "pixel_size": decoder.pixel_size,
             "epoch": decoder.latents.epoch,
         },
         as_json,
     )
+
+
+def write_maps(decoder: "Decoder", maps: "Mapping[Path, Callable[[], npt.NDArray[np.float32]]]") -> None:
+    """Decode maps one by one into their files, with a bar."""
+    from napari_sbackprop.data.mrc import write_volume
+
+    with fraction_bar("decoding") as progress:
+        for done, (file, decode) in enumerate(maps.items(), 1):
+            write_volume(file, decode(), decoder.pixel_size)
+            progress(done / len(maps))
+
+
+def write_script(decoder: "Decoder", script: Path, maps: Sequence[Path]) -> Path | None:
+    """Write the ChimeraX script of a series of states; None for a single map, which is no series."""
+    from napari_sbackprop.data.chimerax import write_series
+
+    if len(maps) < 2:
+        return None
+    write_series(script, maps, CONTOUR * float(decoder.consensus().std()))
+    return script
 
 
 def _latents(

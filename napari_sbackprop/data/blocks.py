@@ -4,21 +4,24 @@ Reading values and writing a subset share one definition of a row, so row i is p
 blank lines, quoted values, unnumbered labels, Windows line ends and any order of blocks are understood.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.data.input_file import require_file
+from napari_sbackprop.data.lines import Lines
+from napari_sbackprop.data.values import parse_numbers, split_columns, split_values
 from napari_sbackprop.errors import InputError
 
-_CHUNK = 1 << 16  # rows split into values at a time: bounds the memory that short Python strings take
+_CHUNK = 1 << 12  # rows split into values at a time: bounds the memory, and stays in the cache
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_VALUE = re.compile(rb'"([^"]*)"|\'([^\']*)\'|(#).*|(\S+)')
+_MARKS = np.frombuffer(b"\0\r\n#_dl", dtype=np.uint8)
+"""First characters of lines that may be more than a row: empty ones, comments, labels, data_ and loop_."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,22 +33,22 @@ class Block:
     path : file of the block.
     name : name without `data_`, maybe empty.
     labels : column names without the leading underscore.
-    rows : lines of the rows, as they stand in the file.
-    line_numbers : (rows,) int64, number of each row's line in the file, from 0.
-    is_loop : false for pairs; `rows` then holds one line put together from the values, without a number.
+    lines : those of the file; of pairs, one line put together from the values.
+    line_numbers : (rows,) int64, which of the lines are rows, from 0.
+    is_loop : false for pairs.
     """
 
     path: Path
     name: str
     labels: tuple[str, ...]
-    rows: Sequence[bytes]
+    lines: Lines
     line_numbers: npt.NDArray[np.int64]
     is_loop: bool
 
     @property
     def count(self) -> int:
         """Number of rows."""
-        return len(self.rows)
+        return len(self.line_numbers)
 
     @property
     def title(self) -> str:
@@ -64,18 +67,28 @@ class Block:
             A row has more or fewer values than there are columns.
         """
         wanted = {label: self.labels.index(label) for label in labels if label in self.labels}
-        chunks: dict[str, list[npt.NDArray[np.bytes_]]] = {label: [np.empty(0, "S1")] for label in wanted}
-        for start in range(0, self.count, _CHUNK):
-            rows = [split_values(row) for row in self.rows[start : start + _CHUNK]]
-            for number, values in enumerate(rows, start + 1):
-                if len(values) != len(self.labels):
-                    raise InputError(
-                        f"{self.path}, row {number} of {self.title} has {len(values)} values for "
-                        f"{len(self.labels)} columns: repair or remove the row."
-                    )
-            for label, column in wanted.items():
-                chunks[label].append(np.array([values[column] for values in rows], dtype=np.bytes_))
-        return Columns(self, {label: np.concatenate(parts) for label, parts in chunks.items()})
+        parts = [[np.empty(0, "S1")] * len(wanted)]
+        first = 1
+        for rows in self.lines.pieces(self.line_numbers, _CHUNK):
+            columns = list(wanted.values())
+            parts.append(
+                split_columns(rows, len(self.labels), columns) or self._split_one_by_one(rows, columns, first)
+            )
+            first += len(rows)
+        return Columns(self, dict(zip(wanted, map(np.concatenate, zip(*parts, strict=True)), strict=True)))
+
+    def _split_one_by_one(
+        self, rows: Lines, columns: Sequence[int], first: int
+    ) -> list[npt.NDArray[np.bytes_]]:
+        """Columns of rows with quotes or comments; the first of the rows has the number `first`."""
+        table = [split_values(row) for row in rows]
+        for number, values in enumerate(table, first):
+            if len(values) != len(self.labels):
+                raise InputError(
+                    f"{self.path}, row {number} of {self.title} has {len(values)} values for "
+                    f"{len(self.labels)} columns: repair or remove the row."
+                )
+        return [np.array([values[column] for values in table], dtype=np.bytes_) for column in columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +103,22 @@ class Columns:
 
     block: Block
     texts: dict[str, npt.NDArray[np.bytes_]]
+    _numbers: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def __contains__(self, label: str) -> bool:
         return label in self.texts
 
     def numbers(self, label: str) -> npt.NDArray[np.float64]:
-        """Values (rows,) of a column as numbers; InputError names the first row that holds none."""
+        """Values (rows,) of a column as numbers, read-only; InputError names the first row that holds none."""
+        if label not in self._numbers:
+            self._numbers[label] = self._parse(label)
+            self._numbers[label].flags.writeable = False  # they are handed out more than once
+        return self._numbers[label]
+
+    def _parse(self, label: str) -> npt.NDArray[np.float64]:
         texts = self.texts[label]
         try:
-            return texts.astype(np.float64)
+            return parse_numbers(texts)
         except ValueError as error:
             number = next(i for i, text in enumerate(texts.tolist(), 1) if not _is_number(text))
             raise InputError(
@@ -109,10 +129,10 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class StarText:
-    """A STAR file as its lines, with line ends, and the blocks they form."""
+    """A STAR file as its lines and the blocks they form."""
 
     path: Path
-    lines: Sequence[bytes]
+    lines: Lines
     blocks: tuple[Block, ...]
 
     @cached_property
@@ -142,27 +162,15 @@ def parse_star(path: Path, content: bytes) -> StarText:
     if b"\0" in content[:65536]:
         kind = "an MRC stack or map" if content[208:211] == b"MAP" else "a binary file"
         raise InputError(f"{path} is {kind}, not a STAR file: give the STAR file that lists the particles.")
-    lines = content.removeprefix(_BYTE_ORDER_MARK).splitlines(keepends=True)
+    if b"\0" in content:
+        raise InputError(f"{path} is damaged, for it has zero bytes between the text: copy it again.")
+    lines = Lines.split(content, start=len(_BYTE_ORDER_MARK) if content.startswith(_BYTE_ORDER_MARK) else 0)
     blocks = _find_blocks(path, lines)
     if not blocks:
         raise InputError(
             f"{path} is not a STAR file, for it has no table under a data_ line: give a RELION STAR file."
         )
-    if content.startswith(_BYTE_ORDER_MARK):
-        lines[0] = _BYTE_ORDER_MARK + lines[0]
     return StarText(path, lines, blocks)
-
-
-def split_values(line: bytes) -> list[bytes]:
-    """Values of a row: separated by white space, quotes removed, a comment at the end dropped."""
-    if b'"' not in line and b"'" not in line and b"#" not in line:
-        return line.split()
-    values = []
-    for double, single, comment, plain in _VALUE.findall(line):
-        if comment:
-            break
-        values.append(plain or double or single)
-    return values
 
 
 def readable(text: bytes) -> str:
@@ -177,24 +185,37 @@ class _BlockBuilder:
         self.name = name
         self.labels: list[str] = []
         self.values: list[bytes] = []
-        self.rows: list[bytes] = []
-        self.line_numbers: list[int] = []
+        self.rows: list[npt.NDArray[np.int64]] = []
         self.is_loop = False
 
-    def build(self, path: Path) -> Block:
-        rows = self.rows if self.is_loop else [b" ".join(self.values)] if self.labels else []
-        numbers = np.array(self.line_numbers, dtype=np.int64)
-        return Block(path, self.name, tuple(self.labels), rows, numbers, self.is_loop)
+    def accepts_label(self, values: list[bytes]) -> bool:
+        """Whether a line that starts with `_` is a label, maybe numbered, and not a row that starts like one."""
+        return len(values) <= 2 or not self.is_loop
+
+    def add_rows(self, begin: int, end: int) -> None:
+        """Take lines `begin` to `end`, exclusive, as rows; pairs have none."""
+        if self.is_loop and begin < end:
+            self.rows.append(np.arange(begin, end))
+
+    def build(self, path: Path, lines: Lines) -> Block:
+        if self.is_loop:
+            numbers = np.concatenate([np.empty(0, np.int64), *self.rows])
+            return Block(path, self.name, tuple(self.labels), lines, numbers, True)
+        pairs = Lines.split(b" ".join(map(_quoted, self.values)))
+        return Block(path, self.name, tuple(self.labels), pairs, np.zeros(1, np.int64), False)
 
 
-def _find_blocks(path: Path, lines: Sequence[bytes]) -> tuple[Block, ...]:
+def _find_blocks(path: Path, lines: Lines) -> tuple[Block, ...]:
     finished: list[_BlockBuilder] = []
     block: _BlockBuilder | None = None
-    for number, line in enumerate(lines):
-        text = line.strip()
+    marked = np.flatnonzero(np.isin(lines.first_characters(), _MARKS)).tolist()
+    if marked[:1] != [0]:
+        marked.insert(0, 0)
+    for number, following in pairwise([*marked, len(lines)]):
+        text = lines[number].strip()
         if not text or text.startswith(b"#"):
-            continue
-        if text.startswith(b"data_") and len(split_values(text)) == 1:
+            pass
+        elif text.startswith(b"data_") and len(split_values(text)) == 1:
             block = _BlockBuilder(readable(split_values(text)[0])[len("data_") :])
             finished.append(block)
         elif block is None:
@@ -204,14 +225,20 @@ def _find_blocks(path: Path, lines: Sequence[bytes]) -> tuple[Block, ...]:
                 block = _BlockBuilder(block.name)
                 finished.append(block)
             block.is_loop = True
-        elif text.startswith(b"_") and not block.rows:
-            label, *values = split_values(text)
-            block.labels.append(readable(label[1:]))
-            block.values.append(b'"' + b" ".join(values) + b'"')
-        elif block.is_loop:
-            block.rows.append(line)
-            block.line_numbers.append(number)
-    return tuple(builder.build(path) for builder in finished if builder.labels)
+        elif text.startswith(b"_") and not block.rows and block.accepts_label(values := split_values(text)):
+            block.labels.append(readable(values[0][1:]))
+            block.values.append(b" ".join(values[1:]))
+        else:
+            block.add_rows(number, number + 1)
+        if block is not None:
+            block.add_rows(number + 1, following)
+        elif number + 1 < following:
+            return ()
+    return tuple(builder.build(path, lines) for builder in finished if builder.labels)
+
+
+def _quoted(value: bytes) -> bytes:
+    return b"'%s'" % value if b'"' in value else b'"%s"' % value
 
 
 def _is_number(text: bytes) -> bool:

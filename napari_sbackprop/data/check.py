@@ -18,6 +18,7 @@ from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.input_file import require_file
 from napari_sbackprop.data.mrc import open_stack, read_header
 from napari_sbackprop.data.particle_report import report_particles
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.report import Report
 from napari_sbackprop.data.source import ParticleSource, open_source
 from napari_sbackprop.data.star_kind import star_kind
@@ -48,7 +49,11 @@ _GIVE_STAR = "give the STAR file of a 3D refinement that lists the particles"
 
 
 def check(
-    path: Path, passthrough: Sequence[Path] = (), poses: Path | None = None, ctf: Path | None = None
+    path: Path,
+    passthrough: Sequence[Path] = (),
+    poses: Path | None = None,
+    ctf: Path | None = None,
+    path_map: PathMap = (),
 ) -> Report:
     """Say what a file is, and whether particles can be trained on from it.
 
@@ -58,6 +63,7 @@ def check(
     ----------
     path : any file.
     passthrough, poses, ctf : further files of the particles, as `open_source` takes them.
+    path_map : folders of images that moved, as `read_particles` takes it; for STAR files.
     """
     path = Path(path)
     kind = "unreadable"
@@ -66,7 +72,7 @@ def check(
         kind, reporter = _recognise(path)
         if passthrough or poses or ctf:
             return _report_source(path, kind, passthrough, poses, ctf)
-        return reporter(path)
+        return _report_star(path, path_map) if reporter is _report_star else reporter(path)
     except InputError as error:
         return Report(path, kind, errors=(str(error),))
     except OSError as error:
@@ -99,12 +105,12 @@ def _recognise(path: Path) -> tuple[str, Callable[[Path], Report]]:
     return ("binary", _report_binary) if b"\0" in head else ("text", _report_text)
 
 
-def _report_star(path: Path) -> Report:
+def _report_star(path: Path, path_map: PathMap = ()) -> Report:
     text = read_star(path)
     kind, sentence = star_kind(text)
     if kind == "particles":
         try:
-            return report_particles(ParticleSource(text, {}, Findings(path)))
+            return report_particles(ParticleSource(text, {}, Findings(path)), path_map=path_map)
         except InputError as error:
             return Report(path, kind, errors=(str(error),))
     blocks = [f"{block.title} ({block.count} rows)" for block in text.blocks]

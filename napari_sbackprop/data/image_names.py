@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from napari_sbackprop.data.blocks import readable
 from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.values import characters
 
-_MOST_DIGITS = 18  # of a 64-bit number
+_MOST_DIGITS = 15  # of a whole number that a float64 always holds exactly
 AS_STACK = ":mrcs"
 """What follows a file's name to tell RELION that it is a stack."""
 
@@ -46,21 +47,33 @@ class ImageNames:
 
 def parse_image_names(names: npt.NDArray[np.bytes_], findings: Findings) -> ImageNames:
     """Split `number@stack`; the first bad number is an error that names its row."""
-    stacks: dict[bytes, int] = {}
-    stack_index = np.zeros(len(names), dtype=np.int32)
+    padded = names.astype(f"S{names.dtype.itemsize + 1}")  # so that something follows every @
+    text = characters(padded)
+    is_at = text == ord("@")
+    at = np.where(is_at.any(axis=1), is_at.argmax(axis=1), -1)
     slice_index = np.full(len(names), -1, dtype=np.int64)
-    bad_row = -1
-    for row, name in enumerate(names.tolist()):
-        number, separator, stack = name.partition(b"@") if b"@" in name else (b"", b"", name)
-        stack_index[row] = stacks.setdefault(stack, len(stacks))
-        if separator:
-            slice_index[row] = int(number) - 1 if number.isdigit() and len(number) <= _MOST_DIGITS else -1
-            if slice_index[row] < 0 and bad_row < 0:
-                bad_row = row
-    if bad_row >= 0:
+    for position in np.unique(at[at >= 0]).tolist():  # few: numbers have a handful of lengths
+        rows = np.flatnonzero(at == position)
+        number, tail = text[rows, :position] - np.uint8(ord("0")), text[rows, position + 1 :]
+        if 0 < position <= _MOST_DIGITS:
+            values = (number.astype(np.float64) @ 10.0 ** np.arange(position - 1, -1, -1)).astype(np.int64)
+            slice_index[rows] = np.where((number < 10).all(axis=1), values - 1, -1)
+        padded[rows] = np.ascontiguousarray(tail).view(f"S{tail.shape[1]}")[:, 0]
+    bad = np.flatnonzero((at >= 0) & (slice_index < 0))
+    if len(bad):
         findings.error(
-            f", row {bad_row + 1}: rlnImageName is {readable(names[bad_row])!r}, but images count from 1, "
+            f", row {bad[0] + 1}: rlnImageName is {readable(names[bad[0]])!r}, but images count from 1, "
             "as in 000001@stack.mrcs; correct the row."
         )
+    stacks, stack_index = _number_stacks(padded)
+    return ImageNames(stacks, stack_index, slice_index)
+
+
+def _number_stacks(names: npt.NDArray[np.bytes_]) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
+    """Different names in order of appearance, and the index (N,) of each row's among them."""
+    begins = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]]))  # a stack's rows mostly adjoin
+    stacks: dict[bytes, int] = {}
+    index = [stacks.setdefault(name, len(stacks)) for name in names[begins].tolist()]
+    lengths = np.diff(begins, append=len(names))
     files = tuple(readable(name).removesuffix(AS_STACK) for name in stacks)
-    return ImageNames(files, stack_index, slice_index)
+    return files, np.repeat(np.array(index, dtype=np.int32), lengths)

@@ -1,7 +1,6 @@
 """The search for the images of a particle table, and the check that they fit it.
 
-Image names are relative to the root of the project, not to the STAR file:
-the folders above the file are tried.
+Image names are relative to the root of the project, not to the STAR file: the folders above the file are tried.
 """
 
 from collections.abc import Sequence
@@ -16,16 +15,18 @@ from napari_sbackprop.data.image_names import ImageNames
 from napari_sbackprop.data.mrc import MrcHeader, read_header
 from napari_sbackprop.data.particle_table import ParticleTable
 from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.path_map import PathMap, moved
 from napari_sbackprop.errors import InputError
 
 
-def find_images(table: ParticleTable, start: Path, findings: Findings) -> Particles:
+def find_images(table: ParticleTable, start: Path, findings: Findings, path_map: PathMap = ()) -> Particles:
     """Find the stacks, read their headers, and note whatever does not fit the table.
 
     Parameters
     ----------
     table : particles without stack paths.
     start : folder that image names are relative to, or one below it.
+    path_map : folders that moved since the table was written.
 
     Returns
     -------
@@ -33,8 +34,9 @@ def find_images(table: ParticleTable, start: Path, findings: Findings) -> Partic
     none. A stack that was not found keeps its name as it is written.
     """
     names = table.images
-    paths = locate_stacks(names.stacks, start)
-    _report_missing(names, paths, start, findings)
+    places = [moved(name, path_map) for name in names.stacks]
+    paths = locate_stacks(places, start)
+    _report_missing(names, places, paths, start, findings)
     headers = _read_headers(paths, findings)
     _check_slices(names, headers, findings)
     particles = replace(
@@ -47,8 +49,7 @@ def find_images(table: ParticleTable, start: Path, findings: Findings) -> Partic
 
 def locate_stacks(names: Sequence[str], start: Path) -> list[Path | None]:
     """Find stacks whose names are relative to `start` or a folder above it; None where there is no file."""
-    ends = (start.absolute(), start.resolve())
-    folders = list(dict.fromkeys(folder for end in ends for folder in (end, *end.parents)))
+    folders = _folders_above(start)
     found: list[Path | None] = []
     for name in names:
         folder = next((folder for folder in folders if _is_file(folder / name)), None)
@@ -59,6 +60,12 @@ def locate_stacks(names: Sequence[str], start: Path) -> list[Path | None]:
     return found
 
 
+def _folders_above(start: Path) -> list[Path]:
+    """`start` and the folders above it, with and without links followed."""
+    ends = (start.absolute(), start.resolve())
+    return list(dict.fromkeys(folder for end in ends for folder in (end, *end.parents)))
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -66,13 +73,31 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _report_missing(names: ImageNames, paths: Sequence[Path | None], start: Path, findings: Findings) -> None:
+def _report_missing(
+    names: ImageNames, places: Sequence[str], paths: Sequence[Path | None], start: Path, findings: Findings
+) -> None:
     missing = [index for index, path in enumerate(paths) if path is None]
-    if missing:
-        findings.error(
-            f", row {names.first_row(missing[0])} names {names.stacks[missing[0]]}, which is neither in "
-            f"{start} nor in a folder above ({len(missing)} of {len(paths)} stacks missing): copy it there."
-        )
+    if not missing:
+        return
+    name, place = names.stacks[missing[0]], places[missing[0]]
+    by_map = "" if place == name else f", by --path-map {place}"
+    failed = "does not exist" if place.startswith("/") else f"is neither in {start} nor in a folder above"
+    findings.error(
+        f", row {names.first_row(missing[0])} names {name}{by_map}, which {failed} "
+        f"({len(missing)} of {len(paths)} stacks missing): {_question(name, start)}"
+    )
+
+
+def _question(name: str, start: Path) -> str:
+    """Ask where a missing file is, and offer what bears the end of its name."""
+    parts = Path(name).parts
+    for cut in range(1, len(parts)):
+        old, tail = Path(*parts[:cut]), Path(*parts[cut:])
+        for folder in _folders_above(start):
+            if _is_file(folder / tail):
+                return f"{folder / tail} exists; if that is it, add --path-map {old}={folder}, else copy the right one."
+    old = Path(name).parent
+    return f"where is it? Add --path-map {old}=FOLDER with the folder it is in now, or copy it there."
 
 
 def _read_headers(paths: Sequence[Path | None], findings: Findings) -> list[MrcHeader | None]:

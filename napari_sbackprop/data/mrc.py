@@ -32,6 +32,7 @@ class MrcHeader:
     dtype : type of the stored values, with byte order.
     offset : bytes before the values.
     pixel_size : Å, along x; 0 where the header says nothing. Often wrong: prefer a STAR file's.
+    origin : Å, place (x, y, z) of the first voxel, by ORIGIN or else by NXSTART and its kin; 0 where that is no number.
     is_volume : the header calls the file a volume (ISPG 1 or above), which stacks do as well.
     has_map_id : the file carries the MAP id.
     """
@@ -40,6 +41,7 @@ class MrcHeader:
     dtype: np.dtype[Any]
     offset: int
     pixel_size: float
+    origin: tuple[float, float, float]
     is_volume: bool
     has_map_id: bool
 
@@ -76,13 +78,15 @@ def read_header(path: Path) -> MrcHeader:
             f"{path} has values of MRC mode {mode}, but only modes 0, 1, 2, 6 and 12 are read: "
             "convert it to mode 2."
         )
-    intervals, length = int(words[7]), float(np.frombuffer(raw, dtype=f"{order}f4")[10])
+    floats = np.frombuffer(raw, dtype=f"{order}f4")
+    intervals, length = int(words[7]), float(floats[10])
     pixel_size = length / intervals if intervals > 0 and np.isfinite(length) and length > 0 else 0.0
     header = MrcHeader(
         shape=(sections, rows, columns),
         dtype=np.dtype(order + _MODES[mode]),
         offset=_HEADER_BYTES + max(int(words[23]), 0),
         pixel_size=pixel_size,
+        origin=_origin(floats[49:52], words[4:7] * pixel_size),
         is_volume=int(words[22]) >= 1,
         has_map_id=raw[208:211] == b"MAP",
     )
@@ -155,6 +159,12 @@ def _write(
             file.set_image_stack()
         file.voxel_size = pixel_size
         file.header.origin = (0.0, 0.0, 0.0)
+
+
+def _origin(stated: npt.NDArray[Any], started: npt.NDArray[Any]) -> tuple[float, float, float]:
+    place = stated if np.isfinite(stated).all() and stated.any() else started
+    x, y, z = (float(value) for value in place)
+    return x, y, z
 
 
 def _byte_order(raw: bytes) -> str | None:

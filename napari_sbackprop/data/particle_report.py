@@ -15,6 +15,7 @@ from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.optics import check_groups
 from napari_sbackprop.data.particle_table import ParticleTable, read_particle_table
 from napari_sbackprop.data.particles import OpticsGroup, Particles
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.report import Report
 from napari_sbackprop.data.source import ParticleSource
 from napari_sbackprop.errors import InputError
@@ -23,11 +24,11 @@ _SAMPLE = 200  # images read to judge the contrast
 _WEAKEST_DEFOCUS = 50.0  # Å; smaller values are µm written by mistake
 
 
-def report_particles(source: ParticleSource, kind: str = "particles") -> Report:
+def report_particles(source: ParticleSource, kind: str = "particles", path_map: PathMap = ()) -> Report:
     """Check the table, the images and what training on them would need."""
     findings = source.findings
     table = read_particle_table(source.text, findings)
-    particles = find_images(table, source.path.parent, findings)
+    particles = find_images(table, source.path.parent, findings, path_map)
     check_groups(particles.optics, findings)
     facts = _facts(table, particles)
     if table.has_poses and particles.count > 1 and (particles.rotation == particles.rotation[0]).all():

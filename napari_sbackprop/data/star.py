@@ -13,6 +13,7 @@ from napari_sbackprop.data.image_search import find_images
 from napari_sbackprop.data.optics import check_groups
 from napari_sbackprop.data.particle_table import read_particle_table
 from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource, open_source
 from napari_sbackprop.data.star_kind import particle_block
 from napari_sbackprop.data.subset import write_subset
@@ -22,13 +23,16 @@ __all__ = ["read_columns", "read_particles", "write_subset"]
 logger = logging.getLogger(__name__)
 
 
-def read_particles(source: Path | ParticleSource, project: Path | None = None) -> Particles:
+def read_particles(
+    source: Path | ParticleSource, project: Path | None = None, path_map: PathMap = ()
+) -> Particles:
     """Read particles and find their images.
 
     Parameters
     ----------
     source : STAR file of a refinement, as RELION 3.0, 3.1, 4 or 5 writes it; or what `open_source` gave.
     project : folder that image names are relative to, or one below it; by default that of the file.
+    path_map : folders of images that moved since the file was written.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def read_particles(source: Path | ParticleSource, project: Path | None = None) -
     findings = opened.findings
     table = read_particle_table(opened.text, findings)
     findings.raise_first()
-    particles = find_images(table, project or opened.path.parent, findings)
+    particles = find_images(table, project or opened.path.parent, findings, path_map)
     check_groups(particles.optics, findings)
     findings.raise_first()
     for warning in findings.warnings:

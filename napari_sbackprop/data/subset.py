@@ -43,8 +43,9 @@ def write_subset(source: Path, indices: npt.NDArray[np.integer], output: Path) -
             f"{source} has {block.count} particles, but index {wrong} (from 0) was chosen: "
             "choose from this file."
         )
-    dropped = np.zeros(len(text.lines), dtype=bool)
-    dropped[block.line_numbers] = True
-    dropped[block.line_numbers[indices] if block.is_loop else []] = False
-    with new_file(output) as temporary, temporary.open("wb") as file:
-        file.writelines(line for line, drop in zip(text.lines, dropped.tolist(), strict=True) if not drop)
+    kept = np.ones(len(text.lines), dtype=bool)
+    if block.is_loop:
+        kept[block.line_numbers] = False
+        kept[block.line_numbers[indices]] = True
+    with new_file(output) as temporary:
+        text.lines.write(temporary, kept)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_sbackprop.data.mrc import read_volume
+from napari_sbackprop.data.mask import read_mask
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import gridding_correction, sphere_to_volumes
 from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
@@ -112,17 +112,10 @@ def _with_consensus(
 
 
 def _read_mask(session: Session) -> Tensor | None:
-    box, path = session.particles.box, session.config.mask
+    path = session.config.mask
     if path is None:
         return None
-    values, _ = read_volume(path)
-    if values.shape[0] != box:
-        raise InputError(
-            f"{path} has a box of {values.shape[0]}, but the particles have {box}: resample the mask."
-        )
-    if not values.max() > 0:
-        raise InputError(f"{path} has no value above 0: give a mask that is 1 where the particle is.")
-    return torch.from_numpy(values).clamp(0, 1)
+    return torch.from_numpy(read_mask(path, session.particles.box, session.particles.pixel_size))
 
 
 def _solvent_mask(session: Session, raw: Tensor, sphere: HalfSphere) -> Tensor:

@@ -40,7 +40,7 @@ def encode(run: Path, star: Path | ParticleSource, exact: bool = True, epoch: in
     directory = RunDirectory(run)
     epoch = directory.latest_epoch() if epoch is None else epoch
     description, tensors = directory.read_description(epoch), directory.read_model(epoch)
-    session = Session.for_reading(directory, read_particles(star))
+    session = Session.for_reading(directory, read_particles(star, path_map=directory.path_map))
     particles = session.particles
     box, pixel_size = description["box"], description["pixel_size"]
     if particles.box != box or abs(particles.pixel_size / pixel_size - 1) > 0.01:

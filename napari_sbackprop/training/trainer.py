@@ -20,6 +20,7 @@ import torch
 from napari_sbackprop import __version__
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource, main_file, open_source
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
@@ -36,6 +37,7 @@ def train(
     config: Config,
     stop: threading.Event | None = None,
     resume: bool = False,
+    path_map: PathMap = (),
 ) -> Iterator[Progress]:
     """Train a model on particles; yields progress, publishes epochs into the run directory.
 
@@ -46,6 +48,7 @@ def train(
     stop : set it to stop after the present step; finished epochs stay.
     resume : continue `run` with its own particles and options; only `epochs` may grow. A resumed run on a CPU equals
         an uninterrupted one.
+    path_map : folders of images that moved since the STAR file was written; the run keeps it, and a resumed one its own.
 
     Raises
     ------
@@ -56,11 +59,12 @@ def train(
     """
     if resume:
         directory = RunDirectory(run)
-        particles = _unchanged_particles(directory, star if isinstance(star, Path) else star.path)
         config = _resumed_config(directory.config, config)
+        path_map = path_map or directory.path_map
+        particles = _unchanged_particles(directory, star if isinstance(star, Path) else star.path, path_map)
     else:
         source = star if isinstance(star, ParticleSource) else open_source(star)
-        particles = read_particles(source)
+        particles = read_particles(source, path_map=path_map)
     if particles.count < (least := 2 * (config.latent_size + 1)):
         raise InputError(
             f"{particles.source} has {particles.count} particles, but --latent-size {config.latent_size} "
@@ -69,9 +73,9 @@ def train(
     device = _device(config.device)
     _set_threads(config.threads)
     if resume:
-        directory.store_options(config)
+        directory.store_options(config, path_map)
     else:
-        provenance = _provenance(device)
+        provenance = {**_provenance(device), "path_map": path_map}
         directory = RunDirectory.create(run, source.path, config, provenance, source.content, source.files)
 
     session = Session(directory, config, particles, device, stop or threading.Event())
@@ -93,14 +97,14 @@ def train(
         ) from error
 
 
-def _unchanged_particles(directory: RunDirectory, star: Path) -> Particles:
+def _unchanged_particles(directory: RunDirectory, star: Path, path_map: PathMap) -> Particles:
     """The particles of a run that goes on; refuses files that are not those it was started with."""
     if changed := directory.changed_file(main_file(star) if star.is_file() else None):
         raise InputError(
             f"{changed} is not, or no longer, the file that {directory.path} was started with: "
             "start a new run for it."
         )
-    return read_particles(directory.star_path, directory.source.parent)
+    return read_particles(directory.star_path, directory.source.parent, path_map)
 
 
 @contextmanager

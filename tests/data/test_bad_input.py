@@ -222,6 +222,13 @@ def test_a_map_is_no_star_file(tmp_path: Path) -> None:
         read_particles(tmp_path / "map.mrc")
 
 
+def test_a_star_file_with_zero_bytes_is_called_damaged(project: Project) -> None:
+    path = project.write(project.particles(), project.optics())
+    path.write_bytes(path.read_bytes() + b"# \n" * 30000 + b"\0" * 4096)
+    with pytest.raises(InputError, match="is damaged, for it has zero bytes between the text: copy it again"):
+        read_particles(path)
+
+
 def test_a_map_listed_as_a_stack_is_pointed_out(project: Project, caplog: pytest.LogCaptureFixture) -> None:
     write_volume(project.folder / "Extract" / "images.mrcs", np.ones((8, 8, 8)), 2.0, overwrite=True)
     read_particles(project.write(project.particles(), project.optics()))

@@ -15,6 +15,14 @@ from napari_sbackprop.data.star import read_columns, read_particles
 from napari_sbackprop.errors import InputError
 
 
+def test_a_first_row_that_begins_like_a_label(project: Project) -> None:
+    """RELION writes such a name without quotes."""
+    particles = {"rlnMicrographName": ["_a.mrc", "_b.mrc", "c.mrc", "_d.mrc"], **project.particles()}
+    columns = read_columns(project.write(particles, project.optics()))
+    assert columns["rlnMicrographName"].tolist() == particles["rlnMicrographName"]
+    assert len(columns) == len(particles)
+
+
 def test_every_field_of_a_relion_31_file(project: Project) -> None:
     particles = read_particles(project.write(project.particles(), project.optics()))
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from relion_project import Project, format_block
 
 from napari_sbackprop.data.blocks import read_star
@@ -26,8 +24,21 @@ PARTICLE_FILES = [
     "relion_golden/in.star",
     "relion_golden/loc_it004_data.star",
     "relion_golden/proj96_ctf.star",
+    "relion_golden/proj_ctf.star",
+    "relion_golden/proj_noctf.star",
+    "relion_golden_toy/in.star",
     "relion_golden_toy/proj_ctf.star",
+    "relion_golden_toy/proj_noctf.star",
 ]
+OTHER_FILES = {
+    "relion_golden/loc_it004_model.star": "is a RELION model",
+    "relion_golden/loc_it004_optimiser.star": "is a RELION optimiser",
+    "relion_golden/loc_it004_sampling.star": "is a RELION sampling of orientations",
+    "starfile/default_pipeline.star": "is the pipeline of a RELION project",
+    "starfile/one_loop.star": "lists subtomograms",
+    "starfile/rln3.1_data_style.star": "several tables with rlnImageName",
+    "starfile/run_it025_optimiser_3D.star": "is a RELION optimiser",
+}
 
 
 def remaining_lines(source: Path, kept: np.ndarray) -> bytes:
@@ -36,6 +47,20 @@ def remaining_lines(source: Path, kept: np.ndarray) -> bytes:
     rows = [number for number, line in enumerate(lines) if b"@" in line and not line.startswith(b"#")]
     dropped = set(np.delete(rows, kept).tolist())
     return b"".join(line for number, line in enumerate(lines) if number not in dropped)
+
+
+def test_the_corpus_is_every_star_file_there_is(shared_data: Path) -> None:
+    files = {str(path.relative_to(shared_data)) for path in shared_data.rglob("*.star")}
+    assert files == {*PARTICLE_FILES, *OTHER_FILES}
+
+
+@pytest.mark.parametrize(("name", "sentence"), OTHER_FILES.items())
+def test_other_tables_are_refused_and_nothing_is_written(
+    shared_data: Path, tmp_path: Path, name: str, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        write_subset(shared_data / name, np.array([0]), tmp_path / "out.star")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", PARTICLE_FILES)
@@ -105,54 +130,6 @@ def test_a_single_particle_written_as_pairs(project: Project, tmp_path: Path) ->
     source = project.write_text(f"{format_block('optics', project.optics())}\ndata_particles\n\n{pairs}\n")
     write_subset(source, np.array([0]), tmp_path / "out.star")
     assert (tmp_path / "out.star").read_bytes() == source.read_bytes()
-
-
-@st.composite
-def dialects(draw: st.DrawFn) -> tuple[list[bytes], list[bool]]:
-    """Lines of a particle file in some dialect, and which of them are particle rows."""
-    end = draw(st.sampled_from([b"\n", b"\r\n"]))
-    filler = st.lists(st.sampled_from([b"", b" ", b"# version 30001", b"  # 1@x.mrcs"]), max_size=2)
-    number_labels = draw(st.booleans())
-    name = draw(st.sampled_from([b"data_particles", b"data_images", b"data_"]))
-    separator = draw(st.sampled_from([b" ", b"\t", b"    "]))
-
-    def table(title: bytes, labels: list[bytes], rows: list[list[bytes]]) -> list[tuple[bytes, bool]]:
-        lines = [(line, False) for line in [*draw(filler), title, *draw(filler), b"loop_ "]]
-        for number, label in enumerate(labels, 1):
-            lines.append((label + (b" #%d" % number if number_labels else b""), False))
-        for row in rows:
-            lines += [(line, False) for line in draw(filler)]
-            lines.append((draw(st.sampled_from([b"", b" "])) + separator.join(row), True))
-        return lines + [(line, False) for line in draw(filler)]
-
-    texts = st.sampled_from(
-        [b"mic.mrc", b'"two words.mrc"', b"'one # two'", b"data_1/a.mrc", b"1.50", b"007"]
-    )
-    count = draw(st.integers(1, 6))
-    rows = [[b"%d@s.mrcs" % number, draw(texts), draw(texts)] for number in range(1, count + 1)]
-    particles = table(name, [b"_rlnImageName", b"_rlnMicrographName", b"_ownColumn"], rows)
-    optics = [(line, False) for line, _ in table(b"data_optics", [b"_rlnOpticsGroup"], [[b"1"], [b"2"]])]
-    lines = draw(st.sampled_from([particles, optics + particles, particles + optics]))
-    text = [line + end for line, _ in lines]
-    if draw(st.booleans()) and lines[-1][0].strip():
-        text[-1] = lines[-1][0]  # no newline at the end of the file
-    return text, [is_row for _, is_row in lines]
-
-
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(dialect=dialects(), data=st.data())
-def test_every_dialect_loses_rows_and_nothing_else(
-    tmp_path: Path, dialect: tuple[list[bytes], list[bool]], data: st.DataObject
-) -> None:
-    lines, are_rows = dialect
-    source, output = tmp_path / "source.star", tmp_path / "output.star"
-    source.write_bytes(b"".join(lines))
-    output.unlink(missing_ok=True)
-    rows = [number for number, is_row in enumerate(are_rows) if is_row]
-    kept = sorted(data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1)))
-    write_subset(source, np.array(kept), output)
-    dropped = set(rows) - {rows[index] for index in kept}
-    assert output.read_bytes() == b"".join(line for number, line in enumerate(lines) if number not in dropped)
 
 
 def test_an_existing_file_stays_as_it_is(project: Project) -> None:

@@ -18,7 +18,8 @@ from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.encoding import encode
-from napari_sbackprop.training.progress import TrainingError
+from napari_sbackprop.training.half_maps import half_maps
+from napari_sbackprop.training.progress import TrainingError, finished
 from napari_sbackprop.training.trainer import train
 
 SMALL = {"latent_size": 3, "basis_size": 4, "batch_size": 64, "threads": 2, "device": "cpu"}
@@ -267,3 +268,17 @@ def test_too_few_particles_are_refused(small_set, tmp_path):
     few.write_text("\n".join(lines[: -(400 - 5 + 1)]) + "\n")
     with pytest.raises(InputError, match="needs at least 8"):
         list(train(few, tmp_path / "run", Config(**SMALL)))
+
+
+def test_a_run_remembers_where_its_images_moved(small_set, tmp_path):
+    star, run = tmp_path / "particles.star", tmp_path / "run"
+    star.write_text((small_set / "particles.star").read_text().replace("@", "@/old/place/"))
+    path_map = (("/old/place", str(small_set)),)
+    with pytest.raises(InputError, match=r"names /old/place/particles\.mrcs, which does not exist"):
+        list(train(star, run, Config(epochs=0, **SMALL)))
+    list(train(star, run, Config(epochs=0, **SMALL), path_map=path_map))
+    assert RunDirectory(run).path_map == path_map
+    assert len(encode(run, star).mean) == 400
+    assert finished(half_maps(RunDirectory(run), np.arange(40))).counts == (20, 20)
+    list(train(star, run, Config(epochs=1, **SMALL), resume=True))
+    assert RunDirectory(run).path_map == path_map
