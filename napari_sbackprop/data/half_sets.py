@@ -1,12 +1,9 @@
 """The two half sets of particles, by which a refinement judges itself."""
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 _LEAST = 1 / 3  # share of the particles in the smaller half that is no cause for a warning
-_CHANCE = 3.0  # standard deviations that the halves of a few particles may differ by
 
 
 def describe_imbalance(half_set: npt.NDArray[np.integer]) -> str:
@@ -16,8 +13,7 @@ def describe_imbalance(half_set: npt.NDArray[np.integer]) -> str:
         return ""
     if not first or not second:
         return "has particles in one of the two half sets only: they cannot be compared."
-    total, difference = first + second, abs(first - second)
-    if min(first, second) < _LEAST * total and difference > _CHANCE * math.sqrt(total):
+    if min(first, second) < _LEAST * (first + second):
         return (
             f"has {first} and {second} particles in the two half sets, which is uneven: draw new half sets."
         )

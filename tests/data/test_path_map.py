@@ -61,7 +61,7 @@ def test_moved_images_are_found_and_nothing_is_guessed(project: Project, folder:
         read_particles(star)
     path_map = parse_path_map([f"{folder}={project.folder / 'moved'}"])
     assert read_particles(star, path_map=path_map).stack_paths == (project.folder / "moved" / "images.mrcs",)
-    assert not check(star, path_map).errors
+    assert not check(star, path_map=path_map).errors
     assert check(star).errors
 
 
