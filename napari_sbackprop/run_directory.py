@@ -106,8 +106,8 @@ class RunDirectory:
             (path / "particles.star").write_bytes(star)
         document = {
             "format": FORMAT_VERSION,
-            "source": str(Path(source).resolve()),
-            "files": {name: str(Path(file).resolve()) for name, file in files.items()},
+            "source": str(Path(source).absolute()),  # not where a link leads: images lie beside the link
+            "files": {name: str(Path(file).absolute()) for name, file in files.items()},
             "options": config.to_json(),
             **provenance,
         }

@@ -276,6 +276,13 @@ def test_polygon_around_everything_selects_everything(trained: Path, tmp_path: P
     assert succeed("select", trained, "-o", tmp_path / "all.star", *options)["rows"] == PARTICLES
 
 
+def test_a_polygon_that_is_none_is_named(trained: Path, tmp_path: Path) -> None:
+    options = ["-o", tmp_path / "all.star", "--method", "pca", "--polygon"]
+    (tmp_path / "none.json").write_text("{}")
+    assert "none.json: A polygon must be a list" in fail("select", trained, *options, tmp_path / "none.json")
+    assert "gone.json does not exist" in fail("select", trained, *options, tmp_path / "gone.json")
+
+
 def test_original_gives_the_rows_of_another_file(trained: Path, sample: Path, tmp_path: Path) -> None:
     text = (sample / "particles.star").read_text()
     original = sample / "original.star"

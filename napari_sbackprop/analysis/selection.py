@@ -28,6 +28,8 @@ REPLACE, ADD, SUBTRACT, INTERSECT = "replace", "add", "subtract", "intersect"
 SELECTION = "selection"
 """Name of particles that nobody has named."""
 STEPS = "steps"
+ENDINGS = (".star", ".cs", ".pkl")
+"""Of files that hold particles, for RELION, cryoSPARC and cryoDRGN."""
 
 _OPERATIONS: dict[str, Callable[[Mask, Mask], Mask]] = {
     ADD: lambda first, other: first | other,
@@ -173,7 +175,7 @@ def export_selection(
 
     Parameters
     ----------
-    output : new file; .cs for cryoSPARC, .pkl for the rows as cryoDRGN's --ind takes them, else a STAR file.
+    output : new file; .star, .cs for cryoSPARC, or .pkl for the rows as cryoDRGN's --ind takes them.
     original : another file of the same images, for example before binning, in the format of `output`; for .pkl, the
         file whose rows are meant.
     unique_images : keep the first of several rows of one image (symmetry expansion).
@@ -187,6 +189,8 @@ def export_selection(
             f"The selection {selection.name!r} is empty: select at least one particle before exporting."
         )
     indices, output = selection.indices, Path(output)
+    if output.suffix not in ENDINGS:
+        raise InputError(f"{output} does not end in {', '.join(ENDINGS)}, which tell the format: name it so.")
     if unique_images:
         from napari_sbackprop.data.image_matching import first_of_each_image
 
@@ -194,12 +198,11 @@ def export_selection(
     source = _source(run, output, original)
     if original is not None:
         indices = _rows_in(original, run, indices)
-    note = note_path(output)
-    if note == output:
-        raise InputError(f"{output} ends in .json, which the note beside the selection needs: name it .star.")
     record = {"name": selection.name, "run": str(run.path), "source": str(source), "count": len(indices)}
     document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
-    with new_file(note) as temporary:  # first, so that neither file is written where one of them exists
+    with new_file(
+        note_path(output)
+    ) as temporary:  # first, so that neither file is written where one of them exists
         temporary.write_text(json.dumps(document) + "\n")
         half_set = _write(run, source, indices, output)
     if half_set is not None and (imbalance := describe_imbalance(half_set)):
@@ -209,7 +212,7 @@ def export_selection(
 
 def note_path(output: Path) -> Path:
     """The note beside an exported selection."""
-    return output.with_name(output.name.removesuffix(".json").removesuffix(".star") + ".json")
+    return output.with_name(output.name.removesuffix(".star") + ".json")
 
 
 def _source(run: RunDirectory, output: Path, original: Path | None) -> Path:

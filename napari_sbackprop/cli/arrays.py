@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sbackprop.data.input_file import require_file
 from napari_sbackprop.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ def read_array(path: Path) -> "npt.NDArray[Any]":
         if len(arrays) != 1:
             raise InputError(f"{path} holds {len(arrays)} arrays: give a pickle with one.")
         return arrays[0]
+    require_file(path)
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
-            f"{path} cannot be read as an .npy array ({error}): write it with numpy.save."
+            f"{path} is damaged or no .npy array of numbers: write it with numpy.save."
         ) from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} holds several arrays: give an .npy file with one.")

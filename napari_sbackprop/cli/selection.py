@@ -136,12 +136,18 @@ def _from_indices(run: "RunDirectory", epoch: int, path: Path, name: str) -> "Pa
 def _from_polygon(run: "RunDirectory", epoch: int, path: Path, method: str, name: str) -> "ParticleSelection":
     from napari_sbackprop.analysis.embedding import embed as embed_run
     from napari_sbackprop.analysis.selection import ParticleSelection, inside_polygon
+    from napari_sbackprop.data.input_file import require_file
 
+    require_file(path)
     try:
         vertices: Any = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{path} cannot be read as JSON ({error}): write [[x, y], [x, y], ...].") from error
-    chosen = inside_polygon(embed_run(run.path, epoch, method).coordinates, vertices)
+    coordinates = embed_run(run.path, epoch, method).coordinates
+    try:
+        chosen = inside_polygon(coordinates, vertices)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return ParticleSelection(name, chosen, {"polygon": vertices, "method": method, "epoch": epoch})
 
 

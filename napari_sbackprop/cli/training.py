@@ -64,8 +64,8 @@ def train(
     from napari_sbackprop.training.trainer import train as train_run
 
     config = _resumed(RunDirectory(run).config, chosen(context, options)) if resume else Config(**options)
-    source = star if resume else open_source(star, passthrough or (), poses, ctf)
     moved = parse_path_map(path_map or [])
+    source = star if resume else open_source(star, passthrough or (), poses, ctf, path_map=moved)
     start = perf_counter()
     with stop_on_signal() as stop:
         published = follow(train_run(source, run, config, stop=stop, resume=resume, path_map=moved))
@@ -119,6 +119,7 @@ def encode(
     exact: Annotated[
         bool, typer.Option("--exact/--amortised", help="refine the encoder's answer to the exact posterior")
     ] = True,
+    path_map: Moved = None,
     epoch: Epoch = None,
     as_json: Json = False,
 ) -> None:
@@ -129,11 +130,14 @@ def encode(
     import numpy as np
 
     from napari_sbackprop.data.output_file import new_file
+    from napari_sbackprop.data.path_map import parse_path_map
     from napari_sbackprop.data.source import open_source
     from napari_sbackprop.training.encoding import encode as encode_particles
 
+    moved = parse_path_map(path_map or [])
     with new_file(output) as temporary:
-        latents = encode_particles(run, open_source(star, passthrough or (), poses, ctf), exact, epoch)
+        source = open_source(star, passthrough or (), poses, ctf, path_map=moved)
+        latents = encode_particles(run, source, exact, epoch, moved)
         with temporary.open("wb") as file:
             np.savez(file, mean=latents.mean, log_variance=latents.log_variance, contrast=latents.contrast)
     count, size = latents.mean.shape
@@ -154,6 +158,7 @@ def adopt(
     passthrough: Passthrough = None,
     poses: Poses = None,
     ctf: Ctf = None,
+    path_map: Moved = None,
     epoch: Epoch = None,
     as_json: Json = False,
 ) -> None:
@@ -163,9 +168,12 @@ def adopt(
     particles in the format they came in.
     """
     from napari_sbackprop.analysis.adoption import adopt as adopt_run
+    from napari_sbackprop.data.path_map import parse_path_map
     from napari_sbackprop.data.source import open_source
 
-    directory = adopt_run(results, open_source(star, passthrough or (), poses, ctf), run, epoch)
+    moved = parse_path_map(path_map or [])
+    source = open_source(star, passthrough or (), poses, ctf, path_map=moved)
+    directory = adopt_run(results, source, run, epoch)
     latents = directory.read_latents(directory.latest_epoch())
     count, size = latents.mean.shape
     show({"run": run, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)

@@ -63,15 +63,15 @@ def check(
     ----------
     path : any file.
     passthrough, poses, ctf : further files of the particles, as `open_source` takes them.
-    path_map : folders of images that moved, as `read_particles` takes it; for STAR files.
+    path_map : folders of images that moved, as `read_particles` takes it.
     """
     path = Path(path)
     kind = "unreadable"
     try:
         require_file(path)
         kind, reporter = _recognise(path)
-        if passthrough or poses or ctf:
-            return _report_source(path, kind, passthrough, poses, ctf)
+        if passthrough or poses or ctf or reporter is _report_source:
+            return _report_source(path, kind, passthrough, poses, ctf, path_map)
         return _report_star(path, path_map) if reporter is _report_star else reporter(path)
     except InputError as error:
         return Report(path, kind, errors=(str(error),))
@@ -173,6 +173,7 @@ def _report_source(
     passthrough: Sequence[Path] = (),
     poses: Path | None = None,
     ctf: Path | None = None,
+    path_map: PathMap = (),
 ) -> Report:
     """Particles of another program, whose files are named in the report too."""
     findings = Findings(path)
@@ -181,8 +182,8 @@ def _report_source(
         rows = read_rows(path)
         facts = {"particles": len(rows), "fields": len(field_names(rows))}
     try:
-        source = open_source(path, passthrough, poses, ctf, findings)
-        report = report_particles(source, kind)
+        source = open_source(path, passthrough, poses, ctf, findings, path_map)
+        report = report_particles(source, kind, path_map)
     except InputError as error:
         errors = findings.errors or [str(error)]
         return Report(path, kind, facts, tuple(findings.warnings), tuple(errors))

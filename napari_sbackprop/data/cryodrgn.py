@@ -17,6 +17,7 @@ from napari_sbackprop.data.image_search import locate_stacks
 from napari_sbackprop.data.mrc import read_header
 from napari_sbackprop.data.optics_table import optics_table
 from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.path_map import PathMap, moved
 from napari_sbackprop.data.star_table import Table
 from napari_sbackprop.errors import InputError
 
@@ -24,7 +25,9 @@ _CTF_COLUMNS = 9
 _TOLERANCE = 1e-2  # of a rotation matrix that was rounded
 
 
-def cryodrgn_tables(stack: Path, poses: Path, ctf: Path, findings: Findings) -> dict[str, Table]:
+def cryodrgn_tables(
+    stack: Path, poses: Path, ctf: Path, findings: Findings, path_map: PathMap = ()
+) -> dict[str, Table]:
     """Optics and particle tables of cryoDRGN's inputs; row i is image i.
 
     Parameters
@@ -32,13 +35,14 @@ def cryodrgn_tables(stack: Path, poses: Path, ctf: Path, findings: Findings) -> 
     stack : MRC stack, or a text that lists stacks, one a line.
     poses : pickle of rotations (N, 3, 3), or of rotations and shifts (N, 2).
     ctf : pickle of CTF parameters (N, 9).
+    path_map : folders of stacks that moved.
 
     Raises
     ------
     InputError
         A file cannot be read, or the files do not belong together.
     """
-    names, box = _images(stack)
+    names, box = _images(stack, path_map)
     rotation, shift = _read_poses(poses, len(names), findings)
     values = _read_ctf(ctf, len(names))
     pixel_size = (
@@ -79,19 +83,22 @@ def write_ctf(path: Path, particles: Particles) -> None:
     write_arrays(path, np.concatenate(parts, axis=1).astype(np.float32))
 
 
-def _images(stack: Path) -> tuple[list[str], npt.NDArray[np.float64]]:
+def _images(stack: Path, path_map: PathMap) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Addresses (N,) of all images, and their boxes (N,)."""
     if stack.suffix == ".txt":
         lines = stack.read_text(errors="replace").splitlines()
         stacks = [line.strip() for line in lines if line.strip()]
-        paths = locate_stacks(stacks, stack.parent)
+        paths = locate_stacks([moved(name, path_map) for name in stacks], stack)
     else:
         stacks, paths = [stack.name], [stack]
     names: list[str] = []
     boxes = [np.empty(0)]
     for name, path in zip(stacks, paths, strict=True):
         if path is None:
-            raise InputError(f"{stack} lists {name}, which is not there: give its path from {stack.parent}.")
+            raise InputError(
+                f"{stack} lists {name}, which is not there: write its path from {stack.parent.absolute()}, or add "
+                "--path-map OLD=NEW with the folder it was in and the one it is in now."
+            )
         count, box, _ = read_header(path).shape
         names += [f"{number:06d}@{name}" for number in range(1, count + 1)]
         boxes.append(np.full(count, float(box)))
@@ -102,7 +109,7 @@ def _read_poses(
     path: Path, count: int, findings: Findings
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     arrays = [array.astype(np.float64) for array in read_arrays(path)]
-    if len(arrays) == 1:
+    if [array.shape[1:] for array in arrays] == [(3, 3)]:
         findings.warn(f": {path} has rotations alone, without shifts: zero is assumed.")
         arrays.append(np.zeros((len(arrays[0]), 2)))
     if len(arrays) != 2 or arrays[0].shape[1:] != (3, 3) or arrays[1].shape != (len(arrays[0]), 2):

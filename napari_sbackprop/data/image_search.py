@@ -25,7 +25,7 @@ def find_images(table: ParticleTable, start: Path, findings: Findings, path_map:
     Parameters
     ----------
     table : particles without stack paths.
-    start : folder that image names are relative to, or one below it.
+    start : folder that image names are relative to, or a file or folder below it.
     path_map : folders that moved since the table was written.
 
     Returns
@@ -48,7 +48,7 @@ def find_images(table: ParticleTable, start: Path, findings: Findings, path_map:
 
 
 def locate_stacks(names: Sequence[str], start: Path) -> list[Path | None]:
-    """Find stacks whose names are relative to `start` or a folder above it; None where there is no file."""
+    """Find stacks whose names are relative to a folder, `start` or one above it; None where there is no file."""
     folders = _folders_above(start)
     found: list[Path | None] = []
     for name in names:
@@ -81,7 +81,8 @@ def _report_missing(
         return
     name, place = names.stacks[missing[0]], places[missing[0]]
     by_map = "" if place == name else f", by --path-map {place}"
-    failed = "does not exist" if place.startswith("/") else f"is neither in {start} nor in a folder above"
+    folder = start.parent if start.is_file() else start
+    failed = "does not exist" if place.startswith("/") else f"is neither in {folder} nor in a folder above"
     findings.error(
         f", row {names.first_row(missing[0])} names {name}{by_map}, which {failed} "
         f"({len(missing)} of {len(paths)} stacks missing): {_question(name, start)}"

@@ -28,7 +28,7 @@ def report_particles(source: ParticleSource, kind: str = "particles", path_map: 
     """Check the table, the images and what training on them would need."""
     findings = source.findings
     table = read_particle_table(source.text, findings)
-    particles = find_images(table, source.path.parent, findings, path_map)
+    particles = find_images(table, source.path, findings, path_map)
     check_groups(particles.optics, findings)
     facts = _facts(table, particles)
     if table.has_poses and particles.count > 1 and (particles.rotation == particles.rotation[0]).all():

@@ -6,7 +6,7 @@ from pathlib import Path
 from napari_sbackprop.errors import InputError
 
 PathMap = Sequence[tuple[str, str]]
-"""Pairs of an old folder, as the STAR file writes it, and the folder that took its place."""
+"""Pairs of an old folder, as the STAR file writes it or "." for the project's root, and what took its place."""
 
 
 def parse_path_map(texts: Iterable[str]) -> PathMap:
@@ -33,6 +33,8 @@ def parse_path_map(texts: Iterable[str]) -> PathMap:
 def moved(name: str, path_map: PathMap) -> str:
     """The path of an image after the first of the pairs whose old folder it is in; else as it is written."""
     for old, new in path_map:
+        if old == "." and not name.startswith("/"):
+            return f"{new}/{name}"
         begin = old.rstrip("/") + "/"
         if name.startswith(begin):
             return f"{new}/{name.removeprefix(begin)}"

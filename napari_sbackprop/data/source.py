@@ -9,6 +9,7 @@ from napari_sbackprop.data.cryodrgn import cryodrgn_tables
 from napari_sbackprop.data.cryosparc import REQUIRED, cryosparc_tables
 from napari_sbackprop.data.cryosparc_file import find_passthrough, read_group
 from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.star_table import format_star
 from napari_sbackprop.errors import InputError
 
@@ -45,6 +46,7 @@ def open_source(
     poses: Path | None = None,
     ctf: Path | None = None,
     findings: Findings | None = None,
+    path_map: PathMap = (),
 ) -> ParticleSource:
     """Open particles: a STAR file, a .cs or .csg file of cryoSPARC, or a stack with the pickles of cryoDRGN.
 
@@ -54,6 +56,7 @@ def open_source(
     passthrough : further .cs files of the same particles; by default those beside `path` that have all of them.
     poses, ctf : pickles of the poses and CTF parameters of a stack, or of a text that lists stacks.
     findings : where to note what is wrong; by default a new list.
+    path_map : folders of stacks that moved since a text listed them; their headers are read at once.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def open_source(
     if path.suffix == ".csg":
         path, passthrough = read_group(path)
     if poses is not None and ctf is not None:
-        tables = cryodrgn_tables(path, poses, ctf, findings)
+        tables = cryodrgn_tables(path, poses, ctf, findings, path_map)
         files = {"poses.pkl": poses, "ctf.pkl": ctf}
     elif path.suffix == ".cs":
         passthrough = passthrough or find_passthrough(path, REQUIRED)

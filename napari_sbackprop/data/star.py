@@ -31,7 +31,7 @@ def read_particles(
     Parameters
     ----------
     source : STAR file of a refinement, as RELION 3.0, 3.1, 4 or 5 writes it; or what `open_source` gave.
-    project : folder that image names are relative to, or one below it; by default that of the file.
+    project : folder that image names are relative to, or a file or folder below it; by default the file.
     path_map : folders of images that moved since the file was written.
 
     Raises
@@ -43,7 +43,7 @@ def read_particles(
     findings = opened.findings
     table = read_particle_table(opened.text, findings)
     findings.raise_first()
-    particles = find_images(table, project or opened.path.parent, findings, path_map)
+    particles = find_images(table, project or opened.path, findings, path_map)
     check_groups(particles.optics, findings)
     findings.raise_first()
     for warning in findings.warnings:

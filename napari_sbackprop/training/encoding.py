@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
@@ -25,12 +26,19 @@ from napari_sbackprop.training.session import Session, latents_of, nested
 from napari_sbackprop.training.spectra import Spectra, whitened_spectra
 
 
-def encode(run: Path, star: Path | ParticleSource, exact: bool = True, epoch: int | None = None) -> Latents:
+def encode(
+    run: Path,
+    star: Path | ParticleSource,
+    exact: bool = True,
+    epoch: int | None = None,
+    path_map: PathMap = (),
+) -> Latents:
     """Encode particles with an epoch of a run, the newest by default.
 
     Parameters
     ----------
     exact : refine the encoder's answer to the exact posterior (default recipe only); False gives the amortised one.
+    path_map : folders of the particles' images that moved; by default those of the run.
 
     Raises
     ------
@@ -40,7 +48,7 @@ def encode(run: Path, star: Path | ParticleSource, exact: bool = True, epoch: in
     directory = RunDirectory(run)
     epoch = directory.latest_epoch() if epoch is None else epoch
     description, tensors = directory.read_description(epoch), directory.read_model(epoch)
-    session = Session.for_reading(directory, read_particles(star, path_map=directory.path_map))
+    session = Session.for_reading(directory, read_particles(star, path_map=path_map or directory.path_map))
     particles = session.particles
     box, pixel_size = description["box"], description["pixel_size"]
     if particles.box != box or abs(particles.pixel_size / pixel_size - 1) > 0.01:

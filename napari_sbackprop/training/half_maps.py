@@ -55,7 +55,7 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
         raise InputError(
             f"{changed} is gone or has changed since {run.path} was trained: put the file back to read its images."
         )
-    particles = read_particles(run.star_path, run.source.parent, run.path_map)
+    particles = read_particles(run.star_path, run.source, run.path_map)
     corrections = run.read_corrections()
     if corrections is not None:
         particles = aligned(particles, corrections)

@@ -19,6 +19,7 @@ import torch
 
 from napari_sbackprop import __version__
 from napari_sbackprop.config import Config
+from napari_sbackprop.data.input_file import require_file
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource, main_file, open_source
@@ -99,12 +100,13 @@ def train(
 
 def _unchanged_particles(directory: RunDirectory, star: Path, path_map: PathMap) -> Particles:
     """The particles of a run that goes on; refuses files that are not those it was started with."""
-    if changed := directory.changed_file(main_file(star) if star.is_file() else None):
+    require_file(star)
+    if changed := directory.changed_file(main_file(star)):
         raise InputError(
             f"{changed} is not, or no longer, the file that {directory.path} was started with: "
             "start a new run for it."
         )
-    return read_particles(directory.star_path, directory.source.parent, path_map)
+    return read_particles(directory.star_path, directory.source, path_map)
 
 
 @contextmanager

@@ -68,8 +68,12 @@ def test_export_overwrites_neither_file(run, tmp_path, existing):
 def test_export_needs_particles_and_a_star_name(run, tmp_path):
     with pytest.raises(InputError, match="is empty"):
         export_selection(run, chosen(), tmp_path / "out.star")
-    with pytest.raises(InputError, match=r"ends in \.json"):
-        export_selection(run, chosen(1), tmp_path / "out.json")
+    for name in ("out.json", "out.csg", "out.CS", "out.mrcs", "out", "."):
+        with pytest.raises(InputError, match=r"does not end in \.star, \.cs, \.pkl, which tell the format"):
+            export_selection(run, chosen(1), tmp_path / name)
+        with pytest.raises(InputError, match="does not end in"):
+            export_selection(run, chosen(1), Path(name))
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_polygons_close_themselves_and_may_cross():

@@ -128,6 +128,13 @@ def test_pickles_that_do_not_fit(
         opened(project, *pickles)
 
 
+def test_swapped_pickles_are_one_sentence(project: Project, pickles: tuple[Path, Path]) -> None:
+    report = check(project.folder / "Extract" / "images.mrcs", poses=pickles[1], ctf=pickles[0])
+    assert len(report.errors) == 1
+    assert "shape (4, 9), but poses are" in report.errors[0]
+    assert not report.warnings
+
+
 def test_options_that_do_not_belong_together(project: Project, pickles: tuple[Path, Path]) -> None:
     stack = project.folder / "Extract" / "images.mrcs"
     with pytest.raises(InputError, match="needs both --poses and --ctf"):

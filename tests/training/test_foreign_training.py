@@ -46,6 +46,18 @@ def test_the_same_particles_give_the_same_latents(
     np.testing.assert_allclose(ours.contrast, theirs.contrast, atol=2e-3)
 
 
+def test_images_that_moved_are_encoded(
+    from_star: RunDirectory, from_cryosparc: RunDirectory, tmp_path: Path
+) -> None:
+    folder = from_cryosparc.source.parents[1]
+    star = from_star.path / "particles.star"  # names particles.mrcs, which is not there
+    with pytest.raises(InputError, match="Add --path-map"):
+        encode(from_cryosparc.path, star)
+    shutil.copytree(folder / "J2", tmp_path / "J2")
+    moved = encode(from_star.path, tmp_path / "J2" / "J2_particles.cs", path_map=((".", str(folder)),))
+    np.testing.assert_array_equal(moved.mean, encode(from_star.path, from_cryosparc.source).mean)
+
+
 def test_a_run_keeps_its_files(from_cryosparc: RunDirectory) -> None:
     assert list(from_cryosparc.files) == ["particles.cs"]
     assert from_cryosparc.source.name == "J2_particles.cs"

@@ -196,6 +196,8 @@ def test_a_changed_star_cannot_be_resumed(small_set, tmp_path):
         if record.epoch == 1:
             stop.set()
     star = folder / "particles.star"
+    with pytest.raises(InputError, match="does not exist"):
+        next(iter(train(folder / "gone.star", run, RECIPES["default"], resume=True)))
     star.write_text(star.read_text() + "\n")
     with pytest.raises(InputError, match="no longer, the file"):
         next(iter(train(star, run, RECIPES["default"], resume=True)))
