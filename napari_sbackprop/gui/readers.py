@@ -9,18 +9,20 @@ LayerData = list[tuple[None]]
 Reader = Callable[[PathOrPaths], LayerData]
 
 PEEK_BYTES = 65536
+MARKS = {".cs": b"alignments3D/pose", ".csg": b"alignments3D"}
+"""What the head of a file holds if particles can be trained on; STAR files name images."""
 CLAIMED: LayerData = [(None,)]
 
 
-def get_star_reader(path: PathOrPaths) -> Reader | None:
-    """Reader for a STAR file with images; None for anything else."""
-    star = _single(path)
+def get_particle_reader(path: PathOrPaths) -> Reader | None:
+    """Reader for a STAR file with images, or for a .cs or .csg file with poses; None for anything else."""
+    particles = _single(path)
     try:
-        with star.open("rb") as file:
+        with particles.open("rb") as file:
             head = file.read(PEEK_BYTES)
     except OSError:
         return None
-    return _open_star if b"_rlnImageName" in head else None
+    return _open_particles if MARKS.get(particles.suffix, b"_rlnImageName") in head else None
 
 
 def get_run_reader(path: PathOrPaths) -> Reader | None:
@@ -29,11 +31,11 @@ def get_run_reader(path: PathOrPaths) -> Reader | None:
     return _open_run if (folder / "config.json").is_file() and (folder / "particles.star").is_file() else None
 
 
-def _open_star(path: PathOrPaths) -> LayerData:
+def _open_particles(path: PathOrPaths) -> LayerData:
     from napari_sbackprop.gui.docks import open_train
 
     if (viewer := _viewer()) is not None:
-        open_train(viewer).set_star(_single(path))
+        open_train(viewer).set_particles(_single(path))
     return CLAIMED
 
 

@@ -32,7 +32,8 @@ from napari_sbackprop.training.progress import Progress
 
 SECONDS_BETWEEN_UPDATES = 0.25  # redrawing the window more often would slow the training
 TYPING_MILLISECONDS = 400
-NO_FILE = "Choose the STAR file of a 3D refinement, or drop one on napari."
+NO_FILE = "Choose the STAR or .cs file of a 3D refinement, or drop one on napari."
+PATTERNS = "Particles (*.star *.cs *.csg);;All files (*)"
 PREFERRED_SIZE = QSize(560, 620)
 INFORMATION = "information_"
 
@@ -69,16 +70,18 @@ class TrainWidget(QWidget):
         """Whether a training runs."""
         return self._task is not None
 
-    def set_star(self, path: Path) -> None:
+    def set_particles(self, path: Path) -> None:
         """Fill in the particles, as a dropped file does."""
         self.star.set_path(path)
 
     # -- building ----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.star = PathEdit("Choose particles", "STAR files (*.star);;All files (*)")
+        self.star = PathEdit("Choose particles", PATTERNS)
         self.star.line.setPlaceholderText("particles.star")
-        self.star.line.setToolTip("STAR file of particles with poses and CTF, from a 3D refinement.")
+        self.star.line.setToolTip(
+            "Particles with poses and CTF, from a 3D refinement: RELION's STAR file, or cryoSPARC's .cs or .csg file."
+        )
         self.run = PathEdit("Choose a new folder for the run", folder=True)
         self.run.line.setPlaceholderText("folder for the run")
         self.run.line.setToolTip("New folder that the training writes; an existing run is continued.")
@@ -197,7 +200,7 @@ class TrainWidget(QWidget):
         try:
             config = self.form.config()
             if star is None:
-                raise InputError("There are no particles yet: choose a STAR file above.")
+                raise InputError("There are no particles yet: choose their file above.")
             if run is None:
                 raise InputError("There is no place for the run yet: choose a folder above.")
         except InputError as error:

@@ -13,6 +13,7 @@ from napari_sbackprop.analysis.embedding import embed
 from napari_sbackprop.data.source import ParticleSource, open_source
 from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.errors import InputError
+from napari_sbackprop.gui.loading import BrokenEpoch, newer_scene
 
 
 @pytest.fixture
@@ -33,6 +34,16 @@ def test_latents_and_embedding_are_taken_over(shared_data: Path, tmp_path: Path,
     np.testing.assert_array_equal(latents.log_variance, log_variance)
     with (results / "analyze.8" / "umap.pkl").open("rb") as file:
         np.testing.assert_array_equal(embed(run.path, 8, "umap").coordinates, pickle.load(file))
+
+
+def test_the_explorer_says_that_there_is_no_decoder(
+    shared_data: Path, tmp_path: Path, toy: ParticleSource
+) -> None:
+    run = adopt(shared_data / "cryodrgn" / "run_431_toy", toy, tmp_path / "run")
+    broken = newer_scene(run, None, None)
+    assert isinstance(broken, BrokenEpoch)
+    assert isinstance(broken.error, InputError)
+    assert "holds latents alone" in str(broken.error)
 
 
 def test_the_command_line_selects_and_says_that_there_is_no_decoder(

@@ -1,6 +1,7 @@
 """What napari sees of the plugin: manifest, readers, sample data, start-up, picture."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MANIFEST, ROOT
+from foreign_files import cryosparc_rows, only, save_rows
 
-from napari_sbackprop.gui.readers import get_run_reader, get_star_reader
+from napari_sbackprop.gui.readers import get_particle_reader, get_run_reader
 
 TIMEOUT = 60_000
 PLUGIN = "napari-sbackprop"
@@ -34,7 +36,7 @@ def test_reading_the_manifest_loads_neither_torch_nor_our_widgets() -> None:
     code = (
         "import sys, napari; from npe2 import PluginManager, PluginManifest;"
         "PluginManager.instance().register(PluginManifest.from_file(sys.argv[1]));"
-        "from napari_sbackprop.gui.readers import get_star_reader; get_star_reader('nothing.star');"
+        "from napari_sbackprop.gui.readers import get_particle_reader; get_particle_reader('nothing.star');"
         "print(sorted(name for name in sys.modules if name == 'torch' or name.startswith('napari_sbackprop.gui')))"
     )
     assert (
@@ -54,9 +56,15 @@ def test_opening_the_docks_does_not_load_torch() -> None:
 def test_readers_claim_particles_and_runs_only(particles: Path, run: Path, tmp_path: Path) -> None:
     other = tmp_path / "pipeline.star"
     other.write_text("data_pipeline_general\n_rlnPipeLineJobCounter 3\n")
-    assert get_star_reader(str(particles)) is not None
-    assert get_star_reader(str(other)) is None
-    assert get_star_reader(str(tmp_path / "missing.star")) is None
+    assert get_particle_reader(str(particles)) is not None
+    assert get_particle_reader(str(other)) is None
+    assert get_particle_reader(str(tmp_path / "missing.star")) is None
+    main = save_rows(tmp_path / "J2" / "J2_particles.cs", cryosparc_rows(particles))
+    group = main.with_suffix(".csg")
+    group.write_text("results:\n  alignments3D:\n    metafile: '>J2_particles.cs'\n")
+    images = save_rows(tmp_path / "J2" / "images.cs", only(cryosparc_rows(particles), "uid", "blob/path"))
+    claimed = [get_particle_reader(str(path)) is not None for path in (main, group, images)]
+    assert claimed == [True, True, False]
     assert get_run_reader(str(run)) is not None
     assert get_run_reader([str(run)]) is not None
     assert get_run_reader(str(tmp_path)) is None
@@ -75,13 +83,23 @@ def test_a_dropped_run_opens_the_explorer(
 
 
 @pytest.mark.gui
-def test_a_dropped_star_file_fills_the_form(
-    make_napari_viewer: Any, npe2pm: Any, particles: Path, qtbot: Any
+@pytest.mark.parametrize("ending", ["star", "cs", "csg"])
+def test_dropped_particles_fill_the_form(
+    make_napari_viewer: Any, npe2pm: Any, particles: Path, ending: str, qtbot: Any, tmp_path: Path
 ) -> None:
+    from napari_sbackprop.gui.train_widget import PATTERNS
+
+    path = shutil.copytree(particles.parent, tmp_path / "set") / "particles.star"
+    if ending != "star":
+        save_rows(path.with_suffix(".cs"), cryosparc_rows(path))
+        text = "results:\n  alignments3D:\n    metafile: '>particles.cs'\n"
+        path.with_suffix(".csg").write_text(text)
+    path = path.with_suffix(f".{ending}")
     viewer = plugin_viewer(make_napari_viewer, npe2pm)
-    assert viewer.open(str(particles), plugin=PLUGIN) == []
+    assert viewer.open(str(path), plugin=PLUGIN) == []
     widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Train")[1]
-    assert widget.star.path == particles
+    assert widget.star.path == path
+    assert f"*.{ending}" in PATTERNS
     qtbot.waitUntil(lambda: "240" in widget.report.text(), timeout=TIMEOUT)
     qtbot.waitUntil(lambda: not widget._check.running, timeout=TIMEOUT)
 

@@ -35,7 +35,7 @@ def test_particles_and_map_update_while_training_runs(
     from qtpy.QtCore import Qt
 
     run = tmp_path / "new_run"
-    train.set_star(particles)
+    train.set_particles(particles)
     qtbot.waitUntil(lambda: "240" in train.report.text(), timeout=TIMEOUT)
     assert train.run.path.parent == particles.parent  # suggested beside the particles
     train.run.set_path(run)
@@ -84,7 +84,7 @@ def test_stop_ends_the_training_and_keeps_its_epochs(
 
 def test_what_is_missing_is_said_in_the_dock(train: Any, tmp_path: Path, qtbot: Any) -> None:
     train.start()
-    assert "choose a STAR file" in train.status.text()
+    assert "choose their file" in train.status.text()
     star = tmp_path / "nothing.star"
     train.star.set_path(star)
     qtbot.waitUntil(lambda: "nothing.star" in train.report.text() and "Reading" not in train.report.text())
