@@ -22,7 +22,7 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "adopt", "volumes"]
-COMMANDS += ["embed", "pickles", "evaluate", "explore", "select", "reconstruct", "relion-job"]
+COMMANDS += ["embed", "pickles", "poses", "evaluate", "explore", "select", "reconstruct", "relion-job"]
 COMMANDS += ["info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [

@@ -1,4 +1,4 @@
-"""Commands about a finished run: embed, evaluate, explore."""
+"""Commands about a finished run: embed, pickles, poses, evaluate, explore."""
 
 import os
 import sys
@@ -51,6 +51,28 @@ def pickles(
 
     files = write_pickles(run, output, epoch)
     show({"folder": output, "files": [file.name for file in files]}, as_json)
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop train particles.star run --refine-poses",
+        "napari-sbackprop poses run -o refined.star",
+    )
+)
+def poses(
+    run: Run,
+    output: Annotated[Path, typer.Option("-o", "--output", help="new STAR file")],
+    as_json: Json = False,
+) -> None:
+    """Write the particles with the poses and defocus values that a run has refined.
+
+    Of a run with --refine-poses the angles and shifts, with --refine-ctf the defocus values of the newest epoch take the
+    place of those in the run's STAR file, which else stays byte for byte.
+    """
+    from napari_sbackprop.training.refined_star import write_refined
+
+    columns = write_refined(run, output)
+    show({"star": output, "columns": columns}, as_json)
 
 
 @commands.command(

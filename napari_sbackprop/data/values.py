@@ -29,6 +29,16 @@ def split_values(line: bytes) -> list[bytes]:
     return values
 
 
+def value_spans(line: bytes) -> list[tuple[int, int]]:
+    """Where the values of a row begin and end, quotes included."""
+    spans = []
+    for match in _VALUE.finditer(line):
+        if match[3]:  # a comment
+            break
+        spans.append(match.span())
+    return spans
+
+
 def split_columns(rows: Lines, count: int, wanted: Sequence[int]) -> list[Texts] | None:
     """Columns `wanted`, from 0, of rows that hold `count` values each.
 
