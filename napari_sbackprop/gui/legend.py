@@ -22,9 +22,7 @@ class Legend(QLabel):
     def show_colours(self, colours: PointColours) -> None:
         """Explain `colours`."""
         if colours.classes:
-            self.setText(
-                " &nbsp; ".join(f"{_dot(colour)}&nbsp;{_short(name)}" for name, colour in colours.classes)
-            )
+            self.setText(" &nbsp; ".join(f"{_dot(colour)}{_short(name)}" for name, colour in colours.classes))
         else:
             bar = "".join(
                 f"<span style='color:{colour}'>&#9608;</span>" for colour in colour_map_steps(_STEPS)
@@ -33,7 +31,7 @@ class Legend(QLabel):
 
 
 def _dot(colour: str) -> str:
-    return f"<span style='color:{colour}'>&#9679;</span>"
+    return f"<span style='color:{colour}'>&#9679;</span>&nbsp;" if colour else ""
 
 
 def _short(name: str) -> str:

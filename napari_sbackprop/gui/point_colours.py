@@ -34,7 +34,7 @@ class PointColours:
     rgba : (N, 4) float32, 0 ... 1.
     label : what is shown.
     low, high : ends of the colour map as text, for numbers; empty for classes.
-    classes : (name, colour) of each class; empty for numbers.
+    classes : (name, colour) of each class, and last without a colour how many have no line; empty for numbers.
     """
 
     rgba: RGBA
@@ -148,7 +148,7 @@ def _class_colours(label: str, code: npt.NDArray[np.integer[Any]], names: Sequen
     rgba[:, :3] = wheel[code % MOST_CLASSES]
     classes = [(name, PALETTE[i % MOST_CLASSES]) for i, name in enumerate(names[:MOST_CLASSES])]
     if len(names) > MOST_CLASSES:
-        classes.append((f"and {len(names) - MOST_CLASSES} more in the same colours again", "#888888"))
+        classes.append((f"and {len(names) - MOST_CLASSES} more in the same colours again", ""))
     return PointColours(rgba, label, classes=classes)
 
 
