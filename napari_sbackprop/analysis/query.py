@@ -241,6 +241,8 @@ def _is_text(value: Any) -> bool:
 def _unknown(name: str, known: Iterable[str]) -> str:
     if name == CLUSTER:
         return "The query names cluster, but there are no clusters yet: make some first (k-means, GMM or HDBSCAN)."
+    if name == CONTRAST:
+        return "The query names contrast, but this run has not measured it: leave that condition out."
     by_lower = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), by_lower, 1)
     remedy = f"did you mean {by_lower[close[0]]}?" if close else "text needs quotes."

@@ -30,6 +30,9 @@ SELECTION = "selection"
 STEPS = "steps"
 ENDINGS = (".star", ".cs", ".pkl")
 """Of files that hold particles, for RELION, cryoSPARC and cryoDRGN."""
+_FEW = 20_000  # points that are sooner looked at singly than put into cells
+_CELLS = 64  # along a side of the grid that sorts points
+_MARGIN = 1e-6  # of a cell
 
 _OPERATIONS: dict[str, Callable[[Mask, Mask], Mask]] = {
     ADD: lambda first, other: first | other,
@@ -118,46 +121,70 @@ def inside_polygon(points: npt.NDArray[np.floating], vertices: npt.ArrayLike) ->
         vertices = np.empty(0)
     if vertices.ndim != 2 or vertices.shape[1] != 2 or len(vertices) < 3 or not np.isfinite(vertices).all():
         raise InputError("A polygon must be a list of at least three vertices [x, y], all finite numbers.")
-    return _inside(
-        points, shapely.make_valid(shapely.Polygon(vertices))
-    )  # a hand-drawn outline may cross itself
+    region = shapely.make_valid(shapely.Polygon(vertices))  # a hand-drawn outline may cross itself
+    return _inside(points, region)
 
 
 def along_path(
     points: npt.NDArray[np.floating], path: npt.NDArray[np.float64], radii: tuple[float, float]
 ) -> Indices:
     """Rows of points (N, 2) that a brush passes on its path (V, 2); its tip is an ellipse with radii (x, y)."""
-    return _inside(points / np.asarray(radii), _brushed(path, radii))
+    return _inside(points, _brushed(path, radii))
 
 
 def brush_outline(path: npt.NDArray[np.float64], radii: tuple[float, float]) -> npt.NDArray[np.float64]:
     """Outline (V, 2) of what a brush passes on its path, without the holes that it leaves."""
-    return np.asarray(_brushed(path, radii).exterior.coords) * radii
+    return np.asarray(_brushed(path, radii).exterior.coords)
 
 
 def _brushed(path: npt.NDArray[np.float64], radii: tuple[float, float]) -> Any:
-    """The region that a brush passes, in units of its radii."""
+    """The region that a brush passes."""
     import shapely
 
     scaled = np.asarray(path) / radii
     line = shapely.LineString(scaled) if len(scaled) > 1 else shapely.Point(scaled[0])
-    return line.buffer(1.0)
+    return shapely.transform(line.buffer(1.0), lambda vertices: vertices * radii)
 
 
 def _inside(points: npt.NDArray[np.floating], region: Any) -> Indices:
-    """Rows of points (N, 2) in a geometry of shapely."""
+    """Rows of points (N, 2) in a geometry of shapely; only those in cells that its outline crosses are looked at singly."""
     import shapely
 
-    left, bottom, right, top = region.bounds
+    low, high = np.reshape(region.bounds, (2, 2))
     x, y = points.T
-    close = np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
+    close = np.flatnonzero((x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1]))
+    x, y = x[close], y[close]
     shapely.prepare(region)
-    return close[shapely.contains_xy(region, x[close], y[close])]
+    if len(close) <= _FEW:
+        return close[shapely.contains_xy(region, x, y)]
+    step = np.maximum((high - low) / _CELLS, np.finfo(float).tiny)
+    column = np.minimum((x - low[0]) / step[0], _CELLS - 1).astype(np.int64)
+    row = np.minimum((y - low[1]) / step[1], _CELLS - 1).astype(np.int64)
+    cell = row * _CELLS + column
+    covered, crossed = _cells(region, low, step)
+    inside = covered[cell]
+    unsure = np.flatnonzero(crossed[cell])
+    inside[unsure] = shapely.contains_xy(region, x[unsure], y[unsure])
+    return close[inside]
+
+
+def _cells(region: Any, low: npt.NDArray[np.float64], step: npt.NDArray[np.float64]) -> tuple[Mask, Mask]:
+    """Which cells of a grid lie in a geometry, and which its outline crosses: (_CELLS * _CELLS,) each, x fastest."""
+    import shapely
+
+    row, column = np.divmod(np.arange(_CELLS * _CELLS), _CELLS)
+    # a little larger than they are, so that rounding puts no point into a wrong cell
+    left, right = (low[0] + (column + shift) * step[0] for shift in (-_MARGIN, 1 + _MARGIN))
+    bottom, top = (low[1] + (row + shift) * step[1] for shift in (-_MARGIN, 1 + _MARGIN))
+    boxes = shapely.box(left, bottom, right, top)
+    covered = shapely.contains_properly(region, boxes)
+    return covered, ~covered & shapely.intersects(region, boxes)
 
 
 def nearest(latents: npt.NDArray[np.floating], place: npt.NDArray[np.floating], count: int) -> Indices:
     """Rows of the `count` latents (N, Z) nearest to a place (Z,), ascending."""
-    distance = ((latents - place) ** 2).sum(axis=1)
+    offset = latents - place
+    distance = np.einsum("nz,nz->n", offset, offset)
     count = min(count, len(latents))
     return np.sort(np.argpartition(distance, count - 1)[:count])
 

@@ -56,7 +56,12 @@ class Clusterer:
             self.model.clustering_running = False
             self.model.clustering = clustering
             self.model.colour = CLUSTER
-            self.model.say(f"{len(clustering.sizes)} clusters: click one to select it.")
+            count = len(clustering.sizes)
+            self.model.say(
+                f"{count} clusters: click one to select it."
+                if count
+                else "No cluster is that large: ask for a smaller one."
+            )
 
     def _on_failed(self, stop: threading.Event, error: Exception) -> None:
         if not stop.is_set():

@@ -100,6 +100,8 @@ class ExploreWidget(QWidget):
         self.training.setToolTip("The training that writes this run; stop it in the Train dock.")
         self.training.hide()
         self.status = StatusLine()
+        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())  # lest the scatter jump
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
 
         self._pages = QStackedWidget()
         self._pages.addWidget(self._empty_page())

@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 from vispy.color import get_colormap
 
 from napari_sbackprop.analysis.clustering import NO_CLUSTER, Clustering
-from napari_sbackprop.analysis.particle_set import ParticleSet
+from napari_sbackprop.analysis.particle_set import SET_COLOURS, ParticleSet
 
 RGBA = npt.NDArray[np.float32]
 
 NUMBER_MAP = "viridis"
 MISSING = (0.45, 0.45, 0.45, 1.0)
 MISSING_COLOUR = "#737373"
-PALETTE = (
-    "#4e9ddd", "#f28e2b", "#59c36a", "#e15759", "#b07aa1", "#edc948",
-    "#76d7d0", "#ff9da7", "#b98a62", "#c9c3bf", "#8cd17d", "#d37295",
-)  # fmt: skip
+PALETTE = SET_COLOURS[::-1]  # from the other end: a few classes and a few sets share no colour
 MOST_CLASSES = len(PALETTE)
-DENSITY_BINS = 160
+DENSITY_BINS = 480
+DENSITY_BLUR = 6.0  # bins
+FEW_IN_BIN = 0.01
+"""Blurred count below which crowding makes no difference to the colour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class PointColours:
     rgba : (N, 4) float32, 0 ... 1.
     label : what is shown.
     low, high : ends of the colour map as text, for numbers; empty for classes.
-    classes : (name, colour) of each class; empty for numbers.
+    classes : (name, colour) of each class, and last without a colour how many have no line; empty for numbers.
     """
 
     rgba: RGBA
@@ -47,21 +47,21 @@ class PointColours:
 def density_colours(coordinates: npt.NDArray[np.float32]) -> PointColours:
     """Colour points (N, 2) by the logarithm of how crowded their place is."""
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    scale = (DENSITY_BINS - 1) / np.maximum(high - low, 1e-9)
-    position = (coordinates - low) * scale
-    cell = position.round().astype(np.int64)
-    histogram = np.bincount(cell[:, 1] * DENSITY_BINS + cell[:, 0], minlength=DENSITY_BINS**2)
-    smooth = gaussian_filter(histogram.reshape(DENSITY_BINS, DENSITY_BINS).astype(np.float32), 2.0)
-    density = np.log1p(map_coordinates(smooth, [position[:, 1], position[:, 0]], order=1) * 10)
-    return PointColours(_mapped(density), "density", "sparse", "crowded")
+    column, row = ((coordinates - low) * ((DENSITY_BINS - 1) / np.maximum(high - low, 1e-9))).T.astype(
+        np.intp
+    )
+    cell = row * DENSITY_BINS + column
+    histogram = np.bincount(cell, minlength=DENSITY_BINS**2).reshape(DENSITY_BINS, DENSITY_BINS)
+    density = np.log1p(gaussian_filter(histogram.astype(np.float32), DENSITY_BLUR) / FEW_IN_BIN)
+    return PointColours(_mapped(density.ravel()[cell]), "density", "sparse", "crowded")
 
 
 def column_colours(name: str, column: npt.NDArray[Any]) -> PointColours:
     """Colour by a column (N,): few different values, or text, as classes; other numbers on a colour map."""
-    known, code = np.unique(column, return_inverse=True)
-    is_number = column.dtype.kind in "iuf"
-    if not is_number or (column.dtype.kind in "iu" and len(known) <= MOST_CLASSES):
-        return _class_colours(name, code, [str(value) for value in known])
+    if column.dtype.kind not in "iuf":
+        return _class_colours(name, *_classes(column))
+    if column.dtype.kind in "iu" and len(known := np.unique(column)) <= MOST_CLASSES:
+        return _class_colours(name, np.searchsorted(known, column), [str(value) for value in known])
     values = column.astype(np.float64)
     finite = np.isfinite(values)
     if not finite.any():
@@ -113,14 +113,14 @@ def raster(
     """
     left, bottom, width, height = rectangle
     rows, columns = shape
-    column = np.floor((coordinates[:, 0] - left) * (columns / width)).astype(np.int64)
-    row = np.floor((coordinates[:, 1] - bottom) * (rows / height)).astype(np.int64)
-    seen = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-    cell, colours = (row * columns + column)[seen], rgba[seen]
+    x, y = coordinates.T
+    column, row = (x - left) * (columns / width), (y - bottom) * (rows / height)
+    seen = np.flatnonzero((column >= 0) & (column < columns) & (row >= 0) & (row < rows))
+    cell = row[seen].astype(np.intp) * columns + column[seen].astype(np.intp)
     count = np.bincount(cell, minlength=rows * columns)
     image = np.zeros((rows * columns, 4), np.float64)
     for channel in range(3):
-        image[:, channel] = np.bincount(cell, weights=colours[:, channel], minlength=rows * columns)
+        image[:, channel] = np.bincount(cell, weights=rgba[seen, channel], minlength=rows * columns)
     image[:, :3] /= np.maximum(count, 1)[:, None]
     filled = count[count > 0]
     full = max(float(np.percentile(filled, 95)) if len(filled) else 1.0, 1.0)
@@ -133,6 +133,14 @@ def colour_map_steps(count: int) -> list[str]:
     return [str(colour) for colour in get_colormap(NUMBER_MAP)[np.linspace(0, 1, count)].hex]
 
 
+def _classes(column: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Numbers (N,) of the different values of a column, and their names; sorting a million texts would take seconds."""
+    values = column.tolist()
+    names = sorted(set(values))
+    number = {name: i for i, name in enumerate(names)}
+    return np.fromiter(map(number.__getitem__, values), np.int64, len(values)), list(map(str, names))
+
+
 def _class_colours(label: str, code: npt.NDArray[np.integer[Any]], names: Sequence[str]) -> PointColours:
     """Colours of classes numbered by `code` (N,) from 0; after MOST_CLASSES they come again."""
     wheel = np.array([_rgb(colour) for colour in PALETTE], dtype=np.float32)
@@ -140,7 +148,7 @@ def _class_colours(label: str, code: npt.NDArray[np.integer[Any]], names: Sequen
     rgba[:, :3] = wheel[code % MOST_CLASSES]
     classes = [(name, PALETTE[i % MOST_CLASSES]) for i, name in enumerate(names[:MOST_CLASSES])]
     if len(names) > MOST_CLASSES:
-        classes.append((f"and {len(names) - MOST_CLASSES} more", "#888888"))
+        classes.append((f"and {len(names) - MOST_CLASSES} more in the same colours again", ""))
     return PointColours(rgba, label, classes=classes)
 
 

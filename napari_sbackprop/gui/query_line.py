@@ -72,7 +72,8 @@ class QueryLine(QWidget):
         layout.addWidget(self.text, 1)
         layout.addWidget(self.count)
         layout.addWidget(self.select)
-        self.text.textChanged.connect(lambda _: self._typing.start())
+        self.count.hide()
+        self.text.textChanged.connect(self._on_text_changed)
         self.text.returnPressed.connect(self._on_select)
         self.select.clicked.connect(self._on_select)
         for signal, slot in self._slots():
@@ -97,6 +98,10 @@ class QueryLine(QWidget):
     def _on_values_changed(self) -> None:
         self._completer.set_names(self._queries.names)
         self._ask()
+
+    def _on_text_changed(self, text: str) -> None:
+        self.count.setVisible(bool(text))
+        self._typing.start()
 
     def _ask(self) -> None:
         self._queries.ask(self.text.text())

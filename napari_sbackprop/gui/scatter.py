@@ -18,6 +18,7 @@ from napari_sbackprop.gui.opengl import is_software, renderer_name
 from napari_sbackprop.gui.point_colours import raster
 
 Point = tuple[float, float]
+Marked = npt.NDArray[np.int64] | Sequence[int]
 
 BACKGROUND = "#1c1f24"
 MARKED = "#ffffff"
@@ -63,7 +64,11 @@ class Scatter:
         self._view.camera = self._camera
         self._coordinates = np.zeros((0, 2), np.float32)
         self._rgba = np.zeros((0, 4), np.float32)
-        self._in_image: npt.NDArray[np.int64] = np.zeros(0, np.int64)  # selected, too many for markers
+        self._painted = (
+            self._rgba
+        )  # what the image shows: the colours, and the selected if they are too many for markers
+        self._marked_indices: Marked = ()
+        self._marked_in_image = False
         self._trail: list[Point] = []
         self._drag: str | None = None
         self._how = ""
@@ -116,20 +121,32 @@ class Scatter:
         """Whether the mouse has moved with a button down."""
         return self._drag is not None and self._moved
 
-    def set_points(self, coordinates: npt.NDArray[np.float32], rgba: npt.NDArray[np.float32]) -> None:
-        """Show particles at (N, 2) in colours (N, 4)."""
+    def set_points(
+        self, coordinates: npt.NDArray[np.float32], rgba: npt.NDArray[np.float32], marked: Marked = ()
+    ) -> None:
+        """Show particles at (N, 2) in colours (N, 4), and some of them as selected."""
         self._coordinates, self._rgba = coordinates, rgba
-        self._in_image = np.zeros(0, np.int64)
+        self._mark(marked)
         self._draw_points()
 
-    def set_marked(self, indices: npt.NDArray[np.int64] | Sequence[int]) -> None:
+    def set_marked(self, indices: Marked) -> None:
         """Show some of the particles as selected."""
-        in_image = self.draws_raster and len(indices) > MOST_MARKERS_IN_SOFTWARE
-        if in_image or len(self._in_image):
-            self._in_image = np.asarray(indices) if in_image else np.zeros(0, np.int64)
+        if indices is self._marked_indices:
+            return
+        was_in_image = self._marked_in_image
+        self._mark(indices)
+        if was_in_image or self._marked_in_image:
             self._draw_raster()
-        self._marked.visible = bool(len(indices)) and not in_image
-        if self._marked.visible:
+
+    def _mark(self, indices: Marked) -> None:
+        """Paint the selected particles: as markers, or very many of them in the image."""
+        self._marked_indices, self._painted = indices, self._rgba
+        self._marked_in_image = self.draws_raster and len(indices) > MOST_MARKERS_IN_SOFTWARE
+        self._marked.visible = bool(len(indices)) and not self._marked_in_image
+        if self._marked_in_image:
+            self._painted = self._rgba.copy()
+            self._painted[np.asarray(indices)] = Color(MARKED).rgba
+        elif self._marked.visible:
             size = self._marker_size() + 1
             self._marked.set_data(
                 self._coordinates[np.asarray(indices)], face_color=MARKED, edge_width=0, size=size
@@ -189,11 +206,7 @@ class Scatter:
         rectangle = self._camera.rect
         bounds = (rectangle.left, rectangle.bottom, rectangle.width, rectangle.height)
         columns, rows = (max(side // RASTER_PIXEL, 2) for side in self.canvas.size)
-        rgba = self._rgba
-        if len(self._in_image):
-            rgba = rgba.copy()
-            rgba[self._in_image] = Color(MARKED).rgba
-        self._image.set_data(raster(self._coordinates, rgba, bounds, (rows, columns)))
+        self._image.set_data(raster(self._coordinates, self._painted, bounds, (rows, columns)))
         self._image.transform = STTransform(
             scale=(rectangle.width / columns, rectangle.height / rows),
             translate=(rectangle.left, rectangle.bottom),

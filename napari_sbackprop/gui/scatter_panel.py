@@ -20,7 +20,7 @@ from napari_sbackprop.gui.point_colours import (
     density_colours,
     with_sets,
 )
-from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, PAN, Scatter
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, PAN, Marked, Scatter
 from napari_sbackprop.gui.tool_icons import brush_cursor
 from napari_sbackprop.gui.tool_options import ToolOptions
 from napari_sbackprop.gui.tool_strip import ToolStrip
@@ -156,8 +156,9 @@ class ScatterPanel(QWidget):
 
     def _paint_points(self) -> None:
         if (projection := self._model.projection) is not None:
-            self.scatter.set_points(projection.coordinates, with_sets(self._rgba, self._model.sets))
-            self._draw_marked()
+            painted = with_sets(self._rgba, self._model.sets)
+            self.scatter.set_points(projection.coordinates, painted, self._marked)
+            self._draw_outline()
 
     def _on_point_changed(self) -> None:
         if not self.scatter.software:
@@ -174,9 +175,16 @@ class ScatterPanel(QWidget):
     def _draw_crosshair(self) -> None:
         self.scatter.set_crosshair(self._model.point)
 
+    @property
+    def _marked(self) -> Marked:
+        return () if self._model.selection is None else self._model.selection.indices
+
     def _draw_marked(self) -> None:
+        self.scatter.set_marked(self._marked)
+        self._draw_outline()
+
+    def _draw_outline(self) -> None:
         selection = self._model.selection
-        self.scatter.set_marked(() if selection is None else selection.indices)
         polygon = {} if selection is None else selection.provenance
         same_plane = polygon.get("method") == self._model.method
         same_epoch = self._model.scene is not None and polygon.get("epoch") == self._model.scene.epoch

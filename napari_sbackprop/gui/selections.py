@@ -20,10 +20,13 @@ from napari_sbackprop.analysis.selection import (
     inverted,
     nearest,
 )
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.explorer_model import ExplorerModel
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.history import History
 from napari_sbackprop.run_directory import RunDirectory
+
+LONGEST_NAME = 100  # letters
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +54,24 @@ class Selections:
         self._files = files
         self._run: RunDirectory | None = None
         self._stored: tuple[ParticleSet, ...] | None = None  # None: those in the run were not read yet
+        self._unreadable: InputError | None = None
         self.history = History(_State())
 
     def open(self, run: RunDirectory | None, count: int = 0) -> None:
         """Begin with another run of N = `count` particles, and the sets that are kept there; None for no run."""
-        self._run, self._stored = run, None
+        self._run, self._stored, self._unreadable = run, None, None
         self.history = History(_State())
         self._show()
         if run is not None:
-            self._files.submit(partial(read_sets, run, count), partial(self._on_sets_read, run))
+            self._files.submit(partial(_read, run, count), partial(self._on_sets_read, run))
 
-    def _on_sets_read(self, run: RunDirectory, sets: tuple[ParticleSet, ...]) -> None:
-        if run is self._run:
+    def _on_sets_read(self, run: RunDirectory, sets: tuple[ParticleSet, ...] | InputError) -> None:
+        if run is not self._run:
+            return
+        if isinstance(sets, InputError):
+            self._unreadable = sets
+            self.model.complain(sets)
+        else:
             self._stored = sets
             self.history = History(_State(self.model.selection, sets + self.model.sets))
             self._show()
@@ -143,11 +152,14 @@ class Selections:
         colour = free[0] if free else SET_COLOURS[len(sets) % len(SET_COLOURS)]
         kept = ParticleSet(self.model.free_name(), selection.indices, selection.provenance, colour)
         self._change(sets=(*sets, kept), selection=replace(selection, name=kept.name))
+        if self._unreadable is not None:
+            self.model.complain(self._unreadable)  # again, lest somebody rely on a set that is not stored
 
     def rename(self, row: int, name: str) -> None:
         """Give a set another name; it is also its file name."""
         model = self.model
         name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name.strip())
+        name = name[:LONGEST_NAME]
         if not name or any(name == kept.name for i, kept in enumerate(model.sets) if i != row):
             model.events.sets.emit(model.sets, model.sets)  # so that the old name is shown again
             model.error = "A set needs a name that no other set has."
@@ -213,3 +225,10 @@ class Selections:
             partial(export_selection, scene.run, selection, output, original),
             lambda count: self.model.say(f"Wrote {count:,} particles to {output}."),
         )
+
+
+def _read(run: RunDirectory, count: int) -> tuple[ParticleSet, ...] | InputError:
+    try:
+        return read_sets(run, count)
+    except InputError as error:
+        return error

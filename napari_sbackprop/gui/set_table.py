@@ -19,7 +19,7 @@ from napari_sbackprop.analysis.selection import ADD, INTERSECT, SUBTRACT, combin
 from napari_sbackprop.gui.explorer import Explorer
 
 ROW_HEIGHT = 24  # pixels
-MOST_ROWS = 4  # seen at once: the scatter needs the room
+LEAST_ROWS, MOST_ROWS = 2, 4  # seen at once: the scatter needs the room
 SWATCH = 12
 COLOUR, NAME, COUNT, SHARE = range(4)
 COLOUR_NAMES = ("orange", "sky blue", "green", "vermilion", "purple", "blue", "yellow")
@@ -76,7 +76,9 @@ class SetTable(QTableWidget):
             for number, kept in enumerate(sets):
                 self._fill(number, kept)
             self.setCurrentCell(min(row, len(sets) - 1), NAME)
-        self.setFixedHeight(ROW_HEIGHT * min(len(sets), MOST_ROWS) + 2)
+        least, most = (ROW_HEIGHT * min(len(sets), rows) + 2 for rows in (LEAST_ROWS, MOST_ROWS))
+        self.setMinimumHeight(least)
+        self.setMaximumHeight(most)
         self.setVisible(bool(sets))
 
     def _fill(self, row: int, kept: ParticleSet) -> None:

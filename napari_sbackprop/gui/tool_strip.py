@@ -41,7 +41,7 @@ class ToolStrip(QWidget):
         self.buttons: dict[str, QToolButton] = {}
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.setSpacing(3)
+        self._layout.setSpacing(2)
         self._add_group(TOOLS, self.tool_chosen)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
@@ -57,7 +57,7 @@ class ToolStrip(QWidget):
             button.setIcon(tool_icon(key))
             button.setIconSize(QSize(SIZE, SIZE))
             button.setStyleSheet(TOOL_STYLE + "QToolButton { padding: 0px; }")
-            button.setFixedSize(SIZE + 10, SIZE + 8)
+            button.setFixedSize(SIZE + 10, SIZE + 6)
             button.clicked.connect(lambda _, key=key: chosen.emit(key))
             button.setChecked(not group.buttons())
             group.addButton(button)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 
 from napari_sbackprop.analysis.selection import (
     ADD,
@@ -121,6 +122,20 @@ def test_a_brush_takes_what_it_passes():
     }
     dot = along_path(points, path[:1], radii)
     assert set(dot) == set(np.flatnonzero(np.linalg.norm((points - path[0]) / radii, axis=1) <= 1))
+
+
+def test_many_points_are_found_as_few_are():
+    """The grid that saves looking at each of many points changes no answer, on its lines and edges neither."""
+    random = np.random.default_rng(5)
+    lattice = np.stack(np.meshgrid(*[np.linspace(-1, 1, 257)] * 2), axis=-1).reshape(-1, 2)
+    points = np.concatenate([lattice, random.normal(0, 0.6, (60_000, 2))]).astype(np.float32)
+    angle = np.linspace(0, 4 * np.pi, 90)
+    star = np.stack([np.cos(angle * 1.3), np.sin(angle * 2.1)], axis=1)  # crosses itself
+    square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.75
+    for vertices in (star, square, star * 1e-3, square * [1, 1e-9]):
+        region = shapely.make_valid(shapely.Polygon(vertices))
+        expected = np.flatnonzero(shapely.contains_xy(region, *points.T.astype(np.float64)))
+        np.testing.assert_array_equal(inside_polygon(points, vertices), expected)
 
 
 def test_the_nearest_particles_are_those_of_a_search_tree():

@@ -422,3 +422,11 @@ def test_the_dock_leaves_room_for_the_canvas(viewer: Any, explore: Any, qtbot: A
         explore.explorer.selections.keep()
     assert explore.minimumSizeHint().width() <= 560
     assert explore.minimumSizeHint().height() <= 700
+
+
+def test_a_small_screen_holds_the_dock(explore: Any) -> None:
+    for _ in range(6):
+        explore.explorer.selections.invert()
+        explore.explorer.selections.keep()
+    assert len(explore.model.sets) > 2
+    assert explore.minimumSizeHint().height() < 700  # pixels: 800 less what napari needs

@@ -10,6 +10,7 @@ from conftest import Desk, publish_again
 from napari_sbackprop.analysis.particle_set import SET_COLOURS, ParticleSet, read_sets, write_sets
 from napari_sbackprop.analysis.selection import ADD, INTERSECT, SUBTRACT
 from napari_sbackprop.gui.history import MOST_STATES, History
+from napari_sbackprop.gui.selections import LONGEST_NAME
 from napari_sbackprop.run_directory import RunDirectory
 
 LEFT, RIGHT, TOP = (
@@ -104,6 +105,9 @@ def test_sets_are_kept_named_coloured_and_used(open_desk: Desk, sides: tuple[set
     assert model.sets[0].name == "left_side"
     selections.rename(1, "left_side")
     assert "no other set has" in model.error
+    selections.rename(2, "x" * 5000)
+    assert model.sets[2].name == "x" * LONGEST_NAME  # it is a file name, too
+    selections.undo()
     selections.recolour(1, "#123456")
     selections.set_visible(1, False)
     assert (model.sets[1].colour, model.sets[1].visible, model.sets[1].name) == ("#123456", False, "set_2")
@@ -213,6 +217,7 @@ def test_sets_that_cannot_be_read_are_not_replaced(desk: Desk, run: Path) -> Non
     desk.explorer.selections.select_polygon(LEFT)
     desk.explorer.selections.keep()
     assert desk.model.sets
+    assert "new sets are not stored" in desk.model.error  # said again
     desk.until(lambda: not desk.explorer.busy)
     done: list[None] = []
     desk.explorer._files.submit(lambda: None, done.append)  # comes after all that was asked before
