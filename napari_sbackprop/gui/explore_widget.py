@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QSizePolicy,
     QStackedWidget,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME, ExplorerModel
+from napari_sbackprop.gui.images_panel import ImagesPanel
 from napari_sbackprop.gui.map_panel import MapPanel
 from napari_sbackprop.gui.map_view import MapView, warm_up
 from napari_sbackprop.gui.sample_data import sample_folder, show_sample
@@ -54,6 +56,7 @@ class ExploreWidget(QWidget):
         self.explorer = Explorer(self.model, self._main_thread.deliver)
         self.scatter_panel = ScatterPanel(self.explorer)
         self.scatter = self.scatter_panel.scatter
+        self.images_panel = ImagesPanel(self.explorer)
         self.map_view = MapView(napari_viewer, self.model)
         self.map_panel = MapPanel(self.explorer)
         self.selection_panel = SelectionPanel(self.explorer)
@@ -105,7 +108,12 @@ class ExploreWidget(QWidget):
 
         self._pages = QStackedWidget()
         self._pages.addWidget(self._empty_page())
-        self._pages.addWidget(self.scatter_panel)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.addTab(self.scatter_panel, "Scatter")
+        self.tabs.addTab(self.images_panel, "Images")
+        self.tabs.setTabToolTip(1, "Images, averages, views and columns of the selected particles.")
+        self._pages.addWidget(self.tabs)
         header = QHBoxLayout()
         header.addWidget(self.header, 1)
         header.addWidget(self.open_button)
@@ -198,6 +206,7 @@ class ExploreWidget(QWidget):
         self._timer.stop()
         self.map_view.disconnect()
         self.scatter_panel.disconnect_model()
+        self.images_panel.disconnect_model()
         self.map_panel.disconnect_model()
         self.selection_panel.disconnect_model()
         self.explorer.close()

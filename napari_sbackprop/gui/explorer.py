@@ -15,8 +15,10 @@ import numpy.typing as npt
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui import umap_process
 from napari_sbackprop.gui.clusterer import Clusterer
+from napari_sbackprop.gui.distributions import Distributions
 from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, ExplorerModel, Scene
 from napari_sbackprop.gui.file_worker import FileWorker
+from napari_sbackprop.gui.image_reader import ImageReader
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
 from napari_sbackprop.gui.projection import Projection
@@ -52,6 +54,8 @@ class Explorer:
         self._umap: umap_process.UmapProcess | None = None
         self._show: Callable[[Scene], tuple[Volume, str]] = _consensus
         self._reconstructor = Reconstructor(deliver)
+        self.images = ImageReader(deliver)
+        self.distributions = Distributions(model, deliver)
         self.clusterer = Clusterer(model, deliver)
         self._closed = False
         self.training = False  # whether a training in this program writes the run on screen
@@ -75,6 +79,7 @@ class Explorer:
             return
         self._stop_umap()
         self._reconstructor.stop()
+        self.images.clear()
         self.clusterer.stop()
         self._maps.invalidate()
         self._run = run
@@ -316,6 +321,8 @@ class Explorer:
         """Stop all work; the explorer is of no use afterwards."""
         self._closed = True
         self._reconstructor.stop()
+        self.images.close()
+        self.distributions.close()
         self.clusterer.stop()
         self._maps.close()
         self.queries.close()

@@ -163,6 +163,13 @@ class ExplorerModel:
             return self.scene.contrast
         return self.columns.values.get(self.colour)
 
+    @property
+    def chosen(self) -> npt.NDArray[np.int64]:
+        """The selected particles; without a selection, all of them."""
+        if self.selection is not None:
+            return self.selection.indices
+        return np.arange(0 if self.scene is None else self.scene.count)
+
     def free_name(self) -> str:
         """A name that no set has yet."""
         taken = {kept.name for kept in self.sets}
@@ -174,7 +181,12 @@ class ExplorerModel:
         self.message = message
 
     def complain(self, error: Exception) -> None:
-        """Tell what went wrong; what nobody expected is logged with its traceback."""
-        self.error = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        if not isinstance(error, (InputError, OSError)):
-            logger.error("the explorer failed", exc_info=error)
+        """Tell what went wrong."""
+        self.error = in_words(error)
+
+
+def in_words(error: Exception) -> str:
+    """What to tell people about an exception; one that nobody expected is logged with its traceback."""
+    if not isinstance(error, (InputError, OSError)):
+        logger.error("the explorer failed", exc_info=error)
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import gridding_correction, sphere_to_volumes
 from napari_sbackprop.imaging.grids import half_sphere
 from napari_sbackprop.imaging.masks import soft_ball
 from napari_sbackprop.run_directory import RunDirectory
-from napari_sbackprop.training.alignment import aligned
+from napari_sbackprop.training.run_particles import run_particles
 from napari_sbackprop.training.session import Session
 from napari_sbackprop.training.spectra import noise_amplitude, spectra_of
 from napari_sbackprop.training.volume_solver import BackProjection
@@ -51,14 +50,7 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
     """
     if len(indices) < _LEAST:
         raise InputError(f"Half maps need at least {_LEAST} particles, but {len(indices)} are selected.")
-    if changed := run.changed_file():
-        raise InputError(
-            f"{changed} is gone or has changed since {run.path} was trained: put the file back to read its images."
-        )
-    particles = read_particles(run.star_path, run.source, run.path_map)
-    corrections = run.read_corrections()
-    if corrections is not None:
-        particles = aligned(particles, corrections)
+    particles = run_particles(run)
     session = Session.for_reading(run, particles)
     disc = session.disc
     sphere = half_sphere(disc.radius)
