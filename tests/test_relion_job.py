@@ -184,7 +184,7 @@ def test_an_abort_stops_the_job_and_keeps_its_epochs(project: Path) -> None:
         (f"--in_parts {STAR} --in_mask gone.mrc", "gone.mrc does not exist"),
         (
             f"--in_parts {STAR} --classes 999 --epochs 0 {SMALL}",
-            "is 999, but must be between 1 and the number of",
+            "k-means cannot make 999 clusters of 120 particles",
         ),
     ],
 )
