@@ -317,7 +317,7 @@ def test_the_cluster_tool_clusters_counts_and_selects(explore: Any, mouse: Mouse
     assert set(model.selection.indices) == set(np.flatnonzero(labels == labels[first]))
     mouse.click(*explore.scatter.pixel(tuple(plane[last])), modifier="ControlModifier")
     assert set(model.selection.indices) == set(np.flatnonzero(np.isin(labels, labels[[first, last]])))
-    assert f"0: {model.clustering.sizes[0]}" in panel.legend.text()
+    assert f"0:&nbsp;{model.clustering.sizes[0]}" in panel.legend.text()
     panel.options.clusters.method.setCurrentText("HDBSCAN")
     qtbot.waitUntil(lambda: model.clustering.method == "hdbscan", timeout=TIMEOUT)
     panel.colour.setCurrentText("density")
