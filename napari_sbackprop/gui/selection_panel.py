@@ -113,7 +113,7 @@ class SelectionPanel(QWidget):
         else:
             count = len(selection.indices)
             share = 100 * count / scene.count
-            self.count.setText(f"<b>{count:,}</b> of {scene.count:,} selected ({share:.1f} %)")
+            self.count.setText(f"<b>{count:,}</b> of {scene.count:,} ({share:.1f} %)")
 
     def _on_export_clicked(self) -> None:
         model = self._explorer.model

@@ -19,7 +19,7 @@ from napari_sbackprop.analysis.selection import ADD, INTERSECT, SUBTRACT, combin
 from napari_sbackprop.gui.explorer import Explorer
 
 ROW_HEIGHT = 24  # pixels
-LEAST_ROWS, MOST_ROWS = 2, 4  # seen at once: the scatter needs the room
+MOST_ROWS = 3  # seen at once: the scatter needs the room
 SWATCH = 12
 COLOUR, NAME, COUNT, SHARE = range(4)
 COLOUR_NAMES = ("orange", "sky blue", "green", "vermilion", "purple", "blue", "yellow")
@@ -76,9 +76,7 @@ class SetTable(QTableWidget):
             for number, kept in enumerate(sets):
                 self._fill(number, kept)
             self.setCurrentCell(min(row, len(sets) - 1), NAME)
-        least, most = (ROW_HEIGHT * min(len(sets), rows) + 2 for rows in (LEAST_ROWS, MOST_ROWS))
-        self.setMinimumHeight(least)
-        self.setMaximumHeight(most)
+        self.setFixedHeight(ROW_HEIGHT * min(len(sets), MOST_ROWS) + 2)
         self.setVisible(bool(sets))
 
     def _fill(self, row: int, kept: ParticleSet) -> None:
