@@ -58,6 +58,7 @@ class ImagesPanel(QWidget):
         top.addWidget(self.status, 1)
         top.addWidget(self.stop)
         top.addWidget(self.more)
+        plots.addWidget(QLabel("Views"), 0, 0)
         plots.addWidget(self.views, 1, 0)
         plots.addWidget(self.column, 0, 1)
         plots.addWidget(self.histogram, 1, 1)
@@ -115,11 +116,11 @@ class ImagesPanel(QWidget):
 
     def _on_columns_changed(self) -> None:
         distributions = self._explorer.distributions
+        distributions.relist()
         with QSignalBlocker(self.column):
             self.column.clear()
             self.column.addItems(distributions.names)
             self.column.setCurrentText(distributions.model.column)
-        distributions.choose(self.column.currentText())
 
     def _on_gallery_changed(self) -> None:
         gallery = self._explorer.images.model.gallery
