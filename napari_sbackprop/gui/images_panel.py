@@ -21,8 +21,6 @@ from napari_sbackprop.gui.distribution_plots import HistogramPlot, ViewPlot
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.picture_grid import PictureGrid
 
-ALL = "Nothing is selected: this is of all particles."
-
 
 class ImagesPanel(QWidget):
     """Shows images and distributions of the model's selection; reads nothing while nobody looks."""
@@ -139,16 +137,16 @@ class ImagesPanel(QWidget):
         self._on_reading_changed()
 
     def _on_reading_changed(self) -> None:
-        images = self._explorer.images.model
-        shown = len(images.gallery.rows)
+        images, model = self._explorer.images.model, self._explorer.model
+        shown, count = len(images.gallery.rows), len(model.chosen)
         self.stop.setVisible(bool(images.progress))
-        self.more.setEnabled(0 < shown < len(self._explorer.model.chosen) and not images.progress)
+        self.more.setEnabled(0 < shown < count and not images.progress)
         if images.trouble:
             self.status.complain(images.trouble)
         else:
-            title = f"{shown} particles, upright, without CTF" if shown else ""
-            parts = [images.progress or title, "" if self._explorer.model.selection is not None else ALL]
-            self.status.say(" · ".join(part for part in parts if part))
+            chosen = f"all {count:,}" if model.selection is None else f"{count:,} selected"
+            title = f"{shown} of {chosen} particles, upright, without CTF" if shown else ""
+            self.status.say(images.progress or title)
 
     def _on_distribution_changed(self) -> None:
         distribution = self._explorer.distributions.model.distribution
