@@ -10,7 +10,7 @@ Shares = npt.NDArray[np.float64]
 
 _BINS = 40
 _OUTLIERS = 0.005  # share at either end that gets no room of its own
-_STEP = 10  # degrees, of rot and tilt
+_VIEW_BINS = (12, 24)  # of cos tilt and rot
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +43,14 @@ def histogram(values: npt.NDArray[np.number], indices: Indices) -> Histogram | N
 
 
 def orientations(rot: npt.NDArray[np.number], tilt: npt.NDArray[np.number], indices: Indices) -> Shares:
-    """Density (18, 36) of views of the particles at `indices` over tilt 0 ... 180 and rot -180 ... 180 degrees.
+    """Density (12, 24) of views of the particles at `indices`, over cos tilt (1 first) and rot (-180 degrees first).
 
-    In units of a uniform distribution over the sphere: 1 everywhere where no view is preferred.
+    Every bin has the same solid angle. In units of a uniform distribution: 1 everywhere where no view is preferred.
     """
     longitude = (rot[indices] + 180) % 360
-    colatitude = np.clip(tilt[indices], 0, 180)
-    rows, columns = 180 // _STEP, 360 // _STEP
-    counts, _, _ = np.histogram2d(colatitude, longitude, bins=(rows, columns), range=((0, 180), (0, 360)))
-    borders = np.cos(np.radians(np.linspace(0, 180, rows + 1)))
-    expected = len(indices) * (borders[:-1] - borders[1:]) / 2 / columns
-    density: Shares = counts / expected[:, None]
+    height = -np.cos(np.radians(tilt[indices]))
+    counts, _, _ = np.histogram2d(height, longitude, bins=_VIEW_BINS, range=((-1, 1), (0, 360)))
+    density: Shares = counts / max(counts.mean(), 1e-30)
     return density
 
 

@@ -11,9 +11,9 @@ from napari_sbackprop.analysis.distribution import Histogram
 from napari_sbackprop.gui.loss_curve import BACKGROUND, COLOURS, FRAME, TEXT
 from napari_sbackprop.gui.point_colours import NUMBER_MAP
 
-HEIGHT = 150  # pixels
+HEIGHT = 128  # pixels
 SELECTED, EVERYTHING = COLOURS[1], QColor("#59626e")
-_MARGINS = (34, 18, 8, 18)  # left, top, right, bottom, pixels
+_MARGINS = (48, 18, 8, 18)  # left, top, right, bottom, pixels
 
 
 class _Plot(QWidget):
@@ -51,7 +51,7 @@ class ViewPlot(_Plot):
         super().__init__("Views of the selected particles", parent)
         self.density: npt.NDArray[np.float64] | None = None
         self.setToolTip(
-            "From where the selected particles are seen: rot against tilt. One colour everywhere: no view is preferred."
+            "From where the selected particles are seen: rot against cos tilt. One colour everywhere: no view is preferred."
         )
 
     def show_density(self, density: npt.NDArray[np.float64] | None) -> None:
@@ -70,9 +70,9 @@ class ViewPlot(_Plot):
             height, width = self.density.shape
             image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
             painter.drawImage(self._area(), image)
-            title = f"views, up to {self.density.max():.1f} times even"
+            title = f"up to {self.density.max():.1f} times the mean"
         else:
-            title = "views: the file has no angles"
+            title = "the file has no angles"
         self._draw_frame(painter, title, ("rot −180°", "180°"), ("180°", "tilt 0°"))
         painter.end()
 

@@ -22,7 +22,7 @@ class Distribution:
 
     Attributes
     ----------
-    views : (18, 36), of `analysis.distribution.orientations`; None without angles.
+    views : (12, 24), of `analysis.distribution.orientations`; None without angles.
     column : a histogram of the chosen column; None where it holds one value only.
     """
 
@@ -63,6 +63,13 @@ class Distributions:
         ]
         scene = explored.scene
         return [*columns, CONTRAST] if scene is not None and np.isfinite(scene.contrast).any() else columns
+
+    def relist(self) -> None:
+        """Count a column of those there are: the one that was chosen, if it is still there."""
+        names = self.names
+        if names and self.model.column not in names:
+            self.model.column = DEFOCUS if DEFOCUS in names else names[0]
+        self.count()
 
     def choose(self, column: str) -> None:
         """Count another column."""

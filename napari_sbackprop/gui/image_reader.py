@@ -1,5 +1,6 @@
 """The controller of the images of a selection: single particles and averages, read in the background. Knows no Qt."""
 
+import math
 import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -115,6 +116,7 @@ class ImageReader:
 
     def _start(self, request: _Request) -> None:
         self._request = request
+        self.model.trouble = ""
         self.model.progress = "Looking for the images …"
         averages = self.model.gallery.averages
         self._worker.submit(partial(self._read, request, averages), self._on_read, self._on_error)
@@ -166,5 +168,5 @@ class ImageReader:
 def _drawn(indices: Indices, page: int) -> Indices:
     """The particles on a page of all of them in random order; the last page is followed by the first."""
     order = np.random.default_rng(0).permutation(indices)
-    start = page * DRAWN % max(len(order), 1)
+    start = page % max(math.ceil(len(order) / DRAWN), 1) * DRAWN
     return order[start : start + DRAWN]

@@ -21,8 +21,6 @@ from napari_sbackprop.gui.distribution_plots import HistogramPlot, ViewPlot
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.picture_grid import PictureGrid
 
-ALL = "Nothing is selected: this is of all particles."
-
 
 class ImagesPanel(QWidget):
     """Shows images and distributions of the model's selection; reads nothing while nobody looks."""
@@ -58,6 +56,7 @@ class ImagesPanel(QWidget):
         top.addWidget(self.status, 1)
         top.addWidget(self.stop)
         top.addWidget(self.more)
+        plots.addWidget(QLabel("Views"), 0, 0)
         plots.addWidget(self.views, 1, 0)
         plots.addWidget(self.column, 0, 1)
         plots.addWidget(self.histogram, 1, 1)
@@ -115,11 +114,11 @@ class ImagesPanel(QWidget):
 
     def _on_columns_changed(self) -> None:
         distributions = self._explorer.distributions
+        distributions.relist()
         with QSignalBlocker(self.column):
             self.column.clear()
             self.column.addItems(distributions.names)
             self.column.setCurrentText(distributions.model.column)
-        distributions.choose(self.column.currentText())
 
     def _on_gallery_changed(self) -> None:
         gallery = self._explorer.images.model.gallery
@@ -138,16 +137,16 @@ class ImagesPanel(QWidget):
         self._on_reading_changed()
 
     def _on_reading_changed(self) -> None:
-        images = self._explorer.images.model
-        shown = len(images.gallery.rows)
+        images, model = self._explorer.images.model, self._explorer.model
+        shown, count = len(images.gallery.rows), len(model.chosen)
         self.stop.setVisible(bool(images.progress))
-        self.more.setEnabled(0 < shown < len(self._explorer.model.chosen) and not images.progress)
+        self.more.setEnabled(0 < shown < count and not images.progress)
         if images.trouble:
             self.status.complain(images.trouble)
         else:
-            title = f"{shown} particles, upright, without CTF" if shown else ""
-            parts = [images.progress or title, "" if self._explorer.model.selection is not None else ALL]
-            self.status.say(" · ".join(part for part in parts if part))
+            chosen = f"all {count:,}" if model.selection is None else f"{count:,} selected"
+            title = f"{shown} of {chosen} particles, upright, without CTF" if shown else ""
+            self.status.say(images.progress or title)
 
     def _on_distribution_changed(self) -> None:
         distribution = self._explorer.distributions.model.distribution

@@ -57,11 +57,13 @@ class PictureGrid(QWidget):
 
 
 def _pixmap(image: npt.NDArray[np.float32]) -> QPixmap:
-    """The image in grey, at the size of the grid's pictures; what is masked has the grey of 0."""
-    black, white = np.percentile(image[image != 0], _OUTLIERS) if image.any() else (0.0, 1.0)
+    """The image in grey, at the size of the grid's pictures; what is masked, and so 0, is transparent."""
+    inside = image != 0
+    black, white = np.percentile(image[inside], _OUTLIERS) if inside.any() else (0.0, 1.0)
     grey = np.clip(255 * (image - black) / max(white - black, 1e-30), 0, 255).astype(np.uint8)
     height, width = grey.shape
-    picture = QImage(grey.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
+    pixels = np.stack([grey, grey, grey, np.uint8(255) * inside], axis=-1)
+    picture = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
     return QPixmap.fromImage(picture).scaled(
         SIDE, SIDE, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
     )

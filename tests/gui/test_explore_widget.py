@@ -398,6 +398,7 @@ def test_every_control_has_a_name_and_an_explanation(explore: Any) -> None:
         QComboBox,
         QLineEdit,
         QScrollBar,
+        QTabBar,
     )
 
     controls = [
@@ -406,7 +407,8 @@ def test_every_control_has_a_name_and_an_explanation(explore: Any) -> None:
         for control in explore.findChildren(kind)
         if not isinstance(control, QScrollBar)
         and not isinstance(
-            control.parent(), (QAbstractSpinBox, QComboBox, QLineEdit, type(explore.selection_panel.table))
+            control.parent(),
+            (QAbstractSpinBox, QComboBox, QLineEdit, QTabBar, type(explore.selection_panel.table)),
         )
     ]
     assert len(controls) > 30
