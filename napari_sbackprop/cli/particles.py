@@ -35,7 +35,7 @@ def simulate(
     motion: Annotated[
         str,
         typer.Option(
-            help="of the built-in complex: swing, circle (back to the first state), or composition (parts that come and go)"
+            help="swing, circle (back to the first state), or composition (parts of the built-in complex come and go)"
         ),
     ] = "swing",
     subunit_share: Annotated[

@@ -108,7 +108,8 @@ def simulate(
     models
         First and last state as PDB or mmCIF files (may be gzipped) instead of the procedural complex.
     motion
-        Of the procedural complex: "swing", "circle" or "composition".
+        "swing" from the first state to the last, "circle" back to the first, or "composition", which is of the procedural
+        complex only.
     subunit_share
         Share of the particles that have the procedural complex's loose subunit, where it swings or circles.
     progress
@@ -131,7 +132,7 @@ def simulate(
     else:
         from napari_sbackprop.data.atoms import interpolate_models
 
-        specimen = interpolate_models(*models, states=states)
+        specimen = interpolate_models(*models, states=states, circle=motion == "circle")
     _check_room(specimen, box, pixel_size)
     projector = BeadProjector(specimen, box, pixel_size, B_FACTOR)
     draw = draw_particles(particles, states, seed, subunit_share if specimen.optional.any() else 1.0)
@@ -316,9 +317,9 @@ def _check_options(
 def _check_motion(motion: str, states: int, subunit_share: float, models: tuple[Path, Path] | None) -> None:
     if motion not in MOTIONS:
         raise InputError(f"--motion is {motion}, but must be one of {', '.join(MOTIONS)}.")
-    if models is not None and motion != "swing":
+    if models is not None and motion == "composition":
         raise InputError(
-            f"--motion {motion} is of the built-in complex: leave it out, or leave out --models."
+            "--motion composition is of the built-in complex: leave it out, or leave out --models."
         )
     if motion == "composition" and states > 2 ** len(PARTS):
         raise InputError(

@@ -189,6 +189,7 @@ def test_share_of_the_loose_subunit_is_as_asked(tmp_path: Path) -> None:
     [
         ({"motion": "twist"}, "--motion is twist"),
         ({"motion": "composition", "states": 17, "particles": 20}, "4 parts have 16 compositions"),
+        ({"motion": "composition", "models": ("a.pdb", "b.pdb")}, "composition is of the built-in complex"),
         ({"subunit_share": 1.5}, "--subunit-share is 1.5"),
     ],
 )
