@@ -22,8 +22,8 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "adopt", "volumes"]
-COMMANDS += ["embed", "pickles", "poses", "evaluate", "explore", "select", "reconstruct", "relion-job"]
-COMMANDS += ["info", "compile"]
+COMMANDS += ["embed", "pickles", "poses", "evaluate", "explore", "select", "reconstruct", "residual"]
+COMMANDS += ["relion-job", "info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [
     "--latent-size",
@@ -214,6 +214,17 @@ def test_a_selection_is_reconstructed_from_its_images(trained: Path, tmp_path: P
     (tmp_path / "half.json").unlink()
     assert "half.json does not say" in fail(*again, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_what_the_model_leaves_is_mapped(trained: Path, tmp_path: Path) -> None:
+    target = tmp_path / "residual.mrc"
+    values = succeed("residual", trained, "-o", target, "--resolution", 40)
+    assert values["particles"] == PARTICLES
+    assert values["molecule"] > values["solvent"]  # one epoch with two directions explains little
+    x, y, z = (round(place / voxel_size(target)) for place in values["place"])
+    with mrcfile.open(target) as file:
+        assert file.data[z, y, x] == pytest.approx(values["largest"], abs=1e-3)
+    assert "exists already" in fail("residual", trained, "-o", target)
 
 
 def voxel_size(path: Path) -> float:

@@ -1,4 +1,4 @@
-"""The command reconstruct: what a selection's images show without the model."""
+"""The commands reconstruct and residual: what images show without the model, and beyond it."""
 
 import csv
 import json
@@ -83,6 +83,66 @@ def reconstruct(
             "resolution": round(evidence.resolution, 2),
             "change": round(evidence.change, 3),
             "change_error": round(evidence.change_error, 3),
+            "epoch": decoder.latents.epoch,
+        },
+        as_json,
+    )
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop residual run -o residual.mrc",
+        "napari-sbackprop residual run state.star -o residual.mrc --resolution 15",
+    )
+)
+def residual(
+    run: Run,
+    selection: Annotated[
+        Path | None,
+        typer.Argument(
+            help="STAR file that select or the explorer wrote, or .npy file of particle numbers; by default all",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="new MRC file")],
+    resolution: Annotated[float, typer.Option(help="angstrom; a finer map needs more particles")] = 20.0,
+    epoch: Epoch = None,
+    as_json: Json = False,
+) -> None:
+    """Map where images vary more than the model says.
+
+    The map is the variance of what the decoder leaves of the images, in excess of noise: 0 where it explains all they
+    show. High places move in a way that the latent space lacks, or have wrong poses. "molecule" and "solvent" are means
+    inside and outside the solvent mask, "largest" is at "place", in angstrom from the corner of the map.
+    """
+    import numpy as np
+
+    from napari_sbackprop.analysis.reconstruction import Decoder
+    from napari_sbackprop.data.mrc import write_volume
+    from napari_sbackprop.data.output_file import new_file
+    from napari_sbackprop.run_directory import RunDirectory
+    from napari_sbackprop.training.progress import finished
+    from napari_sbackprop.training.residual import residual_variance
+
+    directory = RunDirectory(run)
+    decoder = Decoder.open(directory, epoch)
+    count = len(decoder.latents.mean)
+    indices = np.arange(count) if selection is None else _selected(selection, run, count)
+    with new_file(output) as partial, fraction_bar("back-projecting") as progress:
+        work = residual_variance(directory, indices, resolution, epoch=epoch)
+        excess = finished(work, progress)
+        write_volume(partial, excess, decoder.pixel_size)
+    inside = decoder.mask() > 0
+    place = np.unravel_index(np.where(inside, excess, -np.inf).argmax(), excess.shape)
+    show(
+        {
+            "map": output,
+            "particles": len(indices),
+            "molecule": round(float(excess[inside].mean()), 3),
+            "solvent": round(float(excess[~inside].mean()), 3),
+            "largest": round(float(excess[place]), 3),
+            "place": [round(float(i) * decoder.pixel_size, 1) for i in reversed(place)],
             "epoch": decoder.latents.epoch,
         },
         as_json,

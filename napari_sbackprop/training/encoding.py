@@ -10,7 +10,7 @@ from napari_sbackprop.data.source import ParticleSource
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
-from napari_sbackprop.models.coefficients import CoefficientHead
+from napari_sbackprop.models.coefficients import stored_head
 from napari_sbackprop.models.encoder import ImageEncoder, PosteriorEncoder
 from napari_sbackprop.run_directory import Latents, RunDirectory
 from napari_sbackprop.training.group_scale import match_group_scales
@@ -73,21 +73,20 @@ def encode(
 def _posterior(tensors: dict[str, Tensor], spectra: Spectra, exact: bool) -> Posterior:
     sphere = half_sphere(spectra.disc.radius)
     statistics = image_statistics(spectra, tensors["basis.volumes"], sphere)
-    if (
-        "head.enter.weight" not in tensors
-    ):  # an epoch of the closed-form start is linear, and its posterior exact
+    # The bank was published with the head, and has the size of the latent.
+    latent_size = tensors.get("encoder.volumes", tensors["basis.volumes"]).shape[1] - 1
+    basis_size = tensors["basis.volumes"].shape[1] - 1
+    head = stored_head(tensors, latent_size, basis_size, linear_start=True)
+    if head is None:  # an epoch of the closed-form start is linear, and its posterior exact
         return linear_posterior(*statistics)
     bank = linear_posterior(*image_statistics(spectra, tensors["encoder.volumes"], sphere))
     network = nested(tensors, "encoder.")
     del network["volumes"]
-    latent_size = bank.mean.shape[1]
     encoder = PosteriorEncoder(latent_size, len(network["enter.bias"]))
     encoder.load_state_dict(network)
     mean, log_variance = encoder(bank.mean, bank.covariance, bank.information)
     if not exact:
         return diagonal_posterior(mean, log_variance)
-    head = CoefficientHead(latent_size, tensors["basis.volumes"].shape[1] - 1, linear_start=True)
-    head.load_state_dict(nested(tensors, "head."))
     return refined_posterior(statistics, head, mean)
 
 
