@@ -15,7 +15,12 @@ from napari_sbackprop.imaging.masks import soft_ball, solvent_mask
 from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.closed_form import ClosedForm
 from napari_sbackprop.training.epochs import run_epochs
-from napari_sbackprop.training.group_scale import match_group_scales
+from napari_sbackprop.training.group_contrast import (
+    GroupContrast,
+    apply_contrasts,
+    measured_contrasts,
+    normalised,
+)
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import evidence_figures
 from napari_sbackprop.training.progress import Progress
@@ -102,13 +107,25 @@ def _with_consensus(
     sphere = half_sphere(spectra.disc.radius)
     raw = back_project(spectra, sphere, chosen)
     mask = _solvent_mask(session, raw, sphere) if users_mask is None else users_mask.to(raw.device)
+    session.contrasts = _contrasts(session, spectra, mask_solution(raw, sphere, mask), sphere)
     if not session.particles.has_one_scale:
-        match_group_scales(session.particles, spectra, mask_solution(raw, sphere, mask), sphere)
         raw = back_project(spectra, sphere, chosen)
     volumes = mask_solution(raw, sphere, mask)
     correlation = torch.ones(1, sphere.radius + 1).to(volumes)
     consensus = LinearModel(volumes, sphere, correlation, correlation[:, 0], mask)
     return _Data(spectra, consensus, mask, chosen, held_out)
+
+
+def _contrasts(
+    session: Session, spectra: Spectra, consensus: Tensor, sphere: HalfSphere
+) -> list[GroupContrast]:
+    """Contrasts of the images of each scale, applied to the spectra."""
+    particles = session.particles
+    if particles.has_one_scale:
+        return [GroupContrast(particles.box, particles.pixel_size, 1.0)]
+    contrasts = normalised(measured_contrasts(particles, spectra, consensus, sphere), particles)
+    apply_contrasts(contrasts, particles, spectra)
+    return contrasts
 
 
 def _read_mask(session: Session) -> Tensor | None:

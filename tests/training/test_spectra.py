@@ -19,7 +19,12 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import disc_to_images, images_to_disc, sphere_to_volumes
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
 from napari_sbackprop.imaging.shells import fourier_shell_correlation
-from napari_sbackprop.training.group_scale import match_group_scales
+from napari_sbackprop.training.group_contrast import (
+    apply_contrasts,
+    measured_contrasts,
+    normalised,
+    with_contrasts,
+)
 from napari_sbackprop.training.image_model import image_phase
 from napari_sbackprop.training.paper import masked_spectra
 from napari_sbackprop.training.progress import finished
@@ -85,17 +90,24 @@ def test_images_of_both_scales_back_project_to_one_map(two_scales: Particles) ->
     assert (first * second).sum() / first.square().sum() == pytest.approx(1.09, abs=0.1)
 
 
-def test_scales_of_groups_are_found(two_scales: Particles) -> None:
+def test_contrasts_of_groups_are_found(two_scales: Particles) -> None:
     disc, sphere = half_disc(two_scales.box // 2 - 1), half_sphere(two_scales.box // 2 - 1)
     spectra = finished(whitened_spectra(two_scales, disc, 0.425 * two_scales.box))
     spectra.data[300:] *= 0.7
     before = spectra.transfer.clone()
     consensus = back_project(spectra, sphere, torch.arange(600))
-    match_group_scales(two_scales, spectra, consensus, sphere)
+    contrasts = normalised(measured_contrasts(two_scales, spectra, consensus, sphere), two_scales)
+    apply_contrasts(contrasts, two_scales, spectra)
     first, second = (spectra.transfer[rows] / before[rows] for rows in (0, 300))
     seen = disc.shell < 18
     assert (second[seen] / first[seen]).nanmean().item() == pytest.approx(1.09 * 0.7, rel=0.05)
     assert (first[seen] + second[seen]).nanmean().item() == pytest.approx(2)
+    known = with_contrasts(two_scales, contrasts)
+    flat = torch.ones(2, disc.size)
+    again, plain = (spectra_of(item, np.array([0, 300]), disc, flat) for item in (known, two_scales))
+    torch.testing.assert_close(again.data, plain.data)
+    for row, ratio in ((0, first), (1, second)):
+        torch.testing.assert_close(again.transfer[row], plain.transfer[row] * ratio[seen].nanmean())
 
 
 def test_what_lies_beyond_a_groups_band_is_empty_and_has_no_weight(two_scales: Particles) -> None:
