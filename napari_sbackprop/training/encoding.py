@@ -69,7 +69,9 @@ def encode(
         posterior = _paper_posterior(tensors, spectra)
     else:
         spectra = finished(whitened_spectra(particles, disc, session.mask_radius))
-        contrasts = _contrasts(particles, spectra, description, tensors["basis.volumes"])
+        # The volumes of the linear start fit the images; those of the VAE are shrunk a little.
+        volumes = tensors.get("encoder.volumes", tensors["basis.volumes"])
+        contrasts = _contrasts(particles, spectra, description, volumes[:, :1].contiguous())
         apply_contrasts(contrasts, particles, spectra)
         posterior = _posterior(tensors, spectra, exact)
     return latents_of(posterior, epoch)
@@ -84,16 +86,16 @@ def _refuse_other_scale(particles: Particles, box: int, pixel_size: float, run: 
 
 
 def _contrasts(
-    particles: Particles, spectra: Spectra, description: dict[str, Any], volumes: Tensor
+    particles: Particles, spectra: Spectra, description: dict[str, Any], consensus: Tensor
 ) -> list[GroupContrast]:
-    """Contrasts of the run's scales as training found them, and of others as the run's consensus map shows them."""
+    """Contrasts of the run's scales as training found them, and of others by its consensus (W, 1, 2)."""
     known = stored_contrasts(description)
     own = GroupContrast(description["box"], description["pixel_size"], 1.0)
     if not known and all(own.is_of(group) for group in particles.optics):
         return [own]
     unknown = [group for group in particles.optics if not any(item.is_of(group) for item in known)]
     if unknown:
-        sphere, consensus = half_sphere(spectra.disc.radius), volumes[:, :1].contiguous()
+        sphere = half_sphere(spectra.disc.radius)
         measured = measured_contrasts(particles, spectra, consensus, sphere)
         known += [item for item in measured if any(item.is_of(group) for group in unknown)]
     return known

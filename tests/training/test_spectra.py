@@ -4,16 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import starfile
 import torch
 from torch import Tensor
+from two_scales import simulate_two_scales
 
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.mrc import write_stack
 from napari_sbackprop.data.particles import Particles
-from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import disc_to_images, images_to_disc, sphere_to_volumes
@@ -57,20 +55,7 @@ def test_phases_of_aberrations_are_undone(small_set: Path, tmp_path: Path) -> No
 def two_scales(tmp_path_factory: pytest.TempPathFactory) -> Particles:
     """Particles of one state at 6 and at 8 angstrom per pixel, in images that are not equally wide."""
     folder = tmp_path_factory.mktemp("scales")
-    tables = []
-    for number, (box, pixel_size) in enumerate([(44, 6.0), (36, 8.0)], 1):
-        star = simulate(
-            folder / f"set{number}",
-            states=1, particles=300, box=box, pixel_size=pixel_size, snr=1, seed=number,
-        )  # fmt: skip
-        table = starfile.read(star)
-        table["optics"]["rlnOpticsGroup"] = table["particles"]["rlnOpticsGroup"] = number
-        names = table["particles"]["rlnImageName"].str.replace("@", f"@set{number}/")
-        table["particles"]["rlnImageName"] = names
-        tables.append(table)
-    both = {name: pd.concat([table[name] for table in tables]) for name in ("optics", "particles")}
-    starfile.write(both, folder / "both.star")
-    return read_particles(folder / "both.star")
+    return read_particles(simulate_two_scales(folder, states=1, snr=(1, 1)))
 
 
 def map_of(particles: Particles, rows: Tensor) -> Tensor:
