@@ -1,10 +1,10 @@
 """The particles of a finished run, as the run itself sees them."""
 
+from napari_sbackprop.data.corrections import aligned
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
-from napari_sbackprop.training.alignment import aligned
 from napari_sbackprop.training.group_contrast import stored_contrasts, with_contrasts
 
 

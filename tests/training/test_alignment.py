@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from napari_sbackprop.config import Config
+from napari_sbackprop.data.corrections import aligned
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.simulation import simulate
@@ -17,7 +18,7 @@ from napari_sbackprop.imaging.fourier import gridding_correction, volumes_to_sph
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
 from napari_sbackprop.imaging.poses import rotation_vectors_to_matrix
 from napari_sbackprop.run_directory import RunDirectory
-from napari_sbackprop.training.alignment import Alignment, aligned
+from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.half_maps import half_maps
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.progress import finished
