@@ -14,7 +14,7 @@ from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.imaging.masks import soft_ball, solvent_mask
 from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.closed_form import ClosedForm
-from napari_sbackprop.training.epochs import run_epochs
+from napari_sbackprop.training.epochs import ended_by_overfitting, run_epochs
 from napari_sbackprop.training.group_contrast import (
     GroupContrast,
     apply_contrasts,
@@ -48,6 +48,9 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     generator = torch.Generator().manual_seed(session.config.seed)
     chosen, held_out = session.split(generator)
     stored = session.run.read_resume() if resume else {}
+    if (end := ended_by_overfitting(session, stored)) is not None:
+        yield end
+        return
     users_mask = _read_mask(session)
     _check_refinement(session)
     reading = whitened_spectra(session.particles, session.disc, session.mask_radius)
