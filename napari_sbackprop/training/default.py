@@ -1,5 +1,6 @@
 """The default recipe: consensus, closed-form start in stages of resolution, then the VAE from it."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from napari_sbackprop.imaging.fourier import gridding_correction, sphere_to_volu
 from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.imaging.masks import soft_ball, solvent_mask
 from napari_sbackprop.training.alignment import Alignment
-from napari_sbackprop.training.closed_form import ClosedForm
+from napari_sbackprop.training.closed_form import ALIGNED_FROM, ClosedForm
 from napari_sbackprop.training.epochs import ended_by_overfitting, run_epochs
 from napari_sbackprop.training.group_contrast import (
     GroupContrast,
@@ -86,10 +87,24 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
 
 def _check_refinement(session: Session) -> None:
     config, particles = session.config, session.particles
-    if (config.refine_poses or config.refine_ctf) and not particles.has_one_scale:
+    if not (config.refine_poses or config.refine_ctf):
+        return
+    if not particles.has_one_scale:
         raise InputError(
             f"--refine-poses and --refine-ctf need images of one box and pixel size, which {particles.source} has not: "
             "rescale the images, or leave the options out."
+        )
+    least_box = 2 * (ALIGNED_FROM + 1)
+    if particles.box < least_box:
+        raise InputError(
+            f"--refine-poses and --refine-ctf need images of {least_box} px or more, but those of {particles.source} have "
+            f"{particles.box} px: bin them less, or leave the options out."
+        )
+    if session.disc.radius < ALIGNED_FROM:
+        coarsest = math.floor(100 * session.resolution(ALIGNED_FROM)) / 100
+        raise InputError(
+            f"--refine-poses and --refine-ctf need --resolution {coarsest:g} Å or finer in this box, but it is "
+            f"{session.config.resolution:g} Å: give that, or leave the options out."
         )
 
 

@@ -1,5 +1,6 @@
 """Corrections of poses, shifts, defocus and contrast: recovered where they were spoilt, small where they were right."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.data.truth import Truth
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import gridding_correction, volumes_to_sphere
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
 from napari_sbackprop.imaging.poses import rotation_vectors_to_matrix
@@ -157,6 +159,25 @@ def test_a_run_keeps_its_corrections_and_uses_them(refined_run):
     chosen = np.arange(100)
     maps = [finished(half_maps(directory, chosen)) for directory in (RunDirectory(run), plain)]
     assert np.abs(maps[0].first - maps[1].first).max() > 0.01 * np.abs(maps[1].first).max()
+
+
+@pytest.mark.parametrize("option", ["refine_poses", "refine_ctf"])
+def test_bands_that_say_too_little_are_refused(refined_run, tmp_path: Path, option: str) -> None:
+    star, _, _ = refined_run
+    config = replace(Config(epochs=0, threads=1, device="cpu"), **{option: True})
+    with pytest.raises(
+        InputError, match=r"need --resolution 9\.12 Å or finer in this box, but it is 9\.2 Å: give"
+    ):
+        list(train(star, tmp_path / "run", replace(config, resolution=9.2)))
+    stop = threading.Event()
+    stop.set()
+    list(train(star, tmp_path / "run", replace(config, resolution=9.12), stop))  # passes the check
+    small = simulate(tmp_path / "set", states=2, particles=80, box=48, pixel_size=6.0)
+    with pytest.raises(
+        InputError, match=r"need images of 62 px or more, but those of .* have 48 px: bin them less"
+    ):
+        list(train(small, tmp_path / "small", config))
+    assert not (tmp_path / "small").exists()
 
 
 def test_a_resumed_run_has_the_same_corrections(refined_run, tmp_path):
