@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import starfile
 import torch
 
 from napari_sbackprop.config import Config
@@ -161,20 +162,34 @@ def test_a_run_keeps_its_corrections_and_uses_them(refined_run):
     assert np.abs(maps[0].first - maps[1].first).max() > 0.01 * np.abs(maps[1].first).max()
 
 
+def test_poses_are_refined_in_a_small_box(tmp_path: Path) -> None:
+    star = simulate(tmp_path / "set", states=2, particles=400, box=BOX, pixel_size=5.4, snr=0.5, seed=2)
+    table, true = starfile.read(star), read_particles(star)
+    shift = np.random.default_rng(5).normal(0, 3 / np.sqrt(2), (true.count, 2))
+    table["particles"][["rlnOriginXAngst", "rlnOriginYAngst"]] += shift
+    wrong = star.with_name("wrong.star")
+    starfile.write(table, wrong)
+    config = Config(latent_size=2, basis_size=2, epochs=0, refine_poses=True, threads=1, device="cpu")
+    list(train(wrong, tmp_path / "run", config))
+    refined = aligned(read_particles(wrong), RunDirectory(tmp_path / "run").read_corrections())
+    assert errors(read_particles(wrong), true)[1] == pytest.approx(3, rel=0.1)
+    assert errors(refined, true)[1] < 1
+
+
 @pytest.mark.parametrize("option", ["refine_poses", "refine_ctf"])
 def test_bands_that_say_too_little_are_refused(refined_run, tmp_path: Path, option: str) -> None:
     star, _, _ = refined_run
     config = replace(Config(epochs=0, threads=1, device="cpu"), **{option: True})
     with pytest.raises(
-        InputError, match=r"need --resolution 9\.12 Å or finer in this box, but it is 9\.2 Å: give"
+        InputError, match=r"need --resolution 13\.68 Å or finer in this box, but it is 14 Å: give"
     ):
-        list(train(star, tmp_path / "run", replace(config, resolution=9.2)))
+        list(train(star, tmp_path / "run", replace(config, resolution=14)))
     stop = threading.Event()
     stop.set()
-    list(train(star, tmp_path / "run", replace(config, resolution=9.12), stop))  # passes the check
-    small = simulate(tmp_path / "set", states=2, particles=80, box=48, pixel_size=6.0)
+    list(train(star, tmp_path / "run", replace(config, resolution=13.68), stop))  # passes the check
+    small = simulate(tmp_path / "set", states=2, particles=80, box=40, pixel_size=7.2)
     with pytest.raises(
-        InputError, match=r"need images of 62 px or more, but those of .* have 48 px: bin them less"
+        InputError, match=r"need images of 42 px or more, but those of .* have 40 px: bin them less"
     ):
         list(train(small, tmp_path / "small", config))
     assert not (tmp_path / "small").exists()
