@@ -279,11 +279,11 @@ class RunDirectory:
             )
         return _load_tensors(self._epoch_file(epoch, "model.safetensors"))
 
-    def read_corrections(self) -> Any | None:
-        """Corrections (N, 7) of the particles' poses and CTFs as of the newest epoch; None where there are none."""
+    def read_corrections(self, epoch: int | None = None) -> Any | None:
+        """Corrections (N, 7) of the particles' poses and CTFs by an epoch, the newest by default; None without any."""
         if not self.config.refine_poses and not self.config.refine_ctf:
             return None
-        return self.read_model(self.latest_epoch()).get("alignment")
+        return self.read_model(self.latest_epoch() if epoch is None else epoch).get("alignment")
 
     def read_latents(self, epoch: int) -> Latents:
         path = self._epoch_file(epoch, "latents.npz")

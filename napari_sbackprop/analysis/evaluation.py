@@ -88,6 +88,11 @@ def evaluate(run: Path, truth: Path, epoch: int | None = None) -> Evaluation:
         Folder `truth` of the simulated set.
     epoch
         The newest by default.
+
+    Raises
+    ------
+    InputError
+        The truth is not of the run's particles, or none of these has the optional part.
     """
     from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
@@ -191,6 +196,10 @@ def _check_match(run: Path, truth: Path, decoder: Decoder, facts: Truth) -> None
     if len(decoder.latents.mean) != len(facts.labels):
         raise InputError(
             f"{run} has {len(decoder.latents.mean)} particles, but {truth} labels {len(facts.labels)}: {remedy}"
+        )
+    if not (facts.subunit == 1).any():
+        raise InputError(
+            f"{truth} has no particle with the optional part, which its maps show: simulate more particles."
         )
     if decoder.box != facts.states.shape[-1]:
         raise InputError(

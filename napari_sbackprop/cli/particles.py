@@ -39,8 +39,12 @@ def simulate(
         ),
     ] = "swing",
     subunit_share: Annotated[
-        float, typer.Option(help="share of the built-in complex's particles that have its loose subunit")
-    ] = 0.6,
+        float | None,
+        typer.Option(
+            help="share of the built-in complex's particles that have its loose subunit, where it swings or circles",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make particles of a moving complex, with the truth beside them.
