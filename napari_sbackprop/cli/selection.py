@@ -68,10 +68,18 @@ def select(
     method: Method = "umap",
     original: Annotated[
         Path | None,
-        typer.Option(help="take the rows of another file of these images, e.g. unbinned ones"),
+        typer.Option(
+            help="take the rows of another file of these images, e.g. unbinned ones, or those before subtraction"
+        ),
     ] = None,
     unique_images: Annotated[
         bool, typer.Option("--unique-images", help="one row per image, for symmetry-expanded particles")
+    ] = False,
+    revert: Annotated[
+        bool,
+        typer.Option(
+            "--revert", help="name the images before subtraction, as relion_particle_subtract --revert does"
+        ),
     ] = False,
     epoch: Epoch = None,
     as_json: Json = False,
@@ -111,7 +119,7 @@ def select(
         selection = _from_contrast(directory, epoch, min_contrast, output.stem)
     else:
         selection = _from_cluster(clustering, cluster or 0, output.stem)
-    rows = export_selection(directory, selection, output, original, unique_images)
+    rows = export_selection(directory, selection, output, original, unique_images, revert)
     written = {FORMATS.get(output.suffix, "star"): output}
     show({**written, "particles": len(selection.indices), "rows": rows, "epoch": epoch}, as_json)
 

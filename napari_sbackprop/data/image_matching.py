@@ -19,8 +19,15 @@ Indices = npt.NDArray[np.int64]
 
 
 def first_of_each_image(star: Path, indices: Indices, label: str = IMAGE_NAME) -> Indices:
-    """Keep the first of several rows of one image, as symmetry expansion makes them; `indices` ascend from 0."""
-    names = _read_names(star)[label]
+    """Keep the first of several rows of one image, as symmetry expansion makes them.
+
+    Parameters
+    ----------
+    indices : (n,) rows, ascending from 0.
+    label : column that names the images; rlnImageName where the file lacks it.
+    """
+    known = _read_names(star)
+    names = known.get(label, known[IMAGE_NAME])
     addresses = np.stack([names.stack_index[indices], names.slice_index[indices]], axis=1)
     _, first = np.unique(addresses, axis=0, return_index=True)
     return indices[np.sort(first)]
