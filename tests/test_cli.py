@@ -22,8 +22,8 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "adopt", "volumes"]
-COMMANDS += ["embed", "pickles", "poses", "evaluate", "explore", "select", "reconstruct", "relion-job"]
-COMMANDS += ["info", "compile"]
+COMMANDS += ["embed", "pickles", "poses", "evaluate", "explore", "select", "classes", "reconstruct"]
+COMMANDS += ["relion-job", "info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [
     "--latent-size",
@@ -231,6 +231,23 @@ def test_clusters_share_out_the_particles(trained: Path, tmp_path: Path) -> None
     ]
     assert sum(counts) == PARTICLES
     assert min(counts) > 0
+
+
+def test_clusters_become_classes_of_all_particles(trained: Path, tmp_path: Path) -> None:
+    values = succeed("classes", trained, "-o", tmp_path / "classes.star", "--kmeans", 3)
+    assert values["particles"] == sum(values["classes"]) == PARTICLES
+    for number, count in enumerate(values["classes"]):
+        output = tmp_path / f"{number}.star"
+        options = ["--kmeans", 3, "--cluster", number]
+        assert succeed("select", trained, "-o", output, *options)["rows"] == count
+        names = [
+            row.split()[0]
+            for row in data_rows(tmp_path / "classes.star")
+            if row.split()[-1] == str(number + 1)
+        ]
+        assert names == [row.split()[0] for row in data_rows(output)]
+    for options in ([], ["--kmeans", 2, "--gmm", 2]):
+        assert "Give one of --kmeans K" in fail("classes", trained, "-o", tmp_path / "x.star", *options)
 
 
 def test_conditions_choose_rows_of_the_source(trained: Path, sample: Path, tmp_path: Path) -> None:
