@@ -105,7 +105,9 @@ class MapPanel(QWidget):
 
     def _on_model_changed(self) -> None:
         model = self._explorer.model
-        self.setEnabled(model.scene is not None)
+        has_decoder = model.scene is not None and model.scene.has_decoder
+        self.setEnabled(has_decoder or model.frame is not None)
+        self.consensus.setEnabled(has_decoder)
         if model.scene is not None and not self.contour.isSliderDown():
             with QSignalBlocker(self.contour):
                 self.contour.setMaximum(round(model.scene.contour_limit * STEPS_PER_SIGMA))

@@ -101,8 +101,9 @@ class SelectionPanel(QWidget):
     def _on_selection_changed(self) -> None:
         model, history = self._explorer.model, self._selections.history
         selection, scene = model.selection, model.scene
-        for widget in (self.keep, self.clear, self.show_map, self.export):
+        for widget in (self.keep, self.clear, self.export):
             widget.setEnabled(selection is not None)
+        self.show_map.setEnabled(selection is not None and scene is not None and scene.has_decoder)
         self.reconstruct.setEnabled(selection is not None or model.reconstructing)  # or it stops
         self.reconstruct.setText("Stop" if model.reconstructing else RECONSTRUCT)
         self.undo.setEnabled(history.can_undo)

@@ -15,7 +15,6 @@ from napari_sbackprop.analysis.embedding import embed
 from napari_sbackprop.data.source import ParticleSource, open_source
 from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.errors import InputError
-from napari_sbackprop.gui.loading import BrokenEpoch, newer_scene
 
 
 @pytest.fixture
@@ -68,16 +67,6 @@ def test_the_largest_number_of_clusters_is_taken_and_wrong_ones_are_refused(
     with pytest.raises(InputError, match="does not number the clusters of 1000 particles"):
         adopt(tmp_path, toy, tmp_path / "other")
     assert not (tmp_path / "other").exists()
-
-
-def test_the_explorer_says_that_there_is_no_decoder(
-    shared_data: Path, tmp_path: Path, toy: ParticleSource
-) -> None:
-    run = adopt(shared_data / "cryodrgn" / "run_431_toy", toy, tmp_path / "run")
-    broken = newer_scene(run, None, None)
-    assert isinstance(broken, BrokenEpoch)
-    assert isinstance(broken.error, InputError)
-    assert "holds latents alone" in str(broken.error)
 
 
 def test_the_command_line_selects_and_says_that_there_is_no_decoder(

@@ -220,6 +220,38 @@ def test_deleting_the_layer_does_no_harm(viewer: Any, explore: Any, mouse: Mouse
     assert MAP_LAYER in viewer.layers
 
 
+def test_a_run_without_a_decoder_says_so_in_place_of_the_map(
+    viewer: Any, adopted: Path, run: Path, qtbot: Any
+) -> None:
+    from napari_sbackprop.gui.readers import get_run_reader
+
+    get_run_reader(str(adopted))(str(adopted))  # as dropped on napari
+    widget = open_explore(viewer)
+    model, panel = widget.model, widget.map_panel
+    qtbot.waitUntil(lambda: model.scene is not None and model.clustering is not None, timeout=TIMEOUT)
+    assert viewer.canvas.overlays.text.visible
+    assert "this run holds latents alone" in viewer.canvas.overlays.text.text.replace("\n", " ")
+    assert panel.isVisible()
+    assert not panel.isEnabled()
+    assert widget.scatter_panel.colour.findData("cluster") > 0
+    widget.explorer.selections.invert()
+    assert not widget.selection_panel.show_map.isEnabled()
+    widget.selection_panel.reconstruct.click()
+    qtbot.waitUntil(lambda: model.frame is not None, timeout=TIMEOUT)
+    assert not viewer.canvas.overlays.text.visible
+    assert [layer.name for layer in viewer.layers] == [MAP_LAYER]
+    assert panel.contour.isEnabled()
+    assert panel.save.isEnabled()
+    assert not panel.consensus.isEnabled()
+    widget.open_run(run)
+    qtbot.waitUntil(lambda: model.frame is not None and model.scene.has_decoder, timeout=TIMEOUT)
+    assert panel.consensus.isEnabled()
+    widget.open_run(adopted)
+    qtbot.waitUntil(lambda: viewer.canvas.overlays.text.visible, timeout=TIMEOUT)
+    widget.shut_down()
+    assert not viewer.canvas.overlays.text.visible
+
+
 def test_an_empty_dock_says_what_to_do(viewer: Any, tmp_path: Path) -> None:
     widget = open_explore(viewer)
     assert "No run is open" in widget._pages.currentWidget().findChildren(type(widget.header))[0].text()
