@@ -216,6 +216,26 @@ def test_a_selection_is_reconstructed_from_its_images(trained: Path, tmp_path: P
     assert not (tmp_path / "other").exists()
 
 
+def test_a_run_without_a_decoder_gives_the_same_half_maps(
+    trained: Path, sample: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "indices.npy", np.arange(0, PARTICLES, 2))
+    succeed("pickles", trained, "-o", tmp_path / "drgn")
+    succeed("adopt", tmp_path / "drgn", sample / "particles.star", tmp_path / "adopted")
+    for run, output in ((trained, tmp_path / "ours"), (tmp_path / "adopted", tmp_path / "theirs")):
+        values = succeed("reconstruct", run, tmp_path / "indices.npy", "-o", output)
+        assert ("change" in values) == (run == trained)
+        assert np.isfinite(values["resolution"])
+    for half in (1, 2):
+        ours, theirs = (mrcfile.read(tmp_path / run / f"half{half}_unfil.mrc") for run in ("ours", "theirs"))
+        np.testing.assert_array_equal(ours, theirs)
+    names = {path.name for path in (tmp_path / "theirs").iterdir()}
+    assert names == {"half1_unfil.mrc", "half2_unfil.mrc", "average.mrc", "mask.mrc", "fsc.csv"}
+    assert (
+        (tmp_path / "theirs" / "fsc.csv").read_text().startswith("shell,angstrom,unmasked,masked,corrected\n")
+    )
+
+
 def voxel_size(path: Path) -> float:
     """Angstrom per voxel of a map."""
     with mrcfile.open(path) as file:

@@ -9,6 +9,7 @@ from napari_sbackprop.analysis.clustering import Clustering, write_clustering
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.array_pickle import read_arrays
 from napari_sbackprop.data.particle_table import read_particle_table
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import Embedding, Latents, RunDirectory
@@ -18,7 +19,9 @@ KMEANS = "cryodrgn_kmeans"
 """Method of the clusters that cryodrgn analyze made."""
 
 
-def adopt(results: Path, source: ParticleSource, path: Path, epoch: int | None = None) -> RunDirectory:
+def adopt(
+    results: Path, source: ParticleSource, path: Path, epoch: int | None = None, path_map: PathMap = ()
+) -> RunDirectory:
     """Make a run directory from what cryoDRGN's training and analysis wrote.
 
     Parameters
@@ -27,6 +30,7 @@ def adopt(results: Path, source: ParticleSource, path: Path, epoch: int | None =
     source : the particles that it was trained on, row by row; their images need not be there.
     path : new run directory.
     epoch : N; by default the newest.
+    path_map : folders of images that moved, which the run keeps.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def adopt(results: Path, source: ParticleSource, path: Path, epoch: int | None =
     embedding = _read_embedding(results / f"analyze.{epoch}" / "umap.pkl", count, epoch)
     clustering = _read_clustering(results / f"analyze.{epoch}", count, epoch)
     config = Config(latent_size=size, basis_size=size)
-    provenance = {"adopted": str(results.resolve())}
+    provenance = {"adopted": str(results.resolve()), "path_map": path_map}
     run = RunDirectory.create(path, source.path, config, provenance, source.content, source.files)
     description = {
         "recipe": "cryodrgn",

@@ -12,9 +12,12 @@ from test_cli import fail, succeed
 from napari_sbackprop.analysis.adoption import adopt
 from napari_sbackprop.analysis.clustering import read_clustering
 from napari_sbackprop.analysis.embedding import embed
+from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.data.source import ParticleSource, open_source
 from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.errors import InputError
+from napari_sbackprop.run_directory import RunDirectory
+from napari_sbackprop.training.run_particles import run_particles
 
 
 @pytest.fixture
@@ -84,6 +87,16 @@ def test_the_command_line_selects_and_says_that_there_is_no_decoder(
     encode = ["encode", run, folder / "toy_projections.mrcs", *files, "-o", tmp_path / "x.npz"]
     for command in (["volumes", run, "-o", tmp_path / "maps", "--kmeans", 2], encode):
         assert "holds latents alone, without a model" in fail(*command)
+
+
+def test_images_that_moved_are_found_again(tmp_path: Path) -> None:
+    star = simulate(tmp_path / "set", states=1, particles=30, box=36, pixel_size=8.0)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "set" / "particles.mrcs").rename(tmp_path / "elsewhere" / "particles.mrcs")
+    (tmp_path / "z.3.pkl").write_bytes(pickle.dumps(np.zeros((30, 2), np.float32)))
+    succeed("adopt", tmp_path, star, tmp_path / "run", "--path-map", f".={tmp_path / 'elsewhere'}")
+    particles = run_particles(RunDirectory(tmp_path / "run"))
+    assert particles.stack_paths == (tmp_path / "elsewhere" / "particles.mrcs",)
 
 
 def test_latents_of_an_auto_decoder_have_no_variance(tmp_path: Path, toy: ParticleSource) -> None:
