@@ -275,6 +275,8 @@ def test_a_run_without_a_decoder_says_so_in_place_of_the_map(
     assert panel.isVisible()
     assert not panel.isEnabled()
     assert widget.scatter_panel.colour.findData("cluster") > 0
+    Mouse(widget.scatter.native).click(*widget.scatter.pixel((0.5, 0.0)))
+    np.testing.assert_allclose(widget.scatter._crosshair_at, (0.5, 0.0), atol=0.05)
     widget.explorer.selections.invert()
     assert not widget.selection_panel.show_map.isEnabled()
     widget.selection_panel.reconstruct.click()
