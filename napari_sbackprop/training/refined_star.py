@@ -58,7 +58,8 @@ def write_refined(path: Path, output: Path) -> list[str]:
         )
     if run.config.refine_ctf:
         columns |= zip(("rlnDefocusU", "rlnDefocusV"), particles.defocus[:, :2].T, strict=True)
-    write_replaced(run.star_path, columns, output)
+    texts = {label: [b"%.6f" % value for value in values] for label, values in columns.items()}
+    write_replaced(text, texts, output)
     return list(columns)
 
 
