@@ -103,7 +103,7 @@ def _check_refinement(session: Session) -> None:
             f"{particles.box} px: bin them less, or leave the options out."
         )
     if session.disc.radius < LEAST_ALIGNED:
-        coarsest = math.floor(100 * session.resolution(LEAST_ALIGNED)) / 100
+        coarsest = math.floor(99.9 * session.resolution(LEAST_ALIGNED)) / 100  # not rounded up
         raise InputError(
             f"--refine-poses and --refine-ctf need --resolution {coarsest:g} Å or finer in this box, but it is "
             f"{session.config.resolution:g} Å: give that, or leave the options out."

@@ -181,12 +181,12 @@ def test_bands_that_say_too_little_are_refused(tmp_path: Path, option: str) -> N
     star = simulate(tmp_path / "set", states=2, particles=80, box=BOX, pixel_size=5.4)
     config = replace(Config(epochs=0, threads=1, device="cpu"), **{option: True})
     with pytest.raises(
-        InputError, match=r"need --resolution 12\.96 Å or finer in this box, but it is 13 Å: give"
+        InputError, match=r"need --resolution 12\.94 Å or finer in this box, but it is 13 Å: give"
     ):
         list(train(star, tmp_path / "run", replace(config, resolution=13.0)))
     stop = threading.Event()
     stop.set()
-    list(train(star, tmp_path / "run", replace(config, resolution=12.96), stop))  # passes the check
+    list(train(star, tmp_path / "run", replace(config, resolution=12.94), stop))  # passes the check
     small = simulate(tmp_path / "small", states=2, particles=80, box=40, pixel_size=7.2)
     with pytest.raises(
         InputError, match=r"need images of 42 px or more, but those of .* have 40 px: bin them less"
