@@ -12,6 +12,7 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui import umap_process
 from napari_sbackprop.gui.clusterer import Clusterer
 from napari_sbackprop.gui.comparison import Comparison
+from napari_sbackprop.gui.direction_walk import DirectionWalk
 from napari_sbackprop.gui.distributions import Distributions
 from napari_sbackprop.gui.explorer_model import (
     DIFFERENCE,
@@ -54,6 +55,7 @@ class Explorer:
         self.queries = Queries(model, self.selections, deliver)
         self._run: RunDirectory | None = None
         self.comparison = Comparison(model, self._make_anew)
+        self.walk = DirectionWalk(model, self.comparison, self.show_place, deliver)
         self._loading = False
         self._umap: umap_process.UmapProcess | None = None
         self._show: Show = consensus
@@ -70,7 +72,7 @@ class Explorer:
     @property
     def busy(self) -> bool:
         """Whether files are being read or a map is being made."""
-        return self._loading or self._maps.busy
+        return self._loading or self._maps.busy or self.walk.busy
 
     # -- runs and epochs ---------------------------------------------------------------------------------------------
 
@@ -155,12 +157,12 @@ class Explorer:
             lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), "Map at the cursor"),
             anchor,
             (x, y),
-            final=final,
+            final,
         )
 
     def show_place(self, show: Show, anchor: Anchor, point: tuple[float, float], final: bool) -> None:
         """Show a map with the crosshair at its place in the projection."""
-        self.model.point, self.model.anchor = point, anchor
+        self.model.anchor, self.model.point = anchor, point
         self._show = show
         self._decode(coarse=not final)
 
@@ -343,6 +345,7 @@ class Explorer:
         self._reconstructor.stop()
         self.images.close()
         self.distributions.close()
+        self.walk.close()
         self.clusterer.stop()
         self._maps.close()
         self.queries.close()
