@@ -121,7 +121,7 @@ class MapLayer:
         return layer
 
     def _add(self, kind: str, data: Any, paint: Paint, pixel_size: float, options: dict[str, Any]) -> Any:
-        camera = self._viewer.camera
+        camera = self._viewer.scene.camera
         view = (camera.center, camera.zoom, camera.angles)
         self.remove()
         add = self._viewer.add_surface if kind == "surface" else self._viewer.add_image

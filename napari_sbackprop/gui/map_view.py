@@ -94,9 +94,9 @@ class MapView:
         self._framed = True
         self._viewer.layers.selection.clear()  # napari would paint a selected layer's controls anew with each map
         self._viewer.dims.ndisplay = 3
-        self._viewer.camera.angles = FIRST_ANGLES
+        self._viewer.scene.camera.angles = FIRST_ANGLES
         self._viewer.fit_to_view()
-        self._viewer.scale_bar.visible = True
+        self._viewer.canvas.overlays.scale_bar.visible = True
 
     # -- the layers --------------------------------------------------------------------------------------------------
 
@@ -201,14 +201,14 @@ class MapView:
         """Give each layer a view of its own, the pinned one on the left; their cameras move together."""
         if self._grid is not None:
             return
-        grid, camera = self._viewer.grid, self._viewer.camera
+        grid, camera = self._viewer.canvas.grid, self._viewer.scene.camera
         self._grid = (grid.enabled, grid.shape, grid.stride)
         grid.shape, grid.stride, grid.enabled = (1, -1), -1, True
         camera.zoom = camera.zoom / 2
 
     def _close_grid(self) -> None:
         if self._grid is not None:
-            grid, camera = self._viewer.grid, self._viewer.camera
+            grid, camera = self._viewer.canvas.grid, self._viewer.scene.camera
             grid.enabled, grid.shape, grid.stride = self._grid
             self._grid = None
             camera.zoom = camera.zoom * 2
