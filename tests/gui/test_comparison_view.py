@@ -21,9 +21,9 @@ def settle(explore: Any, qtbot: Any) -> None:
 
 
 def choose(box: Any, text: str, qtbot: Any) -> None:
-    """Type the first letters of an entry, as people with a keyboard do."""
+    """Type the first word of an entry, as people with a keyboard do."""
     qtbot.wait(QApplication.keyboardInputInterval() + 50)  # what was typed before counts no longer
-    qtbot.keyClicks(box, text)
+    qtbot.keyClicks(box, text.split()[0])  # a space would open the list
     assert box.currentText() == text
 
 

@@ -391,7 +391,7 @@ def test_keys_choose_tools_and_change_the_selection(explore: Any, mouse: Mouse, 
     assert not model.sets
 
 
-def test_every_control_has_a_name_and_an_explanation(explore: Any) -> None:
+def test_every_control_has_a_name_and_an_explanation(explore: Any, qtbot: Any) -> None:
     from qtpy.QtWidgets import (
         QAbstractButton,
         QAbstractSlider,
@@ -402,6 +402,8 @@ def test_every_control_has_a_name_and_an_explanation(explore: Any) -> None:
         QTabBar,
     )
 
+    explore.tabs.setCurrentWidget(explore.directions_panel)
+    qtbot.waitUntil(lambda: bool(explore.directions_panel.rows), timeout=TIMEOUT)
     controls = [
         control
         for kind in (QAbstractButton, QComboBox, QAbstractSpinBox, QAbstractSlider, QLineEdit)
