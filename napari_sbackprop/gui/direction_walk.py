@@ -16,7 +16,7 @@ from napari_sbackprop.gui.projection import Anchor
 from napari_sbackprop.gui.thread_pools import one_thread
 
 ShowPlace = Callable[[Show, Anchor, tuple[float, float], bool], None]
-CONTOUR_OF_STRONGEST = 0.4
+CONTOUR_OF_STRONGEST = 0.25
 """First contour of a direction's map, as a part of its largest change."""
 LEAST_CONTOUR = 0.1  # sigma
 

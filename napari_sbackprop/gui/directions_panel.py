@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.controls import QUIET_STYLE, chooser, tool_button
+from napari_sbackprop.gui.controls import chooser, tool_button
 from napari_sbackprop.gui.direction_walk import DirectionWalk
 from napari_sbackprop.gui.directions import BASIS, PRINCIPAL, Change, Directions
 from napari_sbackprop.gui.explorer import Explorer
@@ -62,7 +62,6 @@ class DirectionsPanel(QWidget):
         self.kind = chooser(KINDS, "Kind of directions", KIND_TIP)
         self.reset = tool_button("Mean", "Move to the mean of all particles, along all directions.")
         self.text = QLabel(HINT)
-        self.text.setStyleSheet(QUIET_STYLE)
         self.text.setWordWrap(True)
         self.text.setToolTip("Where the map changes along the direction that was moved or shown last.")
         self.text.setMinimumHeight(3 * self.text.fontMetrics().lineSpacing())
