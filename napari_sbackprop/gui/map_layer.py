@@ -79,14 +79,21 @@ class MapLayer:
         self._show("surface", data, paint, pixel_size, shading="smooth")
 
     def show_volume(
-        self, data: npt.NDArray[np.float32], threshold: float, paint: Paint, pixel_size: float
+        self, data: npt.NDArray[np.float32], threshold: float, colours: str, pixel_size: float
     ) -> None:
         """Show a volume (M, M, M) in sigma as what lies above a threshold.
 
         In sigma, because the shader refines all samples above threshold - 0.2, an absolute number.
         """
-        layer = self._show("volume", data, paint, pixel_size, rendering="iso", iso_threshold=threshold)
-        layer.iso_threshold = threshold
+        self._show(
+            "volume", data, Paint(colours, blending="translucent_no_depth"), pixel_size, rendering="iso"
+        )
+        self.set_threshold(threshold)
+
+    def set_threshold(self, threshold: float) -> None:
+        """Show what lies above another threshold, if a volume is shown."""
+        if (layer := self.layer) is not None and self._shape[0] == "volume":
+            layer.iso_threshold, layer.contrast_limits = threshold, (0.0, 1.75 * threshold)
 
     def show_slice(
         self, data: npt.NDArray[np.float32], axis: int, place: float, paint: Paint, pixel_size: float

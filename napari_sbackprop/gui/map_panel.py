@@ -115,7 +115,7 @@ class MapPanel(QWidget):
             upper.addWidget(widget)
         for widget in (self.renderer, self.colouring, self.smoothing):
             lower.addWidget(widget)
-        lower.addStretch()
+        lower.setStretchFactor(self.smoothing, 1)  # its text needs more than napari gives it
         for widget in (self.consensus, self.save):
             lower.addWidget(widget)
         layout = QVBoxLayout(self)

@@ -142,9 +142,7 @@ class MapView:
             self._open_grid()
 
     def _show_volume(self, layer: MapLayer, frame: MapFrame, colours: str, scene: Scene) -> None:
-        contour = self._model.contour
-        paint = Paint(colours, (0.0, 1.75 * contour), blending="translucent_no_depth")
-        layer.show_volume(frame.smooth / scene.sigma, contour, paint, scene.decoder.pixel_size)
+        layer.show_volume(frame.smooth / scene.sigma, self._model.contour, colours, scene.decoder.pixel_size)
 
     def _show_slice(self, layer: MapLayer, data: Any, paint: Paint, scene: Scene) -> None:
         layer.show_slice(
@@ -179,9 +177,9 @@ class MapView:
         self._pinned.remove()  # it comes back after the map, and is drawn above it
         self.update()
 
-    def _on_contour_changed(self) -> None:
-        if self._model.renderer == VOLUME and self._model.frame is not None and self._model.scene is not None:
-            self._show_map(self._model.frame, self._model.scene)
+    def _on_contour_changed(self, contour: float) -> None:
+        for layer in (self._map, self._pinned):
+            layer.set_threshold(contour)
 
     def _on_slice_changed(self) -> None:
         if (scene := self._model.scene) is not None:
