@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.analysis.axes import principal_directions
 from napari_sbackprop.run_directory import Embedding, RunDirectory
 
 Array = npt.NDArray[np.float32]
@@ -15,10 +16,7 @@ def pca(latents: Array) -> Array:
     centred = latents - latents.mean(0)
     if latents.shape[1] == 1:
         return np.concatenate([centred, np.zeros_like(centred)], axis=1)
-    _, _, axes = np.linalg.svd(np.cov(centred.T))
-    axes = axes[:2]
-    axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])[:, None]
-    return (centred @ axes.T).astype(np.float32)
+    return np.asarray(centred @ principal_directions(latents)[:2].T, dtype=np.float32)
 
 
 def umap(latents: Array, neighbours: int = 15, min_distance: float = 0.1, seed: int = 0) -> Array:

@@ -89,19 +89,23 @@ class Decoder:
 
     def volume(self, latent: Array) -> Array:
         """Map (M, M, M) [z, y, x] at a latent (Z,)."""
-        return self._fill(self.coefficients(latent[None])[0] @ self.basis)
+        return self.mixed(self.coefficients(latent[None])[0])
+
+    def mixed(self, coefficients: Array) -> Array:
+        """Map (M, M, M) [z, y, x] with weights (K + 1,) of the basis."""
+        return self.on_grid(coefficients @ self.basis)
 
     def consensus(self) -> Array:
         """The map V_0 (M, M, M)."""
-        return self._fill(self.basis[0])
+        return self.on_grid(self.basis[0])
 
     def mask(self) -> Array:
         """The solvent mask (M, M, M)."""
-        return self._fill(self.support_mask)
+        return self.on_grid(self.support_mask)
 
     def basis_volume(self, index: int) -> Array:
         """The map V_index (M, M, M), index from 1 to K."""
-        return self._fill(self.basis[index])
+        return self.on_grid(self.basis[index])
 
     def pooled(self, indices: npt.NDArray[np.integer]) -> Array:
         """Latent (Z,) of a set of particles that share one state: their evidence is added before the prior.
@@ -113,7 +117,8 @@ class Decoder:
         target = np.einsum("nij,nj->i", information + unit, self.latents.mean[indices].astype(np.float64))
         return np.linalg.solve(information.sum(0) + unit, target).astype(np.float32)
 
-    def _fill(self, values: Array) -> Array:
+    def on_grid(self, values: Array) -> Array:
+        """Values (n,) of the `support` voxels in a map (M, M, M) that is zero elsewhere."""
         volume = np.zeros(self.box**3, dtype=np.float32)
         volume[self.support] = values
         return volume.reshape(self.box, self.box, self.box)

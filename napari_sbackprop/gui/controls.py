@@ -1,15 +1,15 @@
 """Small controls that several docks are built of; every one explains itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
 
 ERROR_STYLE = "color: #ff8a80;"
 QUIET_STYLE = "color: #9aa4b0;"
 TOOL_STYLE = """
-QToolButton { background: #414851; border-radius: 2px; padding: 4px 8px; }
+QToolButton { background: #414851; color: #f0f1f2; border-radius: 2px; padding: 4px 8px; }
 QToolButton:hover { background: #5a626c; }
 QToolButton:checked { background: #4867b8; color: white; }
 QToolButton:disabled { background: #2c3138; color: #6b737d; }
@@ -33,6 +33,16 @@ def tool_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
     button.setCheckable(checkable)
     button.setStyleSheet(TOOL_STYLE)
     return button
+
+
+def chooser(items: Mapping[str, str], name: str, tip: str) -> QComboBox:
+    """Make a list to choose from: what is chosen by what is read, with a name for screen readers and a tooltip."""
+    box = QComboBox()
+    for value, text in items.items():
+        box.addItem(text, value)
+    box.setAccessibleName(name)
+    box.setToolTip(tip)
+    return box
 
 
 def with_ending(path: Path, ending: str) -> Path:

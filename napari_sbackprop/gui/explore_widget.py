@@ -19,8 +19,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button
+from napari_sbackprop.gui.directions_panel import DirectionsPanel
 from napari_sbackprop.gui.explorer import Explorer
-from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME, ExplorerModel
+from napari_sbackprop.gui.explorer_model import ALONE, SURFACE, VOLUME, ExplorerModel
 from napari_sbackprop.gui.images_panel import ImagesPanel
 from napari_sbackprop.gui.map_panel import MapPanel
 from napari_sbackprop.gui.map_view import MapView, warm_up
@@ -56,6 +57,7 @@ class ExploreWidget(QWidget):
         self.explorer = Explorer(self.model, self._main_thread.deliver)
         self.scatter_panel = ScatterPanel(self.explorer)
         self.scatter = self.scatter_panel.scatter
+        self.directions_panel = DirectionsPanel(self.explorer)
         self.images_panel = ImagesPanel(self.explorer)
         self.map_view = MapView(napari_viewer, self.model)
         self.map_panel = MapPanel(self.explorer)
@@ -111,8 +113,11 @@ class ExploreWidget(QWidget):
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(self.scatter_panel, "Scatter")
-        self.tabs.addTab(self.images_panel, "Images")
-        self.tabs.setTabToolTip(1, "Images, averages, views and columns of the selected particles.")
+        for panel, name, tip in (
+            (self.directions_panel, "Directions", "Sliders along principal components and basis volumes."),
+            (self.images_panel, "Images", "Images, averages, views and columns of the selected particles."),
+        ):
+            self.tabs.setTabToolTip(self.tabs.addTab(panel, name), tip)
         self._pages.addWidget(self.tabs)
         header = QHBoxLayout()
         header.addWidget(self.header, 1)
@@ -176,10 +181,22 @@ class ExploreWidget(QWidget):
         if model.error:
             self.status.complain(model.error)
             return
-        parts = [model.busy or model.message, model.frame.title if model.frame is not None else ""]
+        parts = [model.busy or model.message, self._title()]
         if model.umap_running:
             parts.append("UMAP is being computed …")
         self.status.say(" · ".join(part for part in parts if part))
+
+    def _title(self) -> str:
+        """What the map shows, beside what, and whether particles are near its place."""
+        model = self.model
+        if model.frame is None:
+            return ""
+        title = model.frame.title
+        if model.anchor is not None and model.anchor.outside:
+            title += f", outside the particles ({model.anchor.remoteness:.1f} times their spacing)"
+        if model.pinned is not None and model.comparison != ALONE:
+            return f"A: {model.pinned.title} · B: {title}"
+        return title
 
     # -- from the user -----------------------------------------------------------------------------------------------
 
@@ -206,6 +223,7 @@ class ExploreWidget(QWidget):
         self._timer.stop()
         self.map_view.disconnect()
         self.scatter_panel.disconnect_model()
+        self.directions_panel.disconnect_model()
         self.images_panel.disconnect_model()
         self.map_panel.disconnect_model()
         self.selection_panel.disconnect_model()

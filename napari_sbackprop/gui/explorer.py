@@ -4,35 +4,39 @@ It writes the model on the thread that `deliver` serves, and only there. Maps ar
 read and written one after the other on a second thread; UMAP has a process of its own.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from napari_sbackprop.analysis.clustering import Clustering, read_clustering
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui import umap_process
 from napari_sbackprop.gui.clusterer import Clusterer
+from napari_sbackprop.gui.comparison import Comparison
+from napari_sbackprop.gui.direction_walk import DirectionWalk
 from napari_sbackprop.gui.distributions import Distributions
-from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, ExplorerModel, Scene
+from napari_sbackprop.gui.explorer_model import (
+    DIFFERENCE,
+    PCA,
+    UMAP,
+    Columns,
+    ExplorerModel,
+    Scene,
+)
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.image_reader import ImageReader
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
-from napari_sbackprop.gui.projection import Projection
+from napari_sbackprop.gui.look import Look, Picture, Show, consensus
+from napari_sbackprop.gui.projection import Anchor, Projection
 from napari_sbackprop.gui.queries import Queries
 from napari_sbackprop.gui.reconstructor import Reconstruction, Reconstructor
 from napari_sbackprop.gui.selections import Selections
-from napari_sbackprop.gui.surface import MapFrame, low_pass, make_frame
 from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.run_directory import RunDirectory
 
 QUIET_REFRESHES = 6
 """Refreshes without a new epoch after which a UMAP is worth its time."""
-Volume = npt.NDArray[np.float32]
 
 
 class Explorer:
@@ -51,9 +55,11 @@ class Explorer:
         self.selections = Selections(model, self._files)
         self.queries = Queries(model, self.selections, deliver)
         self._run: RunDirectory | None = None
+        self.comparison = Comparison(model, self._make_anew)
+        self.walk = DirectionWalk(model, self.comparison, self.show_place, deliver)
         self._loading = False
         self._umap: umap_process.UmapProcess | None = None
-        self._show: Callable[[Scene], tuple[Volume, str]] | None = None
+        self._show: Show | None = None
         self._reconstructor = Reconstructor(deliver)
         self.images = ImageReader(deliver)
         self.distributions = Distributions(model, deliver)
@@ -67,7 +73,7 @@ class Explorer:
     @property
     def busy(self) -> bool:
         """Whether files are being read or a map is being made."""
-        return self._loading or self._maps.busy
+        return self._loading or self._maps.busy or self.walk.busy
 
     # -- runs and epochs ---------------------------------------------------------------------------------------------
 
@@ -88,6 +94,7 @@ class Explorer:
         model = self.model
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
         model.columns, model.method, model.clustering = Columns(), PCA, None
+        self.comparison.forget()
         self.selections.open(None)
         self.queries.ask("")
         model.message = model.error = ""
@@ -135,7 +142,7 @@ class Explorer:
         model.scene = scene
         self._place_crosshair()
         if previous is None:
-            self._show_decoded(_consensus)
+            self._show_decoded(consensus)
         else:
             self._decode(coarse=False)
 
@@ -155,16 +162,22 @@ class Explorer:
         if projection is None:
             return
         anchor = projection.anchor((x, y))
-        self.model.point, self.model.anchor = (x, y), anchor
-        self._show_decoded(
+        self.show_place(
             lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), "Map at the cursor"),
-            coarse=not final,
+            anchor,
+            (x, y),
+            final,
         )
+
+    def show_place(self, show: Show, anchor: Anchor, point: tuple[float, float], final: bool) -> None:
+        """Show a map with the crosshair at its place in the projection."""
+        self.model.anchor, self.model.point = anchor, point
+        self._show_decoded(show, coarse=not final)
 
     def show_consensus(self) -> None:
         """Show the map of all particles."""
         self.model.point = self.model.anchor = None
-        self._show_decoded(_consensus)
+        self._show_decoded(consensus)
 
     def show_selection(self) -> None:
         """Show the map of the selection, from its particles' pooled information."""
@@ -205,10 +218,12 @@ class Explorer:
             self._decode(coarse=False)
 
     def set_contour(self, contour: float, final: bool = True) -> None:
-        """Contour all maps at `contour` sigma."""
-        self.model.contour = contour
-        if (frame := self.model.frame) is not None:
-            self._remake(frame, coarse=not final)
+        """Contour all maps, or the difference where that is shown, at `contour` sigma."""
+        if self.model.comparison == DIFFERENCE:
+            self.model.difference_contour = contour
+        else:
+            self.model.contour = contour
+        self._remake(coarse=not final)
 
     def set_smoothing(self, voxels: float) -> None:
         """Low-pass the displayed maps by a Gaussian with a width of `voxels`."""
@@ -216,26 +231,26 @@ class Explorer:
         self._decode(coarse=False)
 
     def set_renderer(self, renderer: str) -> None:
-        """Draw maps as SURFACE or VOLUME."""
+        """Draw maps as SURFACE, VOLUME or SLICE."""
         self.model.renderer = renderer
 
-    def pin(self) -> None:
-        """Keep the present map on screen beside those to come; without a map, nothing happens."""
-        self.model.pinned = self.model.frame
-
-    def unpin(self) -> None:
-        self.model.pinned = None
+    def set_colouring(self, colouring: str) -> None:
+        """Colour the surface by PLAIN, CHANGE or VARIABILITY."""
+        self.model.colouring = colouring
+        self._remake(coarse=False)
 
     def save_map(self, path: Path, overwrite: bool = False) -> None:
-        """Write the present map, not low-passed, as MRC; a file is replaced with `overwrite` only."""
+        """Write what is shown, a map or a difference, not low-passed, as MRC; a file is replaced with `overwrite` only."""
         from napari_sbackprop.data.mrc import write_volume
 
         scene, frame = self.model.scene, self.model.frame
         if scene is not None and frame is not None:
-            work = partial(write_volume, path, frame.volume, scene.decoder.pixel_size, overwrite=overwrite)
+            pinned = self.model.pinned if self.model.comparison == DIFFERENCE else None
+            volume = frame.volume if pinned is None else frame.volume - pinned.volume
+            work = partial(write_volume, path, volume, scene.decoder.pixel_size, overwrite=overwrite)
             self._files.submit(work, lambda _: self.model.say(f"Saved {path}."))
 
-    def _show_decoded(self, show: Callable[[Scene], tuple[Volume, str]], coarse: bool = False) -> None:
+    def _show_decoded(self, show: Show, coarse: bool = False) -> None:
         """Show a map of the decoder; where there is none, what is on screen stays."""
         if self.model.scene is not None and self.model.scene.has_decoder:
             self._show = show
@@ -243,28 +258,32 @@ class Explorer:
 
     def _decode(self, coarse: bool) -> None:
         """Ask for the map that `_show` describes, in the present scene."""
-        scene, show = self.model.scene, self._show
-        if scene is None or show is None:
-            return
-        smoothing, threshold = self.model.smoothing, self.model.contour * scene.sigma
+        if self._show is not None:
+            self._make(self._show, coarse)
 
-        def work() -> MapFrame:
-            with one_thread():
-                volume, title = show(scene)
-            return make_frame(volume, low_pass(volume, smoothing), threshold, coarse=coarse, title=title)
+    def _make_anew(self) -> None:
+        self._maps.invalidate()
+        self._decode(coarse=False)
 
-        self._maps.submit(work, self._on_frame_made, self._on_error)
+    def _remake(self, coarse: bool) -> None:
+        """Ask for the map on screen, to look as the model says now."""
+        if (frame := self.model.frame) is not None:
+            self._make(lambda _: (frame.volume, frame.title), coarse)
 
-    def _remake(self, frame: MapFrame, coarse: bool) -> None:
-        """Contour the volume on screen anew."""
+    def _make(self, show: Show, coarse: bool) -> None:
         if (scene := self.model.scene) is None:
             return
-        threshold = self.model.contour * scene.sigma
-        work = partial(make_frame, frame.volume, frame.smooth, threshold, coarse=coarse, title=frame.title)
-        self._maps.submit(work, self._on_frame_made, self._on_error)
+        look, known = Look.of(self.model, self.comparison.reference), self.model.frame
 
-    def _on_frame_made(self, frame: MapFrame) -> None:
-        self.model.frame = frame
+        def work() -> Picture:
+            with one_thread():
+                volume, title = show(scene)
+                return look.picture(scene, volume, title, coarse=coarse, known=known)
+
+        self._maps.submit(work, self._on_picture_made, self._on_error)
+
+    def _on_picture_made(self, picture: Picture) -> None:
+        self.model.pinned, self.model.frame = picture.pinned, picture.frame
 
     def _place_crosshair(self) -> None:
         """Move the crosshair to where its particles lie in the present projection."""
@@ -344,6 +363,7 @@ class Explorer:
         self._reconstructor.stop()
         self.images.close()
         self.distributions.close()
+        self.walk.close()
         self.clusterer.stop()
         self._maps.close()
         self.queries.close()
@@ -354,7 +374,3 @@ class Explorer:
         self._loading = False
         self.model.busy = ""
         self.model.complain(error)
-
-
-def _consensus(scene: Scene) -> tuple[Volume, str]:
-    return scene.decoder.consensus(), "Consensus of all particles"

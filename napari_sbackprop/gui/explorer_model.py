@@ -8,6 +8,7 @@ import logging
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from napari_sbackprop.analysis.clustering import Clustering
 from napari_sbackprop.analysis.particle_set import ParticleSet
 from napari_sbackprop.analysis.query import CONTRAST
 from napari_sbackprop.analysis.selection import REPLACE, ParticleSelection
+from napari_sbackprop.analysis.variability import standard_deviation
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.no_decoder import NoDecoder
 from napari_sbackprop.gui.projection import Anchor, Projection
@@ -29,17 +31,32 @@ logger = logging.getLogger(__name__)
 DENSITY = "density"
 PCA = "pca"
 UMAP = "umap"
-SURFACE = "surface"
-VOLUME = "volume"
+SURFACE, VOLUME, SLICE = "surface", "volume", "slice"
+ALONE, OVERLAY, DIFFERENCE, SIDE_BY_SIDE, BLINK = "alone", "overlay", "difference", "side by side", "blink"
+PLAIN, CHANGE, VARIABILITY = "one colour", "change", "variability"
+DIFFERENCE_LIMIT = 2.0  # sigma, ends of the colour scale of differences
+_SAMPLE = 20_000  # particles that suffice for a covariance
 
 
 class Decoder(Protocol):
     """Makes maps from latents (`analysis.reconstruction.Decoder`)."""
 
     @property
+    def box(self) -> int: ...
+
+    @property
     def pixel_size(self) -> float: ...
 
+    @property
+    def basis(self) -> npt.NDArray[np.float32]: ...
+
+    def coefficients(self, latents: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+
     def volume(self, latent: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+
+    def mixed(self, coefficients: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+
+    def on_grid(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
 
     def consensus(self) -> npt.NDArray[np.float32]: ...
 
@@ -94,6 +111,24 @@ class Scene:
             contour_limit=max(float(smooth.max()) / sigma, 2.0),
         )
 
+    @property
+    def sample(self) -> npt.NDArray[np.int64]:
+        """Particles (n,), evenly drawn, that tell how all are distributed."""
+        return np.arange(0, self.count, self.count // _SAMPLE + 1)
+
+    @cached_property
+    def variability(self) -> npt.NDArray[np.float32]:
+        """Standard deviation (M, M, M) of the density over the particles, in sigma; takes a moment at the first use."""
+        decoder = self.decoder
+        coefficients = decoder.coefficients(self.latents[self.sample])[:, 1:]
+        return decoder.on_grid(standard_deviation(decoder.basis[1:], coefficients) / self.sigma)
+
+    @cached_property
+    def variability_limit(self) -> float:
+        """What 98 % of the particle's voxels do not vary beyond, in sigma."""
+        particle = self.decoder.consensus() >= self.contour * self.sigma
+        return float(np.quantile(self.variability[particle], 0.98)) if particle.any() else 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Columns:
@@ -123,7 +158,12 @@ class ExplorerModel:
     pinned : a frame kept for comparison.
     contour : in sigma.
     smoothing : low-pass of the displayed map in voxels.
-    renderer : how the map is drawn, SURFACE or VOLUME.
+    difference_contour : of the difference to the pinned map, in sigma.
+    comparison : how the map is shown beside the pinned one: ALONE, OVERLAY, DIFFERENCE, SIDE_BY_SIDE or BLINK.
+    colouring : what colours the surface: PLAIN, CHANGE from the pinned map, or VARIABILITY over the particles.
+    renderer : how the map is drawn, SURFACE, VOLUME or SLICE.
+    slice_axis : axis across a slice, of [z, y, x].
+    slice_offset : place of a slice, in angstrom from the centre of the box.
     colour : DENSITY, CONTRAST, CLUSTER (of `analysis.query`) or the name of a column.
     selection : the particles that are selected, None for none.
     combining : how a newly found selection goes together with that: REPLACE, ADD, SUBTRACT or INTERSECT.
@@ -150,7 +190,12 @@ class ExplorerModel:
     pinned: MapFrame | None = None
     contour: float = 3.0
     smoothing: float = 0.8
+    difference_contour: float = 1.5
+    comparison: str = ALONE
+    colouring: str = PLAIN
     renderer: str = SURFACE
+    slice_axis: int = 0
+    slice_offset: float = 0.0
     colour: str = DENSITY
     columns: Columns = field(default_factory=Columns)
     selection: ParticleSelection | None = None

@@ -34,8 +34,9 @@ def load_scene(run: RunDirectory, epoch: int, previous: Scene | None) -> Scene:
     if (stored := run.read_embedding(epoch, UMAP)) is not None:
         projections[UMAP] = Projection.build(UMAP, stored.coordinates)
     if not run.has_model(epoch):
-        pixel_size = float(run.read_description(epoch)["pixel_size"])
-        return Scene(run, epoch, latents, encoded.contrast, projections, NoDecoder(pixel_size))
+        description = run.read_description(epoch)
+        none = NoDecoder(int(description["box"]), float(description["pixel_size"]))
+        return Scene(run, epoch, latents, encoded.contrast, projections, none)
     decoder = Decoder.open(run, epoch)
     scene = Scene(run, epoch, latents, encoded.contrast, projections, decoder)
     return scene.contoured_by(decoder.consensus())

@@ -1,36 +1,41 @@
-"""The map as napari layers: a surface, or on a GPU a volume with a live threshold."""
+"""The map in a napari viewer, alone or beside a pinned one."""
 
 import textwrap
-import threading
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from qtpy.QtCore import QTimer
 
-from napari_sbackprop.gui.explorer_model import VOLUME, ExplorerModel, Scene
+from napari_sbackprop.gui.explorer_model import (
+    ALONE,
+    BLINK,
+    CHANGE,
+    DIFFERENCE,
+    DIFFERENCE_LIMIT,
+    OVERLAY,
+    SIDE_BY_SIDE,
+    SLICE,
+    VARIABILITY,
+    VOLUME,
+    ExplorerModel,
+    Scene,
+)
+from napari_sbackprop.gui.map_layer import LOADING, METADATA_KEY, MapLayer, Paint, empty_surface
 from napari_sbackprop.gui.no_decoder import NO_MAP
-from napari_sbackprop.gui.surface import MapFrame
+from napari_sbackprop.gui.surface import SIGN, MapFrame
 
 MAP_LAYER = "Map"
 PINNED_LAYER = "Pinned map"
-METADATA_KEY = "napari_sbackprop"
 PLACEHOLDER = "placeholder"
 """Value under METADATA_KEY of a layer that waits for the first map."""
-DIFFERENCE_LIMIT = 2.0  # sigma, ends of the colour scale beside a pinned map
 FIRST_ANGLES = (10.0, -35.0, 20.0)  # degrees; oblique light shows the shape
-
-_LOADING = threading.Lock()
-"""Held while a layer is made: the first one loads napari's units, which two threads at a time would break."""
 _NO_MAP = textwrap.fill(NO_MAP, 40)  # napari does not wrap what it writes
-_PLAIN = [[0.10, 0.16, 0.24, 1.0], [0.53, 0.72, 0.93, 1.0]]
-_LESS_TO_MORE = [[0.86, 0.36, 0.25, 1.0], [0.86, 0.86, 0.84, 1.0], [0.24, 0.47, 0.90, 1.0]]
-_GREY = [[0.2, 0.2, 0.2, 1.0], [0.75, 0.75, 0.75, 1.0]]
+BLINK_MILLISECONDS = 700
 
 
 class MapView:
-    """Keeps the layers of one viewer equal to the model's frame.
+    """Keeps the layers of one viewer equal to the model's frames.
 
-    Beside a pinned map, the surface is coloured by what has more (blue) or less (red) density than the pinned one.
+    Blue is what the map has more of than the pinned one, orange what it has less of.
 
     Parameters
     ----------
@@ -40,27 +45,27 @@ class MapView:
     def __init__(self, viewer: Any, model: ExplorerModel) -> None:
         self._viewer = viewer
         self._model = model
-        self._layers: dict[str, Any] = {}
+        self._map, self._pinned = MapLayer(viewer, MAP_LAYER), MapLayer(viewer, PINNED_LAYER)
+        self._pinned_shown: tuple[Any, ...] = ()
         self._framed = False
-        model.events.scene.connect(self._on_scene_changed)
-        model.events.frame.connect(self.update)
-        model.events.pinned.connect(self._on_pinned_changed)
-        model.events.contour.connect(self._on_contour_changed)
-        model.events.renderer.connect(self._on_renderer_changed)
+        self._grid: tuple[Any, ...] | None = None  # the viewer's own, while ours is in its place
+        self._blink = QTimer()
+        self._blink.setInterval(BLINK_MILLISECONDS)
+        self._blink.timeout.connect(self._on_blink)
+        for signal, slot in self._slots():
+            signal.connect(slot)
 
     def update(self) -> None:
-        """Show the model's frame."""
+        """Show the model's frames."""
         frame, scene = self._model.frame, self._model.scene
         if frame is None or scene is None:
-            self._remove(MAP_LAYER)
+            self._map.remove()
             self._framed = False
             return
         if not self._framed:
             self._clear_placeholders()
-        if self._model.renderer == VOLUME:
-            self._show_volume(frame, scene)
-        else:
-            self._show_surface(frame, scene)
+        self._show_map(frame, scene)
+        self._show_pinned(frame, scene)
         if not self._framed:
             self._frame_the_view()
 
@@ -68,19 +73,29 @@ class MapView:
         """Follow the model no longer."""
         if self._says_why:
             self._clear_placeholders()
+        self._blink.stop()
+        for signal, slot in self._slots():
+            signal.disconnect(slot)
+
+    def _slots(self) -> tuple[tuple[Any, Any], ...]:
         events = self._model.events
-        events.scene.disconnect(self._on_scene_changed)
-        events.frame.disconnect(self.update)
-        events.pinned.disconnect(self._on_pinned_changed)
-        events.contour.disconnect(self._on_contour_changed)
-        events.renderer.disconnect(self._on_renderer_changed)
+        return (
+            (events.scene, self._on_scene_changed),
+            (events.frame, self.update),
+            (events.pinned, self._on_pinned_changed),
+            (events.comparison, self._on_comparison_changed),
+            (events.renderer, self._on_renderer_changed),
+            (events.contour, self._on_contour_changed),
+            (events.slice_axis, self._on_slice_changed),
+            (events.slice_offset, self._on_slice_changed),
+        )
 
     def _on_scene_changed(self, scene: Scene | None) -> None:
         """Say in place of the map why there is none."""
         lacks_map = scene is not None and not scene.has_decoder and self._model.frame is None
         if lacks_map and not self._says_why:
             data, options, _ = placeholder(1.0)
-            with _LOADING:
+            with LOADING:
                 self._viewer.add_surface(data, **options)  # napari greets people on a canvas without layers
             self._viewer.layers.selection.clear()
             self._text.text, self._text.visible = _NO_MAP, True
@@ -108,94 +123,122 @@ class MapView:
         self._framed = True
         self._viewer.layers.selection.clear()  # napari would paint a selected layer's controls anew with each map
         self._viewer.dims.ndisplay = 3
-        self._viewer.camera.angles = FIRST_ANGLES
+        self._viewer.scene.camera.angles = FIRST_ANGLES
         self._viewer.fit_to_view()
-        self._viewer.scale_bar.visible = True
+        self._viewer.canvas.overlays.scale_bar.visible = True
 
-    def _show_surface(self, frame: MapFrame, scene: Scene) -> None:
-        pinned = self._model.pinned
-        if pinned is None:
-            values, limits, name = np.ones(len(frame.vertices), np.float32), (0.0, 1.0), "sbackprop map"
+    # -- the layers --------------------------------------------------------------------------------------------------
+
+    def _show_map(self, frame: MapFrame, scene: Scene) -> None:
+        renderer = self._model.renderer
+        if renderer == SLICE and frame.difference is not None:
+            paint = Paint("sbackprop slice difference", (-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT), legend=True)
+            self._show_slice(self._map, frame.difference, paint, scene)
+        elif renderer == SLICE:
+            comparison = self._model.comparison
+            colours = "sbackprop slice" if comparison == ALONE else "sbackprop slice map"
+            paint = _slice_paint(colours, scene.contour_limit, comparison == OVERLAY)
+            self._show_slice(self._map, frame.smooth, paint, scene)
+        elif renderer == VOLUME and frame.difference is None:
+            self._show_volume(self._map, frame, "sbackprop map", scene)
         else:
-            values = _difference_at(frame, pinned) / scene.sigma
-            limits, name = (-DIFFERENCE_LIMIT, DIFFERENCE_LIMIT), "sbackprop difference"
-        data = _surface_data(frame, values)
-        layer = self._layer(MAP_LAYER)
-        if layer is None:
-            layer = self._add_surface(MAP_LAYER, data, scene, name, limits)
-        else:
-            # napari would work out all dimensions anew for each map, and paint its layer list once more
-            with layer.events.data.blocker(), layer.events.thumbnail.blocker():
-                layer.data = data
-            if layer.colormap.name != name:
-                layer.colormap, layer.contrast_limits = _colormap(name), limits
-        layer.metadata[METADATA_KEY] = _metadata(frame, scene)
+            self._map.show_surface(frame, _surface_paint(frame), scene.decoder.pixel_size)
+        self._map.layer.metadata[METADATA_KEY] = _metadata(frame, scene)
 
-    def _add_surface(
-        self, name: str, data: tuple[Any, ...], scene: Scene, colormap: str, limits: tuple[float, float]
-    ) -> Any:
-        with _LOADING:
-            self._layers[name] = self._viewer.add_surface(
-                data,
-                name=name,
-                colormap=_colormap(colormap),
-                contrast_limits=limits,
-                shading="smooth",
-                scale=(scene.decoder.pixel_size,) * 3,
-                units=("angstrom",) * 3,
-            )
-        return self._layers[name]
-
-    def _show_volume(self, frame: MapFrame, scene: Scene) -> None:
-        # In sigma units: the shader refines all samples above threshold - 0.2, an absolute number.
-        data, contour = frame.smooth / scene.sigma, self._model.contour
-        layer = self._layer(MAP_LAYER)
-        if layer is not None:
-            layer.data, layer.iso_threshold = data, contour
-            layer.metadata[METADATA_KEY] = _metadata(frame, scene)
+    def _show_pinned(self, frame: MapFrame, scene: Scene) -> None:
+        model, pinned = self._model, self._model.pinned
+        comparison, renderer = model.comparison, model.renderer
+        if pinned is None or comparison == ALONE or (comparison == DIFFERENCE and renderer == SLICE):
+            self._pinned.remove()
             return
-        with _LOADING:
-            self._layers[MAP_LAYER] = self._viewer.add_image(
-                data,
-                name=MAP_LAYER,
-                rendering="iso",
-                iso_threshold=contour,
-                contrast_limits=(0.0, 1.75 * contour),
-                colormap=_colormap("sbackprop map"),
-                metadata={METADATA_KEY: _metadata(frame, scene)},
-                scale=(scene.decoder.pixel_size,) * 3,
-                units=("angstrom",) * 3,
-            )
+        wanted = (pinned, comparison, renderer, frame.meaning)
+        if wanted == self._pinned_shown and self._pinned.layer is not None:
+            return
+        self._pinned_shown = wanted
+        overlaid = comparison in (OVERLAY, DIFFERENCE)
+        if renderer == SLICE:
+            paint = _slice_paint("sbackprop slice pinned", scene.contour_limit, overlaid)
+            self._show_slice(self._pinned, pinned.smooth, paint, scene)
+        elif overlaid:
+            colours = "sbackprop ghost" if frame.meaning else "sbackprop pinned"
+            paint = Paint(colours, opacity=0.15 if comparison == DIFFERENCE else 0.3)
+            self._pinned.show_surface(pinned, paint, scene.decoder.pixel_size)
+        elif renderer == VOLUME:
+            self._show_volume(self._pinned, pinned, "sbackprop pinned", scene)
+        else:
+            self._pinned.show_surface(pinned, Paint("sbackprop pinned"), scene.decoder.pixel_size)
+        if comparison == SIDE_BY_SIDE:
+            self._open_grid()
+
+    def _show_volume(self, layer: MapLayer, frame: MapFrame, colours: str, scene: Scene) -> None:
+        layer.show_volume(frame.smooth / scene.sigma, self._model.contour, colours, scene.decoder.pixel_size)
+
+    def _show_slice(self, layer: MapLayer, data: Any, paint: Paint, scene: Scene) -> None:
+        layer.show_slice(
+            data / scene.sigma,
+            self._model.slice_axis,
+            self._slice_place(scene),
+            paint,
+            scene.decoder.pixel_size,
+        )
+
+    def _slice_place(self, scene: Scene) -> float:
+        """Place of the slice in voxels."""
+        return scene.decoder.box // 2 + self._model.slice_offset / scene.decoder.pixel_size
+
+    # -- from the model ----------------------------------------------------------------------------------------------
+
+    def _on_pinned_changed(self) -> None:
+        self._pinned_shown = ()
+        self.update()
+
+    def _on_comparison_changed(self, comparison: str) -> None:
+        self._pinned.remove()  # it comes back with the next map
+        self._close_grid()
+        if comparison == BLINK:
+            self._blink.start()
+        else:
+            self._blink.stop()
+            if (layer := self._map.layer) is not None:
+                layer.visible = True
 
     def _on_renderer_changed(self) -> None:
-        self._remove(MAP_LAYER)
+        self._pinned.remove()  # it comes back after the map, and is drawn above it
         self.update()
 
     def _on_contour_changed(self, contour: float) -> None:
-        layer = self._layer(MAP_LAYER)
-        if self._model.renderer == VOLUME and layer is not None:
-            layer.iso_threshold, layer.contrast_limits = contour, (0.0, 1.75 * contour)
+        for layer in (self._map, self._pinned):
+            layer.set_threshold(contour)
 
-    def _on_pinned_changed(self, pinned: MapFrame | None) -> None:
-        self._remove(PINNED_LAYER)
-        scene = self._model.scene
-        if pinned is not None and scene is not None:
-            values = np.ones(len(pinned.vertices), np.float32)
-            data = _surface_data(pinned, values)
-            layer = self._add_surface(PINNED_LAYER, data, scene, "sbackprop pinned", (0.0, 1.0))
-            layer.opacity = 0.3
-            layer.blending = "translucent"
-            self._viewer.layers.selection.clear()
-        self.update()
+    def _on_slice_changed(self) -> None:
+        if (scene := self._model.scene) is not None:
+            for layer in (self._map, self._pinned):
+                layer.move_slice(self._model.slice_axis, self._slice_place(scene))
 
-    def _layer(self, name: str) -> Any:
-        """Our own layer, unless it was deleted; others may have any name."""
-        layer = self._layers.get(name)
-        return layer if layer is not None and layer in self._viewer.layers else None
+    def _on_blink(self) -> None:
+        """Show the other one of the two maps."""
+        ours, pinned = self._map.layer, self._pinned.layer
+        if ours is not None and pinned is not None:
+            ours.visible = not ours.visible
+            pinned.visible = not ours.visible
 
-    def _remove(self, name: str) -> None:
-        if (layer := self._layer(name)) is not None:
-            self._viewer.layers.remove(layer)
+    # -- side by side ------------------------------------------------------------------------------------------------
+
+    def _open_grid(self) -> None:
+        """Give each layer a view of its own, the pinned one on the left; their cameras move together."""
+        if self._grid is not None:
+            return
+        grid, camera = self._viewer.canvas.grid, self._viewer.scene.camera
+        self._grid = (grid.enabled, grid.shape, grid.stride)
+        grid.shape, grid.stride, grid.enabled = (1, -1), -1, True
+        camera.zoom = camera.zoom / 2
+
+    def _close_grid(self) -> None:
+        if self._grid is not None:
+            grid, camera = self._viewer.canvas.grid, self._viewer.scene.camera
+            grid.enabled, grid.shape, grid.stride = self._grid
+            self._grid = None
+            camera.zoom = camera.zoom * 2
 
 
 def warm_up() -> None:
@@ -203,7 +246,7 @@ def warm_up() -> None:
     from napari.layers import Surface
 
     data, options, _ = placeholder(1.0)
-    with _LOADING:
+    with LOADING:
         Surface(data, **options)
 
 
@@ -215,24 +258,23 @@ def placeholder(pixel_size: float) -> tuple[Any, ...]:
         "scale": (pixel_size,) * 3,
         "units": ("angstrom",) * 3,
     }
-    return _empty_surface(0.0), options, "surface"
+    return empty_surface(0.0), options, "surface"
 
 
-def _surface_data(frame: MapFrame, values: npt.NDArray[np.float32]) -> tuple[Any, ...]:
-    return (
-        (frame.vertices, frame.faces, values) if len(frame.faces) else _empty_surface(len(frame.volume) / 2)
-    )
+def _surface_paint(frame: MapFrame) -> Paint:
+    limit = frame.limit
+    paints = {
+        "": Paint("sbackprop map"),
+        SIGN: Paint("sbackprop less or more", (-limit, limit)),
+        CHANGE: Paint("sbackprop less to more", (-limit, limit), legend=True),
+        VARIABILITY: Paint("viridis", (0.0, limit), legend=True),
+    }
+    return paints[frame.meaning]
 
 
-def _empty_surface(place: float) -> tuple[Any, ...]:
-    """What napari shows as nothing: it wants vertices, so a triangle of no size."""
-    return np.full((3, 3), place, np.float32), np.array([[0, 1, 2]]), np.ones(3, np.float32)
-
-
-def _difference_at(frame: MapFrame, pinned: MapFrame) -> npt.NDArray[np.float32]:
-    """How much more density than `pinned` the map has at the nearest voxel to each vertex, in map units."""
-    z, y, x = frame.vertices.round().astype(np.int64).T
-    return np.asarray(frame.smooth[z, y, x] - pinned.smooth[z, y, x], dtype=np.float32)
+def _slice_paint(colours: str, limit: float, overlaid: bool) -> Paint:
+    """Colours of the density above 0; two slices that lie in each other add up."""
+    return Paint(colours, (0.0, 0.9 * limit), blending="additive" if overlaid else "translucent")
 
 
 def _metadata(frame: MapFrame, scene: Scene) -> dict[str, Any]:
@@ -242,12 +284,3 @@ def _metadata(frame: MapFrame, scene: Scene) -> dict[str, Any]:
         "title": frame.title,
         "threshold": frame.threshold,
     }
-
-
-def _colormap(name: str) -> Any:
-    from napari.utils import Colormap
-
-    colours = {"sbackprop map": _PLAIN, "sbackprop difference": _LESS_TO_MORE, "sbackprop pinned": _GREY}[
-        name
-    ]
-    return Colormap(colours, name=name, interpolation="linear")

@@ -13,18 +13,16 @@ NO_MAP = (
 
 @dataclass(frozen=True)
 class NoDecoder:
-    """Knows the pixel size of the images in angstrom; asked for a map, it says why there is none."""
+    """Knows the box and the pixel size in angstrom of the images; asked for a map, it says why there is none."""
 
+    box: int
     pixel_size: float
 
-    def volume(self, latent: Any) -> NoReturn:  # noqa: ARG002
+    @property
+    def basis(self) -> NoReturn:
         raise InputError(NO_MAP)
 
-    def consensus(self) -> NoReturn:
+    def _refuse(self, *_: Any) -> NoReturn:
         raise InputError(NO_MAP)
 
-    def mask(self) -> NoReturn:
-        raise InputError(NO_MAP)
-
-    def pooled(self, indices: Any) -> NoReturn:  # noqa: ARG002
-        raise InputError(NO_MAP)
+    coefficients = volume = mixed = on_grid = consensus = mask = pooled = _refuse

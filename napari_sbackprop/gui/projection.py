@@ -8,6 +8,8 @@ import numpy.typing as npt
 from scipy.spatial import KDTree
 
 NEIGHBOURS = 16
+OUTLYING = 0.99  # share of the particles that count as lying among the others
+_PROBES = 1000  # particles that tell how far apart neighbours are
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +22,18 @@ class Anchor:
     ----------
     indices : (k,) int64, particles.
     weights : (k,) float64, positive, sum 1.
+    remoteness : distance to the last of these particles, where 1 is what 99 % of the particles keep from theirs: beyond, the
+        place is outside the particles.
     """
 
     indices: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float64]
+    remoteness: float = 0.0
+
+    @property
+    def outside(self) -> bool:
+        """Whether no particle has a place like this."""
+        return self.remoteness > 1
 
     def mean(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Weighted mean of the particles' rows of `values` (N, D): shape (D,), float32."""
@@ -32,25 +42,30 @@ class Anchor:
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Coordinates of every particle in a plane.
+    """Coordinates of every particle in a plane, or in a space of more dimensions.
 
     Attributes
     ----------
-    method : "pca" or "umap".
-    coordinates : (N, 2) float32.
+    method : "pca", "umap", or what else the coordinates are.
+    coordinates : (N, D) float32, D = 2 in a plane.
     tree : the same points, for neighbour searches.
+    spacing : distance that 99 % of the particles do not exceed to the last of their neighbours.
     """
 
     method: str
     coordinates: npt.NDArray[np.float32]
     tree: KDTree
+    spacing: float
 
     @classmethod
     def build(cls, method: str, coordinates: npt.NDArray[np.float32]) -> Self:
-        return cls(method, coordinates, KDTree(coordinates))
+        tree = KDTree(coordinates)
+        probes = coordinates[:: len(coordinates) // _PROBES + 1]
+        distance, _ = tree.query(probes, k=[min(NEIGHBOURS, len(coordinates))])
+        return cls(method, coordinates, tree, float(np.quantile(distance, OUTLYING)))
 
-    def anchor(self, point: tuple[float, float], neighbours: int = NEIGHBOURS) -> Anchor:
-        """The place at any point of the plane, interpolated from the nearest particles.
+    def anchor(self, point: npt.ArrayLike, neighbours: int = NEIGHBOURS) -> Anchor:
+        """The place at any point (D,), interpolated from the nearest particles.
 
         The weights (1 - d^2/h^2)^2 fall to zero at the distance h of the last neighbour, so the place moves
         smoothly where one neighbour replaces another: no jumps under a dragged cursor.
@@ -66,7 +81,7 @@ class Projection:
         weight = (1.0 - (distance / max(distance[-1], 1e-30)) ** 2) ** 2
         if weight.sum() <= 1e-12:  # one particle only, or all equally far
             weight = np.ones(count)
-        return Anchor(index, weight / weight.sum())
+        return Anchor(index, weight / weight.sum(), float(distance[-1]) / max(self.spacing, 1e-30))
 
 
 def aligned(

@@ -76,6 +76,7 @@ class Scatter:
         self._last: npt.NDArray[np.float64] = np.zeros(2)
         self._crosshair = Crosshair(self.canvas.native)
         self._crosshair_at: Point | None = None
+        self._crosshair_outside = False
         self._add_visuals()
         events = self.canvas.events
         for event in (events.mouse_press, events.mouse_move, events.mouse_release, events.mouse_wheel):
@@ -152,16 +153,16 @@ class Scatter:
                 self._coordinates[np.asarray(indices)], face_color=MARKED, edge_width=0, size=size
             )
 
-    def set_crosshair(self, point: Point | None) -> None:
-        """Show where the map belongs."""
-        self._crosshair_at = point
+    def set_crosshair(self, point: Point | None, outside: bool = False) -> None:
+        """Show where the map belongs; `outside` where no particles are."""
+        self._crosshair_at, self._crosshair_outside = point, outside
         self._place_crosshair()
 
     def _place_crosshair(self) -> None:
         if self._crosshair_at is None:
             self._crosshair.hide()
         else:
-            self._crosshair.show_at(*self.pixel(self._crosshair_at))
+            self._crosshair.show_at(*self.pixel(self._crosshair_at), self._crosshair_outside)
 
     def set_outline(self, vertices: Sequence[Point] | npt.NDArray[np.float64]) -> None:
         """Show a lasso, closed; an empty one hides it."""

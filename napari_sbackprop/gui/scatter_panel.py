@@ -136,7 +136,7 @@ class ScatterPanel(QWidget):
         with QSignalBlocker(self.method):
             self.method.setCurrentIndex(list(METHOD_NAMES).index(self._model.method))
         self.scatter.set_outline([])
-        self.scatter.set_crosshair(self._model.point)
+        self._draw_crosshair()
         self._draw_points()
         self.scatter.fit()
 
@@ -174,7 +174,8 @@ class ScatterPanel(QWidget):
             QTimer.singleShot(0, self._draw_crosshair)
 
     def _draw_crosshair(self) -> None:
-        self.scatter.set_crosshair(self._model.point)
+        anchor = self._model.anchor
+        self.scatter.set_crosshair(self._model.point, anchor is not None and anchor.outside)
 
     @property
     def _marked(self) -> Marked:

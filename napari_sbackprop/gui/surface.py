@@ -1,6 +1,6 @@
 """Surfaces of maps: light low-pass, contour, marching cubes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,8 @@ from skimage.measure import marching_cubes
 
 SMOOTHING = 0.8  # voxels; noise makes a surface rough long before it changes its shape
 COARSE_ABOVE = 56  # boxes beyond this are contoured on every second voxel while the cursor moves
+SIGN = "sign"
+"""Meaning of values that tell what has more density (1) from what has less (-1)."""
 OTSU_SHARE = 0.65  # of Otsu's threshold, see default_contour
 
 
@@ -25,6 +27,12 @@ class MapFrame:
     threshold : contour in map units.
     coarse : whether the surface was made on every second voxel.
     title : what the map shows, for people.
+    smoothing : width in voxels of the low-pass.
+    values : (V,) float32, what colours the vertices; None for one colour.
+    meaning : what `values` are, for whoever chooses the colours; empty without any.
+    limit : value that gets the last colour.
+    difference : (M, M, M) float32, `smooth` less another map; the surface is then its own, at +threshold where `values`
+        are 1, and at -threshold where they are -1.
     """
 
     volume: npt.NDArray[np.float32]
@@ -34,6 +42,11 @@ class MapFrame:
     threshold: float
     coarse: bool
     title: str
+    smoothing: float = 0.0
+    values: npt.NDArray[np.float32] | None = None
+    meaning: str = ""
+    limit: float = 1.0
+    difference: npt.NDArray[np.float32] | None = None
 
 
 def low_pass(volume: npt.NDArray[np.float32], sigma: float = SMOOTHING) -> npt.NDArray[np.float32]:
@@ -48,16 +61,45 @@ def low_pass(volume: npt.NDArray[np.float32], sigma: float = SMOOTHING) -> npt.N
 
 def make_frame(
     volume: npt.NDArray[np.float32],
-    smooth: npt.NDArray[np.float32],
     threshold: float,
     *,
-    coarse: bool,
     title: str,
+    smoothing: float = SMOOTHING,
+    coarse: bool = False,
+    known: MapFrame | None = None,
 ) -> MapFrame:
-    """Contour a map at `threshold` (map units)."""
+    """Low-pass a map by `smoothing` voxels and contour it at `threshold` (map units).
+
+    `known` is a frame of maybe the same volume, whose low-pass may serve.
+    """
     coarse = coarse and len(volume) > COARSE_ABOVE
+    same = known is not None and known.volume is volume and known.smoothing == smoothing
+    smooth = known.smooth if known is not None and same else low_pass(volume, smoothing)
     vertices, faces = contour_surface(smooth, threshold, 2 if coarse else 1)
-    return MapFrame(volume, smooth, vertices, faces, threshold, coarse, title)
+    return MapFrame(volume, smooth, vertices, faces, threshold, coarse, title, smoothing)
+
+
+def coloured(frame: MapFrame, volume: npt.NDArray[np.float32], meaning: str, limit: float) -> MapFrame:
+    """The frame, its vertices coloured by a volume (M, M, M) at the nearest voxel; `limit` gets the last colour."""
+    z, y, x = frame.vertices.round().astype(np.int64).T
+    return replace(frame, values=np.asarray(volume[z, y, x], dtype=np.float32), meaning=meaning, limit=limit)
+
+
+def compared(frame: MapFrame, other: MapFrame, threshold: float) -> MapFrame:
+    """The frame, with the surfaces where it has `threshold` (map units) more, and less, density than another."""
+    difference = frame.smooth - other.smooth
+    step = 2 if frame.coarse else 1
+    more, more_faces = contour_surface(difference, threshold, step)
+    less, less_faces = contour_surface(-difference, threshold, step)
+    return replace(
+        frame,
+        vertices=np.concatenate([more, less]),
+        faces=np.concatenate([more_faces, less_faces + len(more)]),
+        values=np.repeat(np.array([1, -1], np.float32), [len(more), len(less)]),
+        meaning=SIGN,
+        threshold=threshold,
+        difference=difference,
+    )
 
 
 def contour_surface(

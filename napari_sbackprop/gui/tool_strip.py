@@ -41,7 +41,7 @@ class ToolStrip(QWidget):
         self.buttons: dict[str, QToolButton] = {}
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.setSpacing(2)
+        self._layout.setSpacing(1)
         self._add_group(TOOLS, self.tool_chosen)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)

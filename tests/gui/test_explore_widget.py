@@ -190,12 +190,13 @@ def test_a_pinned_map_stays_and_colours_the_difference(
     np.testing.assert_array_equal(viewer.layers[PINNED_LAYER].data[0], pinned)
     assert np.ptp(viewer.layers[MAP_LAYER].data[2]) > 0
     explore.map_panel.pin.setChecked(False)
+    settle(explore, qtbot)
     assert PINNED_LAYER not in viewer.layers
     assert np.ptp(viewer.layers[MAP_LAYER].data[2]) == 0
 
 
 def test_the_volume_renderer_shows_sigma_units(viewer: Any, explore: Any, qtbot: Any) -> None:
-    explore.map_panel.renderer.setCurrentText(VOLUME)
+    explore.map_panel.renderer.setCurrentIndex(explore.map_panel.renderer.findData(VOLUME))
     layer = viewer.layers[MAP_LAYER]
     assert layer.iso_threshold == pytest.approx(explore.model.contour)
     assert layer.data.max() == pytest.approx(explore.model.scene.contour_limit, rel=1e-4)
@@ -465,7 +466,7 @@ def test_keys_choose_tools_and_change_the_selection(explore: Any, mouse: Mouse, 
     assert not model.sets
 
 
-def test_every_control_has_a_name_and_an_explanation(explore: Any) -> None:
+def test_every_control_has_a_name_and_an_explanation(explore: Any, qtbot: Any) -> None:
     from qtpy.QtWidgets import (
         QAbstractButton,
         QAbstractSlider,
@@ -476,6 +477,8 @@ def test_every_control_has_a_name_and_an_explanation(explore: Any) -> None:
         QTabBar,
     )
 
+    explore.tabs.setCurrentWidget(explore.directions_panel)
+    qtbot.waitUntil(lambda: bool(explore.directions_panel.rows), timeout=TIMEOUT)
     controls = [
         control
         for kind in (QAbstractButton, QComboBox, QAbstractSpinBox, QAbstractSlider, QLineEdit)

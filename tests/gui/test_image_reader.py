@@ -145,7 +145,7 @@ def test_reading_is_stopped_with_a_click_and_the_dock_stays_narrow(explore: Any,
     from qtpy.QtCore import Qt
 
     before = explore.minimumSizeHint().width()
-    explore.tabs.setCurrentIndex(1)
+    explore.tabs.setCurrentWidget(explore.images_panel)
     images = explore.explorer.images.model
     assert images.progress
     assert explore.images_panel.stop.isVisible()

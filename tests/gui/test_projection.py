@@ -30,6 +30,16 @@ def test_a_cluster_far_from_the_rest_answers_for_itself() -> None:
     assert projection.anchor((99.0, 99.0)).mean(latents) == pytest.approx(2.0)
 
 
+def test_a_place_far_from_all_particles_is_outside(points: np.ndarray) -> None:
+    projection = Projection.build("pca", points)
+    among = [projection.anchor(point).outside for point in points]
+    assert np.mean(among) == pytest.approx(0.01, abs=0.005)
+    assert not projection.anchor((0.0, 0.0)).outside
+    near, far = projection.anchor((6.0, 0.0)), projection.anchor((60.0, 0.0))
+    assert near.outside
+    assert far.remoteness > 10 * near.remoteness
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_few_particles_suffice(count: int) -> None:
     points = np.random.default_rng(2).normal(size=(count, 2)).astype(np.float32)

@@ -38,8 +38,8 @@ def test_low_pass_of_an_empty_map_is_empty() -> None:
 
 def test_only_large_boxes_are_contoured_coarsely() -> None:
     small, large = ball(32, 8, (16, 16, 16)), ball()
-    assert not make_frame(small, small, 2.0, coarse=True, title="").coarse
-    assert make_frame(large, large, 2.0, coarse=True, title="").coarse
+    assert not make_frame(small, 2.0, coarse=True, title="").coarse
+    assert make_frame(large, 2.0, coarse=True, title="").coarse
 
 
 def test_default_contour_lies_inside_the_map() -> None:

@@ -1,0 +1,181 @@
+"""Comparisons, slices and directions in the window, under real mouse and key events."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SECONDS, Mouse
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_sbackprop.gui.map_view import BLINK_MILLISECONDS, MAP_LAYER, PINNED_LAYER
+
+pytestmark = pytest.mark.gui
+
+TIMEOUT = 1000 * SECONDS
+
+
+def settle(explore: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not explore.explorer.busy, timeout=TIMEOUT)
+    qtbot.wait(20)
+
+
+def choose(box: Any, text: str, qtbot: Any) -> None:
+    """Type the first word of an entry, as people with a keyboard do."""
+    qtbot.wait(QApplication.keyboardInputInterval() + 50)  # what was typed before counts no longer
+    qtbot.keyClicks(box, text.split()[0])  # a space would open the list
+    assert box.currentText() == text
+
+
+@pytest.fixture
+def compared(viewer: Any, explore: Any, mouse: Mouse, qtbot: Any) -> Any:
+    """The dock with a map pinned and another one on screen."""
+    mouse.click(*explore.scatter.pixel((-1.0, 0.0)))
+    settle(explore, qtbot)
+    qtbot.mouseClick(
+        explore.map_panel.pin, Qt.MouseButton.LeftButton, pos=explore.map_panel.pin.rect().center()
+    )
+    assert explore.map_panel.pin.isChecked()
+    mouse.click(*explore.scatter.pixel((1.0, 0.0)))
+    settle(explore, qtbot)
+    return explore
+
+
+def test_two_maps_are_overlaid_and_lie_side_by_side(viewer: Any, compared: Any, qtbot: Any) -> None:
+    panel = compared.map_panel
+    assert panel.comparison.currentText() == "Overlay"
+    assert viewer.layers[PINNED_LAYER].opacity < 1
+    assert [layer.name for layer in viewer.layers] == [
+        MAP_LAYER,
+        PINNED_LAYER,
+    ]  # what shines through comes last
+    zoom, angles = viewer.scene.camera.zoom, viewer.scene.camera.angles
+    choose(panel.comparison, "Side by side", qtbot)
+    settle(compared, qtbot)
+    assert viewer.canvas.grid.enabled
+    assert viewer.canvas.grid.actual_shape(viewer.layers) == (1, 2)
+    assert viewer.layers[PINNED_LAYER].opacity == 1
+    np.testing.assert_allclose(viewer.scene.camera.angles, angles)
+    choose(panel.comparison, "Map alone", qtbot)
+    settle(compared, qtbot)
+    assert not viewer.canvas.grid.enabled
+    assert PINNED_LAYER not in viewer.layers
+    assert viewer.scene.camera.zoom == pytest.approx(zoom)
+
+
+def test_the_difference_has_two_colours_and_a_contour_of_its_own(
+    viewer: Any, compared: Any, mouse: Mouse, qtbot: Any
+) -> None:
+    panel, model = compared.map_panel, compared.model
+    contour = model.contour
+    choose(panel.comparison, "Difference", qtbot)
+    panel.contour.setFocus()
+    qtbot.keyClick(panel.contour, Qt.Key.Key_Home)
+    settle(compared, qtbot)
+    assert panel.contour_label.text().startswith("±0.10 σ")
+    assert model.contour == contour
+    layer = viewer.layers[MAP_LAYER]
+    assert set(np.unique(layer.data[2])) == {-1, 1}
+    more, less = layer.colormap.map(np.array([1.0, 0.0]))[:, :3]
+    assert more.argmax() == 2
+    assert less.argmax() == 0  # blue and orange
+    before = len(layer.data[0])
+    mouse.drag(np.linspace(compared.scatter.pixel((1.0, 0.0)), compared.scatter.pixel((-0.9, 0.0)), 6))
+    settle(compared, qtbot)
+    assert len(viewer.layers[MAP_LAYER].data[0]) < before  # nearer to the pinned map, less differs
+    assert "A: Map at the cursor · B: Map at the cursor" in compared.status.text()
+
+
+def test_blinking_shows_one_map_at_a_time(viewer: Any, compared: Any, qtbot: Any) -> None:
+    choose(compared.map_panel.comparison, "Blink", qtbot)
+    settle(compared, qtbot)
+    ours, pinned = viewer.layers[MAP_LAYER], viewer.layers[PINNED_LAYER]
+    seen = set()
+    for _ in range(2):
+        before = ours.visible
+        qtbot.waitUntil(lambda before=before: ours.visible != before, timeout=20 * BLINK_MILLISECONDS)
+        assert ours.visible != pinned.visible
+        seen.add(ours.visible)
+    assert seen == {True, False}
+    choose(compared.map_panel.comparison, "Overlay", qtbot)
+    settle(compared, qtbot)
+    assert viewer.layers[MAP_LAYER].visible
+
+
+def test_a_slice_moves_through_map_and_difference(viewer: Any, compared: Any, qtbot: Any) -> None:
+    panel, model = compared.map_panel, compared.model
+    camera = (viewer.scene.camera.zoom, viewer.scene.camera.angles)
+    choose(panel.renderer, "Slice", qtbot)
+    layer = viewer.layers[MAP_LAYER]
+    assert layer.depiction == "plane"
+    np.testing.assert_allclose(layer.plane.position, [16, 15.5, 15.5])
+    np.testing.assert_allclose(layer.data, model.frame.smooth / model.scene.sigma)
+    assert viewer.layers[PINNED_LAYER].depiction == "plane"
+    panel.slice.place.setFocus()
+    qtbot.keyClick(panel.slice.place, Qt.Key.Key_Right)
+    assert panel.slice.label.text() == "z = 10 Å"
+    choose(panel.slice.axis, "x", qtbot)
+    for name in (MAP_LAYER, PINNED_LAYER):
+        np.testing.assert_allclose(viewer.layers[name].plane.position, [15.5, 15.5, 17])
+        np.testing.assert_allclose(viewer.layers[name].plane.normal, [0, 0, 1])
+    choose(panel.comparison, "Difference", qtbot)
+    settle(compared, qtbot)
+    assert [layer.name for layer in viewer.layers] == [MAP_LAYER]
+    expected = (model.frame.smooth - model.pinned.smooth) / model.scene.sigma
+    np.testing.assert_allclose(viewer.layers[MAP_LAYER].data, expected, atol=1e-5)
+    choose(panel.renderer, "Surface", qtbot)
+    assert (viewer.scene.camera.zoom, viewer.scene.camera.angles) == camera
+
+
+def test_states_differ_where_the_surface_is_bright(viewer: Any, explore: Any, qtbot: Any) -> None:
+    choose(explore.map_panel.colouring, "Variability", qtbot)
+    settle(explore, qtbot)
+    layer, scene = viewer.layers[MAP_LAYER], explore.model.scene
+    assert layer.colormap.name == "viridis"
+    assert layer.colorbar.visible
+    z, y, x = np.asarray(layer.data[0]).round().astype(int).T
+    np.testing.assert_array_equal(layer.data[2], scene.variability[z, y, x])
+    choose(explore.map_panel.colouring, "One colour", qtbot)
+    settle(explore, qtbot)
+    assert not layer.colorbar.visible
+
+
+def test_a_slider_moves_map_and_crosshair_while_it_is_dragged(viewer: Any, explore: Any, qtbot: Any) -> None:
+    panel, model = explore.directions_panel, explore.model
+    explore.tabs.setCurrentWidget(panel)
+    qtbot.waitUntil(lambda: len(panel.rows) == 2, timeout=TIMEOUT)
+    settle(explore, qtbot)
+    slider, frames = panel.rows[0].slider, []
+    model.events.frame.connect(frames.append)
+    handle = slider.width() * (0 - slider.minimum()) / (slider.maximum() - slider.minimum())
+    mouse, middle = Mouse(slider), slider.height() / 2
+    mouse.press(handle, middle)
+    for x in np.linspace(handle, 0.9 * slider.width(), 5):
+        mouse.move(x, middle)
+        qtbot.wait(30)
+    assert frames
+    mouse.release(0.9 * slider.width(), middle)
+    settle(explore, qtbot)
+    place = slider.value() / 50
+    assert place > 0.8
+    assert panel.rows[0].value.text() == f"{place:+.2f} σ"
+    deviation = explore.explorer.walk.model.directions.axes.deviation[0]
+    assert model.point[0] == pytest.approx(place * deviation, abs=1e-3)
+    assert "<b>PC 1</b>" in panel.text.text()
+    choose(panel.kind, "Basis volumes", qtbot)
+    settle(explore, qtbot)
+    qtbot.mouseClick(panel.rows[1].show, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: explore.map_panel.comparison.currentText() == "Difference", timeout=TIMEOUT)
+    settle(explore, qtbot)
+    assert "<b>V 2</b>" in panel.text.text()
+    assert panel.rows[1].value.text() == "+1.00 σ"
+    assert len(viewer.layers[MAP_LAYER].data[0]) > 3  # its contour lets something be seen
+
+
+def test_a_crosshair_far_from_particles_says_so(explore: Any, mouse: Mouse, qtbot: Any) -> None:
+    mouse.click(*explore.scatter.pixel((0.0, 0.0)))
+    settle(explore, qtbot)
+    assert "outside" not in explore.status.text()
+    mouse.click(5, 5)
+    settle(explore, qtbot)
+    assert "outside the particles" in explore.status.text()
