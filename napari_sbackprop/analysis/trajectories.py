@@ -1,19 +1,162 @@
-"""Paths through the latent space."""
+"""Paths through the latent space.
+
+A path that belongs to the particles is a sparse matrix (V, N): row v holds the weights, of sum 1, by which particles are
+averaged at vertex v. Its product with the latents, or with coordinates in a plane, is the path there; so it outlives the
+epoch, whose latents don't compare with those of another, and the plane.
+"""
+
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array, csr_array, diags_array, eye_array
+from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.spatial import KDTree
 
 from napari_sbackprop.errors import InputError
 
 Array = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.float64]
+
+NEIGHBOURS = 16
+MOST_JOINED = 20_000
+"""Particles in a graph: in many dimensions the search for neighbours takes long, and more would change no path."""
+_SMOOTHINGS = 4  # the nearest neighbours zigzag through the noise of the latents
+_ENDS = (5, 95)  # percentiles, beyond which few particles tell what a map looks like
 
 
 def path_through(points: Array, frames: int) -> Array:
     """Latents (frames, Z) at equal arc length along the line through points (V, Z)."""
+    return at_positions(points, equal_steps(points, frames))
+
+
+def equal_steps(points: Array, frames: int) -> Positions:
+    """Places (frames,) at equal arc length along the line through points (V, Z); v is at vertex v, v + 0.5 half-way on."""
     if len(points) < 2:
         raise InputError(f"A path needs at least two points, not {len(points)}.")
     if frames < 2:
         raise InputError(f"--frames is {frames}, but a path needs at least 2.")
     length = np.concatenate([[0.0], np.linalg.norm(np.diff(points, axis=0), axis=1).cumsum()])
-    position = np.linspace(0.0, length[-1], frames)
-    return np.stack([np.interp(position, length, column) for column in points.T], axis=1).astype(np.float32)
+    return np.interp(np.linspace(0.0, length[-1], frames), length, np.arange(len(points)))
+
+
+def at_positions(points: Array, positions: Positions) -> Array:
+    """Points (F, D) at places (F,), as `equal_steps` counts them, along the line through points (V, D)."""
+    vertices = np.arange(len(points))
+    return np.stack([np.interp(positions, vertices, column) for column in points.T], axis=1).astype(
+        np.float32
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class NeighbourGraph:
+    """Graph of particles, in which each is joined to its nearest neighbours.
+
+    Attributes
+    ----------
+    members : (n,) particles in the graph: all of them, or of very many a sample.
+    latents : (n, Z), theirs.
+    count : N, of all particles.
+    neighbours : (n, k) members' numbers in the graph, nearest first, each its own nearest.
+    edges : (n, n), squared distances of neighbours: many short steps cost less than a long one, so that the shortest
+        path keeps to where particles are dense.
+    """
+
+    members: Indices
+    latents: Array
+    count: int
+    neighbours: Indices
+    edges: csr_array
+
+    @classmethod
+    def build(cls, latents: Array) -> Self:
+        """Find the nearest neighbours among latents (N, Z)."""
+        count = len(latents)
+        members = np.arange(count)
+        if count > MOST_JOINED:
+            members = np.sort(np.random.default_rng(0).choice(count, MOST_JOINED, replace=False))
+        joined = latents[members]
+        size = len(members)
+        distance, index = KDTree(joined).query(joined, k=range(1, min(NEIGHBOURS, size) + 1))
+        rows = np.repeat(np.arange(size), index.shape[1])
+        cost = np.square(distance.ravel()) + np.finfo(float).tiny  # a zero would be no edge
+        edges = csr_array((cost, (rows, index.ravel())), shape=(size, size))
+        return cls(members, joined, count, index, edges)
+
+    def path(self, first: Array, last: Array) -> csr_array:
+        """Path (V, N) through dense regions, between the particles of the graph nearest to two latents (Z,).
+
+        Between the ends, each vertex is the mean of the neighbours of a particle on the shortest path, smoothed along it.
+        """
+        start, end = KDTree(self.latents).query(np.stack([first, last]))[1]
+        before = dijkstra(self._joining(start, end), directed=False, indices=start, return_predecessors=True)[
+            1
+        ]
+        nodes = [end]
+        while nodes[-1] != start:
+            nodes.append(before[nodes[-1]])
+        weights = self._averages(np.array(nodes[::-1]))
+        smoothing = _binomial(len(nodes))
+        for _ in range(_SMOOTHINGS):
+            weights = smoothing @ weights
+        return csr_array(weights)
+
+    def _averages(self, nodes: Indices) -> csr_array:
+        """Weights (V, N) of the means over the neighbours of particles, those at the ends alone."""
+        averaged = [nodes[:1], *self.neighbours[nodes[1:-1]], nodes[-1:]] if len(nodes) > 1 else [nodes]
+        sizes = np.array([len(group) for group in averaged])
+        rows = np.repeat(np.arange(len(sizes)), sizes)
+        columns = self.members[np.concatenate(averaged)]
+        return csr_array((np.repeat(1 / sizes, sizes), (rows, columns)), shape=(len(sizes), self.count))
+
+    def _joining(self, first: int, last: int) -> csr_array:
+        """The edges, with the shortest bridges that join two members in separate clouds."""
+        edges = self.edges
+        while True:
+            cloud = connected_components(edges, directed=False)[1]
+            if cloud[first] == cloud[last]:
+                return edges
+            here, elsewhere = np.flatnonzero(cloud == cloud[first]), np.flatnonzero(cloud != cloud[first])
+            distance, index = KDTree(self.latents[here]).query(self.latents[elsewhere])
+            near = distance.argmin()
+            bridge = ([distance[near] ** 2], ([here[index[near]]], [elsewhere[near]]))
+            edges = csr_array(edges + coo_array(bridge, shape=edges.shape))
+
+
+def along_component(latents: Array, members: Indices, component: int) -> csr_array:
+    """Path (2, N) along a principal component of some particles, through their mean, between the 5th and 95th percentile.
+
+    The ends are affine combinations of the particles. In the latent space they lie on the component; in any other plane
+    they are where a linear regression on the scores puts them.
+
+    Parameters
+    ----------
+    latents : (N, Z).
+    members : (n,) rows of the particles.
+    component : from 0, the widest, to Z - 1.
+    """
+    if len(members) < 2:
+        raise InputError("A principal component needs at least two particles: select more.")
+    centred = latents[members].astype(np.float64)
+    centred -= centred.mean(axis=0)
+    _, _, axes = np.linalg.svd(np.cov(centred.T).reshape(centred.shape[1], -1))
+    axis = axes[component] * np.sign(axes[component][np.abs(axes[component]).argmax()])
+    scores = centred @ axis
+    if not (spread := np.square(scores).sum()) > 0:
+        raise InputError(
+            f"All the particles are alike along principal component {component + 1}: choose another."
+        )
+    weights = 1 / len(members) + np.percentile(scores, _ENDS)[:, None] * scores / spread
+    columns = np.tile(members, 2)
+    rows = np.repeat([0, 1], len(members))
+    return csr_array((weights.ravel(), (rows, columns)), shape=(2, len(latents)))
+
+
+def _binomial(count: int) -> csr_array:
+    """Average (V, V) of each vertex with those beside it, by 1 : 2 : 1; the ends stay."""
+    inner = np.ones(count)
+    inner[[0, -1]] = 0
+    average = diags_array([0.25, 0.5, 0.25], offsets=[-1, 0, 1], shape=(count, count))
+    return csr_array(diags_array(inner) @ average + diags_array(1 - inner) @ eye_array(count))
