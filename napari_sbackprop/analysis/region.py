@@ -5,13 +5,16 @@ particles, without decoding a map.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 
-from napari_sbackprop.analysis.reconstruction import Decoder
 from napari_sbackprop.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_sbackprop.analysis.reconstruction import Decoder
 
 Array = npt.NDArray[np.float32]
 Vector = tuple[float, float, float]
@@ -26,7 +29,7 @@ class Sphere:
     radius: float
 
 
-def region_densities(decoder: Decoder, coefficients: Array, sphere: Sphere) -> Array:
+def region_densities(decoder: "Decoder", coefficients: Array, sphere: Sphere) -> Array:
     """Mean over a sphere's voxels of the map of each particle: (N,), in map units.
 
     Parameters

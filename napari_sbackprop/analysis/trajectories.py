@@ -56,17 +56,15 @@ class NeighbourGraph:
 
     Attributes
     ----------
+    source : (N, Z), latents of all particles.
     members : (n,) particles in the graph: all of them, or of very many a sample.
-    latents : (n, Z), theirs.
-    count : N, of all particles.
     neighbours : (n, k) members' numbers in the graph, nearest first, each its own nearest.
     edges : (n, n), squared distances of neighbours: many short steps cost less than a long one, so that the shortest
         path keeps to where particles are dense.
     """
 
+    source: Array
     members: Indices
-    latents: Array
-    count: int
     neighbours: Indices
     edges: csr_array
 
@@ -83,14 +81,14 @@ class NeighbourGraph:
         rows = np.repeat(np.arange(size), index.shape[1])
         cost = np.square(distance.ravel()) + np.finfo(float).tiny  # a zero would be no edge
         edges = csr_array((cost, (rows, index.ravel())), shape=(size, size))
-        return cls(members, joined, count, index, edges)
+        return cls(latents, members, index, edges)
 
     def path(self, first: Array, last: Array) -> csr_array:
         """Path (V, N) through dense regions, between the particles of the graph nearest to two latents (Z,).
 
         Between the ends, each vertex is the mean of the neighbours of a particle on the shortest path, smoothed along it.
         """
-        start, end = KDTree(self.latents).query(np.stack([first, last]))[1]
+        start, end = KDTree(self.source[self.members]).query(np.stack([first, last]))[1]
         before = dijkstra(self._joining(start, end), directed=False, indices=start, return_predecessors=True)[
             1
         ]
@@ -109,17 +107,17 @@ class NeighbourGraph:
         sizes = np.array([len(group) for group in averaged])
         rows = np.repeat(np.arange(len(sizes)), sizes)
         columns = self.members[np.concatenate(averaged)]
-        return csr_array((np.repeat(1 / sizes, sizes), (rows, columns)), shape=(len(sizes), self.count))
+        return csr_array((np.repeat(1 / sizes, sizes), (rows, columns)), shape=(len(sizes), len(self.source)))
 
     def _joining(self, first: int, last: int) -> csr_array:
         """The edges, with the shortest bridges that join two members in separate clouds."""
-        edges = self.edges
+        edges, latents = self.edges, self.source[self.members]
         while True:
             cloud = connected_components(edges, directed=False)[1]
             if cloud[first] == cloud[last]:
                 return edges
             here, elsewhere = np.flatnonzero(cloud == cloud[first]), np.flatnonzero(cloud != cloud[first])
-            distance, index = KDTree(self.latents[here]).query(self.latents[elsewhere])
+            distance, index = KDTree(latents[here]).query(latents[elsewhere])
             near = distance.argmin()
             bridge = ([distance[near] ** 2], ([here[index[near]]], [elsewhere[near]]))
             edges = csr_array(edges + coo_array(bridge, shape=edges.shape))

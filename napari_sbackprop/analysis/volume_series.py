@@ -1,6 +1,6 @@
 """Maps of a series of states, as files with a ChimeraX script."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ CONTOUR = 3.0
 
 def write_states(
     decoder: Decoder, tables: Mapping[str, npt.NDArray[np.generic]], folder: Path
-) -> Iterator[float]:
+) -> Generator[float]:
     """Write the maps of a series of states, their ChimeraX script volumes.cxc, and tables, to a new folder.
 
     Parameters
@@ -40,7 +40,7 @@ def write_states(
             np.save(temporary / f"{name}.npy", table)
 
 
-def write_maps(decoder: Decoder, maps: Mapping[Path, Callable[[], Array]]) -> Iterator[float]:
+def write_maps(decoder: Decoder, maps: Mapping[Path, Callable[[], Array]]) -> Generator[float]:
     """Decode maps one by one into their files; yields the share that is written."""
     for done, (file, decode) in enumerate(maps.items(), 1):
         write_volume(file, decode(), decoder.pixel_size)

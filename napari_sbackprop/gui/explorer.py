@@ -4,7 +4,7 @@ It writes the model on the thread that `deliver` serves, and only there. Maps ar
 read and written one after the other on a second thread; UMAP has a process of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.analysis.qualities import particle_qualities
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui import umap_process
 from napari_sbackprop.gui.clusterer import Clusterer
@@ -21,9 +22,12 @@ from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.image_reader import ImageReader
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
-from napari_sbackprop.gui.projection import Projection
+from napari_sbackprop.gui.path_writer import PathWriter
+from napari_sbackprop.gui.paths import Paths
+from napari_sbackprop.gui.projection import Anchor, Projection
 from napari_sbackprop.gui.queries import Queries
 from napari_sbackprop.gui.reconstructor import Reconstruction, Reconstructor
+from napari_sbackprop.gui.regions import Regions
 from napari_sbackprop.gui.selections import Selections
 from napari_sbackprop.gui.surface import MapFrame, low_pass, make_frame
 from napari_sbackprop.gui.thread_pools import one_thread
@@ -57,6 +61,9 @@ class Explorer:
         self.images = ImageReader(deliver)
         self.distributions = Distributions(model, deliver)
         self.clusterer = Clusterer(model, deliver)
+        self.paths = Paths(model, self.show_place, deliver)
+        self.path_writer = PathWriter(model, self.paths, deliver)
+        self.regions = Regions(model, self.selections, deliver)
         self._closed = False
         self.training = False  # whether a training in this program writes the run on screen
         self._quiet, self._umap_wanted = 0, False
@@ -81,13 +88,15 @@ class Explorer:
         self._reconstructor.stop()
         self.images.clear()
         self.clusterer.stop()
+        self.paths.clear()
+        self.regions.clear()
         self._maps.invalidate()
         self._run = run
         self._show = _consensus
         self._umap_wanted, self._no_umap_for, self._broken = False, None, None
         model = self.model
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
-        model.columns, model.method, model.clustering = Columns(), PCA, None
+        model.columns, model.qualities, model.method, model.clustering = Columns(), {}, PCA, None
         self.selections.open(None)
         self.queries.ask("")
         model.message = model.error = ""
@@ -131,8 +140,16 @@ class Explorer:
         if model.method not in scene.projections:
             model.method = PCA
         model.scene = scene
+        self._files.submit(
+            partial(particle_qualities, scene.run, scene.epoch),
+            partial(self._on_qualities_found, scene.latents),
+        )
         self._place_crosshair()
         self._decode(coarse=False)
+
+    def _on_qualities_found(self, latents: Volume, qualities: Mapping[str, Volume]) -> None:
+        if self.model.scene is not None and self.model.scene.latents is latents:
+            self.model.qualities = qualities
 
     def _on_columns_loaded(self, run: RunDirectory, columns: Columns) -> None:
         if self._run is not None and run.path == self._run.path:
@@ -145,9 +162,18 @@ class Explorer:
         projection = self.model.projection
         if projection is None:
             return
-        anchor = projection.anchor((x, y))
-        self.model.point, self.model.anchor = (x, y), anchor
-        self._show = lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), "Map at the cursor")
+        self.paths.play(False)
+        self._show_anchor(projection.anchor((x, y)), "Map at the cursor", final, (x, y))
+
+    def show_place(self, anchor: Anchor, title: str, final: bool = True) -> None:
+        """Show the map at a place in latent space."""
+        if (projection := self.model.projection) is not None:
+            x, y = anchor.mean(projection.coordinates)
+            self._show_anchor(anchor, title, final, (float(x), float(y)))
+
+    def _show_anchor(self, anchor: Anchor, title: str, final: bool, point: tuple[float, float]) -> None:
+        self.model.point, self.model.anchor = point, anchor
+        self._show = lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), title)
         self._decode(coarse=not final)
 
     def show_consensus(self) -> None:
@@ -320,6 +346,9 @@ class Explorer:
     def close(self) -> None:
         """Stop all work; the explorer is of no use afterwards."""
         self._closed = True
+        self.paths.close()
+        self.path_writer.close()
+        self.regions.close()
         self._reconstructor.stop()
         self.images.close()
         self.distributions.close()

@@ -8,7 +8,7 @@ import logging
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,28 +23,17 @@ from napari_sbackprop.gui.projection import Anchor, Projection
 from napari_sbackprop.gui.surface import MapFrame
 from napari_sbackprop.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from napari_sbackprop.analysis.reconstruction import Decoder  # imports torch
+
 logger = logging.getLogger(__name__)
 
 DENSITY = "density"
+REGION_DENSITY = "region_density"
 PCA = "pca"
 UMAP = "umap"
 SURFACE = "surface"
 VOLUME = "volume"
-
-
-class Decoder(Protocol):
-    """Makes maps from latents (`analysis.reconstruction.Decoder`)."""
-
-    @property
-    def pixel_size(self) -> float: ...
-
-    def volume(self, latent: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
-
-    def consensus(self) -> npt.NDArray[np.float32]: ...
-
-    def mask(self) -> npt.NDArray[np.float32]: ...
-
-    def pooled(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +55,7 @@ class Scene:
     latents: npt.NDArray[np.float32]
     contrast: npt.NDArray[np.float32]
     projections: Mapping[str, Projection]
-    decoder: Decoder
+    decoder: "Decoder"
     sigma: float
     contour: float
     contour_limit: float
@@ -106,13 +95,15 @@ class ExplorerModel:
     contour : in sigma.
     smoothing : low-pass of the displayed map in voxels.
     renderer : how the map is drawn, SURFACE or VOLUME.
-    colour : DENSITY, CONTRAST, CLUSTER (of `analysis.query`) or the name of a column.
+    colour : DENSITY, CONTRAST, CLUSTER (of `analysis.query`), REGION_DENSITY, or the name of a quality or a column.
     selection : the particles that are selected, None for none.
     combining : how a newly found selection goes together with that: REPLACE, ADD, SUBTRACT or INTERSECT.
     sets : selections that are kept.
     matching : particles that the query typed last holds for, None without a query that can be read.
     clustering : clusters of the particles, None before any were made.
     clustering_running : whether others are being made.
+    qualities : what the epoch says of each particle (N,), by name; empty until it is known.
+    region_density : (N,) density of each particle's map in the region on screen, in sigma; None without a region.
     umap_running : whether a UMAP is being computed.
     reconstructing : whether a selection is being back-projected.
     busy : one line about what is going on, empty when nothing is.
@@ -121,7 +112,7 @@ class ExplorerModel:
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators={"sets": operator.is_, "point": operator.is_}
+        equality_operators=dict.fromkeys(("sets", "point", "qualities", "region_density"), operator.is_)
     )
 
     scene: Scene | None = None
@@ -141,6 +132,8 @@ class ExplorerModel:
     matching: ParticleSelection | None = None
     clustering: Clustering | None = None
     clustering_running: bool = False
+    qualities: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    region_density: npt.NDArray[np.float32] | None = None
     umap_running: bool = False
     reconstructing: bool = False
     busy: str = ""
@@ -161,7 +154,9 @@ class ExplorerModel:
         """What colours the scatter (N,), None for the density of the points."""
         if self.colour == CONTRAST and self.scene is not None:
             return self.scene.contrast
-        return self.columns.values.get(self.colour)
+        if self.colour == REGION_DENSITY:
+            return self.region_density
+        return self.qualities.get(self.colour, self.columns.values.get(self.colour))
 
     @property
     def chosen(self) -> npt.NDArray[np.int64]:

@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QWidg
 
 from napari_sbackprop.analysis.selection import ADD, INTERSECT, REPLACE, SUBTRACT
 from napari_sbackprop.gui.controls import TOOL_STYLE, tool_button
-from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, RECTANGLE
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, PATH, RECTANGLE, REGION
 from napari_sbackprop.gui.tool_icons import SIZE, tool_icon
 
 TOOLS = (
@@ -14,6 +14,8 @@ TOOLS = (
     (RECTANGLE, "Rectangle", "R", "Drag a rectangle around particles to select them."),
     (BRUSH, "Brush", "B", "Paint over particles to select them."),
     (CLUSTERS, "Clusters", "C", "Find clusters in the latent space; click one to select it."),
+    (REGION, "Sphere", "S", "Click the map to place a sphere; select by the density in it."),
+    (PATH, "Path", "P", "Draw a path, or click its points, and play the maps along it."),
     (PAN, "Move", "M", "Drag to move the view (the right button does the same with every tool)."),
 )
 COMBINATIONS = (
@@ -41,7 +43,7 @@ class ToolStrip(QWidget):
         self.buttons: dict[str, QToolButton] = {}
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.setSpacing(2)
+        self._layout.setSpacing(1)
         self._add_group(TOOLS, self.tool_chosen)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
@@ -57,7 +59,7 @@ class ToolStrip(QWidget):
             button.setIcon(tool_icon(key))
             button.setIconSize(QSize(SIZE, SIZE))
             button.setStyleSheet(TOOL_STYLE + "QToolButton { padding: 0px; }")
-            button.setFixedSize(SIZE + 10, SIZE + 6)
+            button.setFixedSize(SIZE + 10, SIZE + 4)
             button.clicked.connect(lambda _, key=key: chosen.emit(key))
             button.setChecked(not group.buttons())
             group.addButton(button)
