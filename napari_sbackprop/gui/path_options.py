@@ -17,7 +17,7 @@ MOST_FRAMES = 500
 MOST_COMPONENTS = 8
 TICK_MILLISECONDS = 60
 MOVIE_ENDINGS = (".mp4", ".gif")
-WAYS = {DRAWN: "Drawn", DENSE: "Through dense regions"}
+WAYS = {DRAWN: "Drawn", DENSE: "Dense regions"}
 
 
 class PathOptions(QWidget):
@@ -43,13 +43,13 @@ class PathOptions(QWidget):
     def _build(self) -> None:
         self.way = QComboBox()
         self.way.setAccessibleName("How the path is made")
-        self.way.setMinimumContentsLength(13)
+        self.way.setMinimumContentsLength(9)
         self.way.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.way.setToolTip(
             "Drawn: drag a line in the scatter, or click its points one after another.\n"
-            "Through dense regions: drag from one end to the other, or click places; between them the path keeps to where "
-            "particles are.\nAlong a component: through the selected particles, or all, between their 5th and 95th "
-            "percentile."
+            "Dense regions: drag from one end to the other, or click places; between them the path keeps to where "
+            "particles are.\nComponent: along a principal component of the selected particles, or of all, between their "
+            "5th and 95th percentile."
         )
         self.play = _icon_button(PLAY, "Play", "Play the maps along the path, or pause.", checkable=True)
         self.slider = QSlider(Qt.Orientation.Horizontal)
@@ -58,6 +58,7 @@ class PathOptions(QWidget):
         self.slider.setMinimumWidth(60)
         self.frames = QSpinBox()
         self.frames.setRange(2, MOST_FRAMES)
+        self.frames.setFixedWidth(88)
         self.frames.setAccessibleName("Number of maps along the path")
         self.frames.setToolTip("Number of maps along the path, at equal steps in the latent space.")
         self.ending = _icon_button(
@@ -138,7 +139,7 @@ class PathOptions(QWidget):
             for kind, name in WAYS.items():
                 self.way.addItem(name, kind)
             for component in range(size):
-                self.way.addItem(f"Along component {component + 1}", component)
+                self.way.addItem(f"Component {component + 1}", component)
 
     def _on_path_changed(self) -> None:
         model = self._paths.model

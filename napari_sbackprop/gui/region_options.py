@@ -34,6 +34,7 @@ class RegionOptions(QWidget):
             box.setDecimals(0)
             box.setSingleStep(2.0)
             box.setPrefix(f"{axis} ")
+            box.setFixedWidth(100)
         self.radius = QSlider(Qt.Orientation.Horizontal)
         self.radius.setAccessibleName("Radius of the sphere")
         self.radius.setToolTip("Radius of the sphere in Å.")
@@ -53,7 +54,7 @@ class RegionOptions(QWidget):
         first.addWidget(QLabel("Centre"))
         for box in self.place:
             first.addWidget(box)
-        first.addWidget(QLabel("Å   Radius"))
+        first.addWidget(QLabel("Radius"))
         first.addWidget(self.radius, 1)
         first.addWidget(self.radius_label)
         grid.setContentsMargins(0, 0, 0, 0)

@@ -11,7 +11,7 @@ from napari_sbackprop.gui.explorer import Explorer
 REGION_LAYER = "Region"
 _OPACITY = 0.45
 _RINGS = 24
-_COLOURS = [[0.55, 0.25, 0.0, 1.0], [1.0, 0.65, 0.15, 1.0]]
+_COLOUR = "orange"
 
 
 class RegionView:
@@ -49,7 +49,7 @@ class RegionView:
         pixel = scene.decoder.pixel_size
         vertices, faces = _ball()
         place = np.array(sphere.centre[::-1], np.float32)
-        data = ((place + sphere.radius * vertices) / pixel, faces, (1 + vertices[:, 1]) / 2)
+        data = ((place + sphere.radius * vertices) / pixel, faces)
         if self._layer is None:
             self._layer = self._add(data, pixel)
         else:
@@ -63,13 +63,10 @@ class RegionView:
             self._viewer.mouse_drag_callbacks.remove(self._click)
 
     def _add(self, data: tuple[Any, ...], pixel_size: float) -> Any:
-        from napari.utils import Colormap
-
         layer = self._viewer.add_surface(
             data,
             name=REGION_LAYER,
-            colormap=Colormap(_COLOURS, name="sbackprop region"),
-            contrast_limits=(0.0, 1.0),
+            colormap=_COLOUR,
             opacity=_OPACITY,
             blending="translucent_no_depth",
             shading="none",

@@ -59,7 +59,7 @@ class ToolStrip(QWidget):
             button.setIcon(tool_icon(key))
             button.setIconSize(QSize(SIZE, SIZE))
             button.setStyleSheet(TOOL_STYLE + "QToolButton { padding: 0px; }")
-            button.setFixedSize(SIZE + 10, SIZE + 4)
+            button.setFixedSize(SIZE + 10, SIZE + 2)
             button.clicked.connect(lambda _, key=key: chosen.emit(key))
             button.setChecked(not group.buttons())
             group.addButton(button)
