@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array, csr_array, diags_array, eye_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import KDTree
 
@@ -23,7 +23,7 @@ Positions = npt.NDArray[np.float64]
 NEIGHBOURS = 16
 MOST_JOINED = 20_000
 """Particles in a graph: in many dimensions the search for neighbours takes long, and more would change no path."""
-_SMOOTHINGS = 4  # the nearest neighbours zigzag through the noise of the latents
+_SMOOTHING = 0.06  # of a path's vertices: the nearest neighbours zigzag through the noise of the latents
 _ENDS = (5, 95)  # percentiles, beyond which few particles tell what a map looks like
 
 
@@ -59,14 +59,17 @@ class NeighbourGraph:
     source : (N, Z), latents of all particles.
     members : (n,) particles in the graph: all of them, or of very many a sample.
     neighbours : (n, k) members' numbers in the graph, nearest first, each its own nearest.
-    edges : (n, n), squared distances of neighbours: many short steps cost less than a long one, so that the shortest
-        path keeps to where particles are dense.
+    edges : (n, n), distances of neighbours to the power Z + 1, in units of their median. Many short steps cost less than a
+        long one: of many particles, the cheapest path has the least integral of 1 / density (Groisman, Jonckheere and
+        Sapienza, Bernoulli 28(1):255, 2022).
+    unit : the median.
     """
 
     source: Array
     members: Indices
     neighbours: Indices
     edges: csr_array
+    unit: float
 
     @classmethod
     def build(cls, latents: Array) -> Self:
@@ -79,9 +82,10 @@ class NeighbourGraph:
         size = len(members)
         distance, index = KDTree(joined).query(joined, k=range(1, min(NEIGHBOURS, size) + 1))
         rows = np.repeat(np.arange(size), index.shape[1])
-        cost = np.square(distance.ravel()) + np.finfo(float).tiny  # a zero would be no edge
+        unit = float(np.median(distance[:, -1])) or 1.0
+        cost = _cost(distance.ravel() / unit, latents.shape[1])
         edges = csr_array((cost, (rows, index.ravel())), shape=(size, size))
-        return cls(latents, members, index, edges)
+        return cls(latents, members, index, edges, unit)
 
     def path(self, first: Array, last: Array) -> csr_array:
         """Path (V, N) through dense regions, between the particles of the graph nearest to two latents (Z,).
@@ -95,11 +99,7 @@ class NeighbourGraph:
         nodes = [end]
         while nodes[-1] != start:
             nodes.append(before[nodes[-1]])
-        weights = self._averages(np.array(nodes[::-1]))
-        smoothing = _binomial(len(nodes))
-        for _ in range(_SMOOTHINGS):
-            weights = smoothing @ weights
-        return csr_array(weights)
+        return csr_array(_smoothing(len(nodes)) @ self._averages(np.array(nodes[::-1])))
 
     def _averages(self, nodes: Indices) -> csr_array:
         """Weights (V, N) of the means over the neighbours of particles, those at the ends alone."""
@@ -119,7 +119,8 @@ class NeighbourGraph:
             here, elsewhere = np.flatnonzero(cloud == cloud[first]), np.flatnonzero(cloud != cloud[first])
             distance, index = KDTree(latents[here]).query(latents[elsewhere])
             near = distance.argmin()
-            bridge = ([distance[near] ** 2], ([here[index[near]]], [elsewhere[near]]))
+            cost = _cost(distance[[near]] / self.unit, latents.shape[1])
+            bridge = (cost, ([here[index[near]]], [elsewhere[near]]))
             edges = csr_array(edges + coo_array(bridge, shape=edges.shape))
 
 
@@ -152,9 +153,15 @@ def along_component(latents: Array, members: Indices, component: int) -> csr_arr
     return csr_array((weights.ravel(), (rows, columns)), shape=(2, len(latents)))
 
 
-def _binomial(count: int) -> csr_array:
-    """Average (V, V) of each vertex with those beside it, by 1 : 2 : 1; the ends stay."""
-    inner = np.ones(count)
-    inner[[0, -1]] = 0
-    average = diags_array([0.25, 0.5, 0.25], offsets=[-1, 0, 1], shape=(count, count))
-    return csr_array(diags_array(inner) @ average + diags_array(1 - inner) @ eye_array(count))
+def _cost(distance: Positions, size: int) -> Positions:
+    """Cost (E,) of edges in Z = `size` dimensions; a zero would be no edge, and few steps are so long."""
+    return np.clip(distance, 1e-6, 1e6) ** (size + 1)
+
+
+def _smoothing(count: int) -> csr_array:
+    """Average (V, V) of each vertex with those beside it; the ends stay, and so do, more or less, those close to them."""
+    place = np.arange(count)
+    width = np.minimum(_SMOOTHING * count, np.minimum(place, place[::-1]) / 3)
+    distance = (place - place[:, None]) / np.maximum(width, 0.1)[:, None]
+    weights = np.where(np.abs(distance) < 3, np.exp(-(distance**2) / 2), 0)
+    return csr_array(weights / weights.sum(axis=1, keepdims=True))

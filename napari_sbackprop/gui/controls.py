@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QToolButton, QWidge
 ERROR_STYLE = "color: #ff8a80;"
 QUIET_STYLE = "color: #9aa4b0;"
 TOOL_STYLE = """
-QToolButton { background: #414851; border-radius: 2px; padding: 4px 8px; }
+QToolButton { background: #414851; color: #f0f1f2; border-radius: 2px; padding: 4px 8px; }
 QToolButton:hover { background: #5a626c; }
 QToolButton:checked { background: #4867b8; color: white; }
 QToolButton:disabled { background: #2c3138; color: #6b737d; }

@@ -93,7 +93,7 @@ class PathOptions(QWidget):
 
     def _connect(self) -> None:
         self.way.activated.connect(self._on_way_chosen)
-        self.play.toggled.connect(self._paths.play)
+        self.play.toggled.connect(self._on_play_toggled)
         self.slider.valueChanged.connect(self._on_slider_moved)
         self.slider.sliderReleased.connect(lambda: self._paths.show(self.slider.value()))
         self.frames.valueChanged.connect(self._paths.set_frames)
@@ -149,8 +149,11 @@ class PathOptions(QWidget):
         self.save.setVisible(not model.saving)
         self.stop.setVisible(bool(model.saving))
         self.clear.setEnabled(model.weights is not None)
-        for control in (self.play, self.slider, self.frames, self.ending):
+        controls = (self.way, self.play, self.slider, self.frames, self.ending)
+        for control in controls:
             control.blockSignals(True)
+        if self.way.currentData() in WAYS:
+            self.way.setCurrentIndex(self.way.findData(model.kind))
         self.play.setChecked(model.playing)
         self.play.setIcon(tool_icon(PAUSE if model.playing else PLAY))
         self.frames.setValue(model.frames)
@@ -158,7 +161,7 @@ class PathOptions(QWidget):
         self.slider.setRange(0, model.frames - 1)
         if not self.slider.isSliderDown():
             self.slider.setValue(model.frame)
-        for control in (self.play, self.slider, self.frames, self.ending):
+        for control in controls:
             control.blockSignals(False)
         if model.playing and not self._ticks.isActive():
             self._ticks.start()
@@ -178,6 +181,11 @@ class PathOptions(QWidget):
         else:
             self._paths.clear()
             self._paths.along_component(way)
+
+    def _on_play_toggled(self, playing: bool) -> None:
+        self._paths.play(playing)
+        if not playing:
+            self._paths.show(self._paths.model.frame)
 
     def _on_slider_moved(self, frame: int) -> None:
         self._paths.play(False)

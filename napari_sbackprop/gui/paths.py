@@ -190,15 +190,15 @@ class Paths:
         self.model.playing = playing and self.model.ready
 
     def step(self) -> None:
-        """Show the next frame."""
+        """Show the next frame, coarsely."""
         model = self.model
         last = model.frames - 1
         if model.ending == LOOP:
-            self.show((model.frame + 1) % model.frames)
+            self.show((model.frame + 1) % model.frames, final=False)
             return
         if not 0 <= model.frame + self._onwards <= last:
             self._onwards = -self._onwards
-        self.show(model.frame + self._onwards)
+        self.show(model.frame + self._onwards, final=False)
 
     # -- what it is --------------------------------------------------------------------------------------------------
 

@@ -69,10 +69,10 @@ def test_a_click_on_the_map_places_the_sphere_and_the_slider_selects(
     assert explore.scatter_panel.options.currentWidget() is options
     (canvas,) = explore.window().centralWidget().findChildren(type(explore.scatter.native))
     hand, middle = Mouse(canvas), (canvas.width() / 2, canvas.height() / 2)
-    angles = viewer.camera.angles
+    angles = viewer.scene.camera.angles
     hand.drag([middle, (middle[0] + 30, middle[1]), (middle[0] + 60, middle[1] + 9)])  # turns the view
+    qtbot.waitUntil(lambda: viewer.scene.camera.angles != angles, timeout=TIMEOUT)
     assert regions.model.sphere is None
-    assert viewer.camera.angles != angles
     hand.click(*middle)
     qtbot.waitUntil(lambda: model.region_density is not None, timeout=TIMEOUT)
     z, y, x = (round(value / 10) for value in regions.model.sphere.centre[::-1])
