@@ -108,3 +108,13 @@ def test_particles_can_be_coloured_by_what_the_epoch_says(explore: Any, run: Pat
         assert model.colour == name
         assert len(model.colour_values) == 240
     assert "evidence" in explore.explorer.queries.names
+
+
+@pytest.mark.gui
+def test_a_small_screen_holds_the_options_of_every_tool(explore: Any) -> None:
+    for _ in range(3):
+        explore.explorer.selections.select(np.arange(5), {})
+        explore.explorer.selections.keep()
+    for button in explore.scatter_panel.tools.buttons.values():
+        button.click()
+        assert explore.minimumSizeHint().height() < 700  # pixels: 768 less what napari needs
