@@ -161,7 +161,7 @@ def _cost(distance: Positions, size: int) -> Positions:
 def _smoothing(count: int) -> csr_array:
     """Average (V, V) of each vertex with those beside it; the ends stay, and so do, more or less, those close to them."""
     place = np.arange(count)
-    width = np.minimum(_SMOOTHING * count, np.minimum(place, place[::-1]) / 3)
+    width = np.minimum(_SMOOTHING * count, np.minimum(place, place[::-1]) / 1.5)
     distance = (place - place[:, None]) / np.maximum(width, 0.1)[:, None]
     weights = np.where(np.abs(distance) < 3, np.exp(-(distance**2) / 2), 0)
     return csr_array(weights / weights.sum(axis=1, keepdims=True))

@@ -121,6 +121,7 @@ class Paths:
     def clear(self) -> None:
         """Forget the path; what is being written ends."""
         self._worker.invalidate()
+        self._scenes.busy = ""
         self.model.playing, self.model.saving, self.model.weights = False, "", None
 
     def _weights(self, anchors: list[Anchor]) -> csr_array:
@@ -139,7 +140,7 @@ class Paths:
         if self._graph is None or self._graph.source is not latents:
             self._graph = NeighbourGraph.build(latents)
         between = self._graph.path((before[[-1]] @ latents)[0], (end @ latents)[0])
-        return csr_array(vstack([before, between, end]))
+        return csr_array(vstack([before, between[1:-1], end]))  # not the particles nearest to its ends
 
     def _on_joined(self, frame: int, weights: csr_array) -> None:
         self._scenes.busy = ""

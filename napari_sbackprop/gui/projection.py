@@ -19,7 +19,7 @@ class Anchor:
     Attributes
     ----------
     indices : (k,) int64, particles.
-    weights : (k,) float64, positive, sum 1.
+    weights : (k,) float64, sum 1; positive, but for a place on a principal component.
     """
 
     indices: npt.NDArray[np.int64]

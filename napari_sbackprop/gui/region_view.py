@@ -24,7 +24,6 @@ class RegionView:
 
     def __init__(self, viewer: Any, explorer: Explorer) -> None:
         self._viewer = viewer
-        self._model = explorer.model
         self._regions = explorer.regions
         self._layer: Any = None
         self._active = False
@@ -39,19 +38,18 @@ class RegionView:
 
     def update(self) -> None:
         """Show the model's sphere."""
-        scene, sphere = self._model.scene, self._regions.model.sphere
+        sphere = self._regions.model.sphere
         if self._layer is not None and self._layer not in self._viewer.layers:
             self._layer = None  # somebody has deleted it
-        if not self._active or scene is None or sphere is None:
+        if not self._active or sphere is None:
             if self._layer is not None:
                 self._layer.visible = False
             return
-        pixel = scene.decoder.pixel_size
         vertices, faces = _ball()
         place = np.array(sphere.centre[::-1], np.float32)
-        data = ((place + sphere.radius * vertices) / pixel, faces)
+        data = (place + sphere.radius * vertices, faces)
         if self._layer is None:
-            self._layer = self._add(data, pixel)
+            self._layer = self._add(data)
         else:
             self._layer.data = data
         self._layer.visible = True
@@ -62,7 +60,7 @@ class RegionView:
         if self._click in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._click)
 
-    def _add(self, data: tuple[Any, ...], pixel_size: float) -> Any:
+    def _add(self, data: tuple[Any, ...]) -> Any:
         layer = self._viewer.add_surface(
             data,
             name=REGION_LAYER,
@@ -70,7 +68,6 @@ class RegionView:
             opacity=_OPACITY,
             blending="translucent_no_depth",
             shading="none",
-            scale=(pixel_size,) * 3,
             units=("angstrom",) * 3,
         )
         self._viewer.layers.selection.clear()

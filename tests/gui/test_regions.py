@@ -79,7 +79,7 @@ def test_a_click_on_the_map_places_the_sphere_and_the_slider_selects(
     around = model.frame.smooth[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2]
     assert around.min() < model.frame.threshold < around.max()  # on the surface
     layer = viewer.layers[REGION_LAYER]
-    radius = np.linalg.norm(np.asarray(layer.data[0]) * 10 - regions.model.sphere.centre[::-1], axis=1)
+    radius = np.linalg.norm(np.asarray(layer.data[0]) - regions.model.sphere.centre[::-1], axis=1)
     np.testing.assert_allclose(radius, regions.model.radius, rtol=1e-4)
     options.radius.setValue(40)
     assert regions.model.sphere.radius == 40
