@@ -187,7 +187,8 @@ def test_a_movie_of_the_path_is_recorded(
     options.actions_by_name["Movie…"][1]()
     assert options.stop.isVisibleTo(options)
     qtbot.waitUntil(lambda: f"Saved {movie}" in model.message, timeout=TIMEOUT)
-    images = [np.asarray(image)[..., :3] for image in imageio.get_reader(movie)]
+    with imageio.get_reader(movie) as reader:
+        images = [np.asarray(image)[..., :3] for image in reader]
     assert len(images) == 4
     assert images[0].std() > 5  # something is to be seen
     assert np.abs(images[0].astype(float) - images[3]).max() > 20
