@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QCoreApplication, QTimer
 
 from napari_sbackprop.data.movie import new_movie
 from napari_sbackprop.gui.explorer import Explorer
@@ -45,6 +45,8 @@ class MovieRecorder:
         self._movie, self._path, self._next = ExitStack(), path, 0
         self._paths.play(False)
         self._paths.model.saving = "movie"
+        if (application := QCoreApplication.instance()) is not None:
+            application.aboutToQuit.connect(self.close)
         self._files.submit(partial(_open, self._movie, path), self._on_opened)
 
     def close(self) -> None:
@@ -64,7 +66,7 @@ class MovieRecorder:
             self._give_up()
             return
         self._awaited = True
-        self._model.busy = f"Recording frame {self._next + 1} of {self._paths.model.frames}"
+        self._model.busy = f"Recording {self._path.name}"
         self._paths.show(self._next)
 
     def _on_map_shown(self, frame: MapFrame | None) -> None:
@@ -117,6 +119,8 @@ class MovieRecorder:
         self._model.complain(error)
 
     def _end(self) -> None:
+        if self._movie is not None and (application := QCoreApplication.instance()) is not None:
+            application.aboutToQuit.disconnect(self.close)
         self._movie = self._append = None
         self._awaited = False
         self._paths.model.saving = self._model.busy = ""
