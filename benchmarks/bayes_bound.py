@@ -4,6 +4,7 @@ Each image of a subset is assigned to its most likely state, given the true maps
 honestly do better.
 
     python benchmarks/bayes_bound.py [--states 10 --box 64 --pixel-size 4 --snr 0.1 --images 500 --models A.pdb B.pdb]
+                                     [--motion circle --subunit-share 1]
 """
 
 import argparse
@@ -25,22 +26,22 @@ from napari_sbackprop.data.simulation import (
     noise_level,
 )
 from napari_sbackprop.data.specimen import Specimen
-from napari_sbackprop.data.toy import toy_complex
+from napari_sbackprop.data.toy import MOTIONS, toy_complex
 
 
 def bayes_bound(
-    specimen: Specimen, box: int, pixel_size: float, snr: float, images: int, seed: int = 0
+    specimen: Specimen, box: int, pixel_size: float, snr: float, images: int, share: float, seed: int = 0
 ) -> StateAccuracy:
-    """Accuracy of the best assignment of `images` images; the optional part is unknown to it."""
+    """Accuracy of the best assignment of `images` images; the optional part, in a `share` of them, is unknown to it."""
     projector = BeadProjector(specimen, box, pixel_size, B_FACTOR)
-    draw = draw_particles(images, specimen.states, seed, SUBUNIT_SHARE if specimen.optional.any() else 1.0)
+    draw = draw_particles(images, specimen.states, seed, share if specimen.optional.any() else 1.0)
     noise_sd = noise_level(projector, draw, snr, seed)
     everyone = np.arange(images)
     clean = clean_images(projector, draw, everyone)
     noisy = clean + noise_sd * np.random.default_rng(seed).standard_normal(clean.shape)
     candidates, states = [], []
     for state in range(specimen.states):
-        for present in (True, False) if specimen.optional.any() else (True,):
+        for present in (True, False) if specimen.optional.any() and share < 1 else (True,):
             candidates.append(clean_images(projector, _all_in(draw, state, present), everyone))
             states.append(state)
     assigned = most_likely_states(noisy, np.stack(candidates), np.array(states), noise_sd)
@@ -62,10 +63,16 @@ def main() -> None:
     parser.add_argument("--snr", type=float, default=0.1)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--models", type=Path, nargs=2, metavar=("FIRST", "LAST"))
+    parser.add_argument("--motion", choices=MOTIONS, default="swing")
+    parser.add_argument("--subunit-share", type=float, default=SUBUNIT_SHARE)
     options = parser.parse_args()
-    models, states = options.models, options.states
-    specimen = interpolate_models(models[0], models[1], states) if models else toy_complex(states)
-    accuracy = bayes_bound(specimen, options.box, options.pixel_size, options.snr, options.images)
+    if options.models:
+        specimen = interpolate_models(*options.models, options.states, circle=options.motion == "circle")
+    else:
+        specimen = toy_complex(options.states, options.motion)
+    accuracy = bayes_bound(
+        specimen, options.box, options.pixel_size, options.snr, options.images, options.subunit_share
+    )
     print(json.dumps(vars(accuracy)))
 
 

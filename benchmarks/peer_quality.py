@@ -51,10 +51,10 @@ def epoch_seconds(log: str, epochs: int) -> list[float]:
     return list(np.cumsum([3600 * int(h) + 60 * int(m) + float(s) for h, m, s in times[:epochs]]))
 
 
-def map_scores(
+def state_maps(
     run: Path, epoch: int, work: Path, means: npt.NDArray[np.float32], truth: Truth
-) -> dict[str, float]:
-    """FSC of the maps decoded at each state's mean latent (S, Z) after an epoch, counted from 1."""
+) -> npt.NDArray[np.float32]:
+    """Maps (S, M, M, M) decoded at each state's mean latent (S, Z) after an epoch, counted from 1."""
     np.savetxt(work / "means.txt", means)
     weights = next(
         path for path in (run / f"weights.{epoch}.pkl", run / f"weights.{epoch - 1}.pkl") if path.is_file()
@@ -65,11 +65,13 @@ def map_scores(
         f" --Apix {truth.pixel_size}",
         os.cpu_count() or 1,
     )
-    maps = np.stack([read_volume(path)[0] for path in sorted(maps_folder.glob("*.mrc"))])
-    return {
-        name: float(mean_to_nyquist(state_fsc(maps, truth.states, mask)).mean())
-        for name, mask in (("region", truth.region), ("solvent", truth.solvent))
-    }
+    return np.stack([read_volume(path)[0] for path in sorted(maps_folder.glob("*.mrc"))])
+
+
+def mean_latents(z: npt.NDArray[np.float32], truth: Truth) -> npt.NDArray[np.float32]:
+    """Mean (S, Z) of the latents (N, Z) of each state's true members."""
+    members = [(truth.labels == state) & (truth.subunit == 1) for state in range(len(truth.states))]
+    return np.stack([z[chosen].mean(0) for chosen in members])
 
 
 def train(options: argparse.Namespace, work: Path, box: int) -> None:
@@ -87,15 +89,19 @@ def train(options: argparse.Namespace, work: Path, box: int) -> None:
 def score(run: Path, work: Path, epochs: int, truth: Truth) -> list[dict[str, Any]]:
     """Scores of each finished epoch."""
     rows: list[dict[str, Any]] = []
-    members = [(truth.labels == state) & (truth.subunit == 1) for state in range(len(truth.states))]
     for epoch, seconds in enumerate(epoch_seconds((run / "run.log").read_text(), epochs), start=1):
         z = latents(run, epoch)
         accuracy = knn_state_accuracy(z, truth.labels, truth.arrangement)
-        maps = map_scores(run, epoch, work, np.stack([z[chosen].mean(0) for chosen in members]), truth)
-        rows.append({"epoch": epoch, "seconds": round(seconds, 1), **vars(accuracy), **maps})
+        maps = state_maps(run, epoch, work, mean_latents(z, truth), truth)
+        region, solvent = (
+            float(mean_to_nyquist(state_fsc(maps, truth.states, mask)).mean())
+            for mask in (truth.region, truth.solvent)
+        )
+        scores = {**vars(accuracy), "region": region, "solvent": solvent}
+        rows.append({"epoch": epoch, "seconds": round(seconds, 1), **scores})
         print(
             f"{epoch:5d} {seconds:8.1f} s  exact {accuracy.exact:.3f}  within one {accuracy.within_one:.3f}"
-            f"  region {maps['region']:.3f}  solvent {maps['solvent']:.3f}",
+            f"  region {region:.3f}  solvent {solvent:.3f}",
             file=sys.stderr,
         )
     return rows

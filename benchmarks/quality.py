@@ -142,7 +142,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
-    if options.run and options.truth:
+    if (options.run is None) != (options.truth is None):
+        parser.error("--run and --truth belong together: give both, or neither to simulate and train")
+    if options.run:
         bounds = bounds_of(options.run, options.truth)
         epochs = score_epochs(options.run, options.truth)
         print(json.dumps({**bounds, "epochs": epochs}, indent=2))

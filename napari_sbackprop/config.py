@@ -41,6 +41,9 @@ class Config:
         None, "diameter of the particle in angstrom; by default 85 % of the box"
     )
     mask: Path | None = _option(None, "solvent mask (MRC); by default made from the consensus map")
+    reference: Path | None = _option(
+        None, "consensus map (MRC) to start from; by default back-projected from the images"
+    )
     encoder_width: int = _option(256, "width of the encoder's hidden layers")
     kl_weight: float = _option(1.0, "weight of the KL divergence; 1 is the evidence lower bound")
     refine_poses: bool = _option(False, "correct each particle's pose and shift while the volumes form")
@@ -70,6 +73,12 @@ class Config:
             _require(
                 self.recipe == "default" or not getattr(self, name), name, "on", "off in the paper's recipe"
             )
+        _require(
+            self.recipe == "default" or self.reference is None,
+            "reference",
+            self.reference,
+            "left out in the paper's recipe, which starts from nothing",
+        )
         if self.recipe == "default":
             _require(
                 self.basis_size >= self.latent_size,
@@ -93,8 +102,9 @@ class Config:
                 f"config.json has the unknown option {unknown[0]!r}: it was written by another version."
             )
         values = dict(values)
-        if values.get("mask") is not None:
-            values["mask"] = Path(values["mask"])
+        for name in ("mask", "reference"):
+            if values.get(name) is not None:
+                values[name] = Path(values[name])
         return cls(**values)
 
 

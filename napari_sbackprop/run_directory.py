@@ -7,6 +7,7 @@ written, so a reader never sees half an epoch, and latents, decoder and embeddin
     particles.star              the particles' STAR file, verbatim: data row i is particle i for ever
     particles.cs ...            where they came from another program: its files, verbatim; particles.star is then ours
     epochs/0005/                model.safetensors, latents.npz, epoch.json, embedding_umap.npz ...
+                                clusters.npz where another program had made clusters
     resume.safetensors          optimiser and generator state behind the newest epoch
     metrics.csv, run.log
     selections/NAME.star/.json  exported selections
@@ -175,6 +176,13 @@ class RunDirectory:
     def epoch_path(self, epoch: int) -> Path:
         return self.path / "epochs" / f"{epoch:04d}"
 
+    def clusters_path(self, epoch: int) -> Path:
+        return self.epoch_path(epoch) / "clusters.npz"
+
+    def has_model(self, epoch: int) -> bool:
+        """Whether an epoch decodes maps; one taken over from another program may hold latents alone."""
+        return (self.epoch_path(epoch) / "model.safetensors").is_file()
+
     @property
     def document(self) -> dict[str, Any]:
         """config.json as it stands."""
@@ -271,19 +279,18 @@ class RunDirectory:
 
     def read_model(self, epoch: int) -> dict[str, Any]:
         """Tensors of the model, by name."""
-        folder = self.epoch_path(epoch)
-        if folder.is_dir() and not (folder / "model.safetensors").is_file():
+        if self.epoch_path(epoch).is_dir() and not self.has_model(epoch):
             raise InputError(
                 f"{self.path} holds latents alone, without a model that decodes maps or encodes images: select and "
                 "export from it, and decode with the program that made the latents."
             )
         return _load_tensors(self._epoch_file(epoch, "model.safetensors"))
 
-    def read_corrections(self) -> Any | None:
-        """Corrections (N, 7) of the particles' poses and CTFs as of the newest epoch; None where there are none."""
+    def read_corrections(self, epoch: int | None = None) -> Any | None:
+        """Corrections (N, 7) of the particles' poses and CTFs by an epoch, the newest by default; None without any."""
         if not self.config.refine_poses and not self.config.refine_ctf:
             return None
-        return self.read_model(self.latest_epoch()).get("alignment")
+        return self.read_model(self.latest_epoch() if epoch is None else epoch).get("alignment")
 
     def read_latents(self, epoch: int) -> Latents:
         path = self._epoch_file(epoch, "latents.npz")

@@ -22,8 +22,18 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "adopt", "volumes"]
-COMMANDS += ["embed", "pickles", "poses", "evaluate", "explore", "select", "reconstruct", "relion-job"]
-COMMANDS += ["info", "compile"]
+COMMANDS += [
+    "embed",
+    "pickles",
+    "poses",
+    "evaluate",
+    "explore",
+    "select",
+    "classes",
+    "reconstruct",
+    "residual",
+]
+COMMANDS += ["relion-job", "info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
 SMALL = [
     "--latent-size",
@@ -244,6 +254,37 @@ def test_a_selection_is_reconstructed_from_its_images(trained: Path, tmp_path: P
     assert not (tmp_path / "other").exists()
 
 
+def test_what_the_model_leaves_is_mapped(trained: Path, tmp_path: Path) -> None:
+    target = tmp_path / "residual.mrc"
+    values = succeed("residual", trained, "-o", target, "--resolution", 40)
+    assert values["particles"] == PARTICLES
+    assert values["molecule"] > values["solvent"]  # one epoch with two directions explains little
+    x, y, z = (round(place / voxel_size(target)) for place in values["place"])
+    with mrcfile.open(target) as file:
+        assert file.data[z, y, x] == pytest.approx(values["largest"], abs=1e-3)
+    assert "exists already" in fail("residual", trained, "-o", target)
+
+
+def test_a_run_without_a_decoder_gives_the_same_half_maps(
+    trained: Path, sample: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "indices.npy", np.arange(0, PARTICLES, 2))
+    succeed("pickles", trained, "-o", tmp_path / "drgn")
+    succeed("adopt", tmp_path / "drgn", sample / "particles.star", tmp_path / "adopted")
+    for run, output in ((trained, tmp_path / "ours"), (tmp_path / "adopted", tmp_path / "theirs")):
+        values = succeed("reconstruct", run, tmp_path / "indices.npy", "-o", output)
+        assert ("change" in values) == (run == trained)
+        assert np.isfinite(values["resolution"])
+    for half in (1, 2):
+        ours, theirs = (mrcfile.read(tmp_path / run / f"half{half}_unfil.mrc") for run in ("ours", "theirs"))
+        np.testing.assert_array_equal(ours, theirs)
+    names = {path.name for path in (tmp_path / "theirs").iterdir()}
+    assert names == {"half1_unfil.mrc", "half2_unfil.mrc", "average.mrc", "mask.mrc", "fsc.csv"}
+    assert (
+        (tmp_path / "theirs" / "fsc.csv").read_text().startswith("shell,angstrom,unmasked,masked,corrected\n")
+    )
+
+
 def voxel_size(path: Path) -> float:
     """Angstrom per voxel of a map."""
     with mrcfile.open(path) as file:
@@ -259,6 +300,23 @@ def test_clusters_share_out_the_particles(trained: Path, tmp_path: Path) -> None
     ]
     assert sum(counts) == PARTICLES
     assert min(counts) > 0
+
+
+def test_clusters_become_classes_of_all_particles(trained: Path, tmp_path: Path) -> None:
+    values = succeed("classes", trained, "-o", tmp_path / "classes.star", "--kmeans", 3)
+    assert values["particles"] == sum(values["classes"]) == PARTICLES
+    for number, count in enumerate(values["classes"]):
+        output = tmp_path / f"{number}.star"
+        options = ["--kmeans", 3, "--cluster", number]
+        assert succeed("select", trained, "-o", output, *options)["rows"] == count
+        names = [
+            row.split()[0]
+            for row in data_rows(tmp_path / "classes.star")
+            if row.split()[-1] == str(number + 1)
+        ]
+        assert names == [row.split()[0] for row in data_rows(output)]
+    for options in ([], ["--kmeans", 2, "--gmm", 2]):
+        assert "Give one of --kmeans K" in fail("classes", trained, "-o", tmp_path / "x.star", *options)
 
 
 def test_conditions_choose_rows_of_the_source(trained: Path, sample: Path, tmp_path: Path) -> None:

@@ -182,6 +182,7 @@ def test_an_abort_stops_the_job_and_keeps_its_epochs(project: Path) -> None:
         (f"--in_parts {STAR} --resolution 5A", "--resolution is '5A', but must be a number: correct"),
         (f"--in_parts {STAR} --path_map x", "--path-map is 'x', but must be OLD=NEW"),
         (f"--in_parts {STAR} --in_mask gone.mrc", "gone.mrc does not exist"),
+        (f"--in_parts {STAR} --in_3dref gone.mrc", "gone.mrc does not exist"),
         (
             f"--in_parts {STAR} --classes 999 --epochs 0 {SMALL}",
             "k-means cannot make 999 clusters of 120 particles",

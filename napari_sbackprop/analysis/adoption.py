@@ -1,29 +1,36 @@
-"""A finished run of cryoDRGN as a run directory: latents and embedding to select from, without a decoder."""
+"""A finished run of cryoDRGN as a run directory: latents, embedding and clusters to select from, without a decoder."""
 
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.analysis.clustering import Clustering, write_clustering
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.array_pickle import read_arrays
 from napari_sbackprop.data.particle_table import read_particle_table
+from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import Embedding, Latents, RunDirectory
 
 _Array = npt.NDArray[np.float32]
+KMEANS = "cryodrgn_kmeans"
+"""Method of the clusters that cryodrgn analyze made."""
 
 
-def adopt(results: Path, source: ParticleSource, path: Path, epoch: int | None = None) -> RunDirectory:
+def adopt(
+    results: Path, source: ParticleSource, path: Path, epoch: int | None = None, path_map: PathMap = ()
+) -> RunDirectory:
     """Make a run directory from what cryoDRGN's training and analysis wrote.
 
     Parameters
     ----------
-    results : folder with z.N.pkl and, after its analysis, analyze.N/umap.pkl.
+    results : folder with z.N.pkl and, after its analysis, analyze.N with umap.pkl and kmeansK/labels.pkl.
     source : the particles that it was trained on, row by row; their images need not be there.
     path : new run directory.
     epoch : N; by default the newest.
+    path_map : folders of images that moved, which the run keeps.
 
     Raises
     ------
@@ -41,8 +48,9 @@ def adopt(results: Path, source: ParticleSource, path: Path, epoch: int | None =
             "it was trained on; where that was with --ind, take that subset first (cryodrgn_utils filter_star)."
         )
     embedding = _read_embedding(results / f"analyze.{epoch}" / "umap.pkl", count, epoch)
+    clustering = _read_clustering(results / f"analyze.{epoch}", count, epoch)
     config = Config(latent_size=size, basis_size=size)
-    provenance = {"adopted": str(results.resolve())}
+    provenance = {"adopted": str(results.resolve()), "path_map": path_map}
     run = RunDirectory.create(path, source.path, config, provenance, source.content, source.files)
     description = {
         "recipe": "cryodrgn",
@@ -55,6 +63,8 @@ def adopt(results: Path, source: ParticleSource, path: Path, epoch: int | None =
     run.publish(epoch, {}, latents, description)
     if embedding is not None:
         run.write_embedding(embedding)
+    if clustering is not None:
+        write_clustering(run, clustering)
     return run
 
 
@@ -91,3 +101,19 @@ def _read_embedding(path: Path, count: int, epoch: int) -> Embedding | None:
     if len(arrays) != 1 or arrays[0].shape != (count, 2):
         raise InputError(f"{path} is no embedding of {count} particles: run cryodrgn analyze again.")
     return Embedding(arrays[0].astype(np.float32), "umap", {"file": str(path.resolve())}, epoch)
+
+
+def _read_clustering(folder: Path, count: int, epoch: int) -> Clustering | None:
+    """The most numerous k-means clusters; cluster i is decoded in vol_(i + 1).mrc beside them."""
+    paths = {
+        int(path.parent.name.removeprefix("kmeans")): path for path in folder.glob("kmeans[0-9]*/labels.pkl")
+    }
+    if not paths:
+        return None
+    number = max(paths)
+    arrays = read_arrays(paths[number])
+    if len(arrays) != 1 or arrays[0].shape != (count,) or arrays[0].dtype.kind != "i" or arrays[0].min() < 0:
+        raise InputError(
+            f"{paths[number]} does not number the clusters of {count} particles: run cryodrgn analyze again."
+        )
+    return Clustering(KMEANS, number, arrays[0].astype(np.int64), epoch)

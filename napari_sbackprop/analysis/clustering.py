@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.data.output_file import new_file
 from napari_sbackprop.errors import InputError
+from napari_sbackprop.run_directory import RunDirectory
 
 Labels = npt.NDArray[np.int64]
 Latents = npt.NDArray[np.floating[Any]]
@@ -24,7 +26,7 @@ class Clustering:
 
     Attributes
     ----------
-    method : KMEANS, GMM or HDBSCAN.
+    method : KMEANS, GMM or HDBSCAN, or the name of what another program did.
     number : clusters asked for; with HDBSCAN the least size of one.
     labels : (N,) from 0; NO_CLUSTER where HDBSCAN calls a particle noise.
     epoch : number of the epoch.
@@ -104,6 +106,21 @@ METHODS: dict[str, Callable[[Latents, int, int], tuple[Labels, npt.NDArray[np.fl
     GMM: gaussian_mixture,
     HDBSCAN: hdbscan,
 }
+
+
+def read_clustering(run: RunDirectory, epoch: int) -> Clustering | None:
+    """Clusters that an epoch came with; None where it came with none."""
+    path = run.clusters_path(epoch)
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        return Clustering(str(file["method"]), int(file["number"]), file["labels"], epoch)
+
+
+def write_clustering(run: RunDirectory, clustering: Clustering) -> None:
+    """Store clusters that come with an epoch."""
+    with new_file(run.clusters_path(clustering.epoch)) as temporary, temporary.open("wb") as file:
+        np.savez(file, method=clustering.method, number=clustering.number, labels=clustering.labels)
 
 
 def _check_number(method: str, clusters: int, count: int) -> None:

@@ -12,6 +12,7 @@ from napari_sbackprop.analysis.validation import (
     cryobench_auc,
     knn_state_accuracy,
     mean_to_nyquist,
+    neighbourhood_similarity,
     state_fsc,
 )
 from napari_sbackprop.data.truth import Truth
@@ -38,6 +39,8 @@ class Evaluation:
         The same for the presence of the optional part; None where every particle has it.
     adjusted_rand_index, adjusted_mutual_information
         Of k-means clusters, as many as states.
+    neighbourhood_similarity
+        Share of the nearest 2 % of the particles that are the nearest in truth (`validation.neighbourhood_similarity`).
     auc_per_image, auc_per_conformation
         CryoBench's area under the FSC inside the solvent mask (`cryobench_auc`): mean over a hundred particles with the
         optional part, each
@@ -61,6 +64,7 @@ class Evaluation:
     subunit: float | None
     adjusted_rand_index: float
     adjusted_mutual_information: float
+    neighbourhood_similarity: float
     auc_per_image: float
     auc_per_conformation: float
     auc_perfect: float
@@ -84,6 +88,11 @@ def evaluate(run: Path, truth: Path, epoch: int | None = None) -> Evaluation:
         Folder `truth` of the simulated set.
     epoch
         The newest by default.
+
+    Raises
+    ------
+    InputError
+        The truth is not of the run's particles, or none of these has the optional part.
     """
     from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
@@ -111,6 +120,7 @@ def evaluate(run: Path, truth: Path, epoch: int | None = None) -> Evaluation:
         subunit=knn_state_accuracy(latents, facts.subunit).exact if varied else None,
         adjusted_rand_index=float(adjusted_rand_score(facts.labels, clusters)),
         adjusted_mutual_information=float(adjusted_mutual_info_score(facts.labels, clusters)),
+        neighbourhood_similarity=neighbourhood_similarity(latents, facts.labels, facts.arrangement),
         auc_per_image=_auc(decoder, facts, _hundred(whole)),
         auc_per_conformation=_auc(decoder, facts, _representatives(latents, facts.labels, whole)),
         auc_perfect=0.5 - 1 / decoder.box,
@@ -186,6 +196,10 @@ def _check_match(run: Path, truth: Path, decoder: Decoder, facts: Truth) -> None
     if len(decoder.latents.mean) != len(facts.labels):
         raise InputError(
             f"{run} has {len(decoder.latents.mean)} particles, but {truth} labels {len(facts.labels)}: {remedy}"
+        )
+    if not (facts.subunit == 1).any():
+        raise InputError(
+            f"{truth} has no particle with the optional part, which its maps show: simulate more particles."
         )
     if decoder.box != facts.states.shape[-1]:
         raise InputError(

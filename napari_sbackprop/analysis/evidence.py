@@ -25,31 +25,65 @@ _GUARD = 2  # shells beyond the first random one where the correction sets in, a
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """Half maps of some particles beside the map that was decoded for them.
+class Agreement:
+    """How well half maps agree.
 
     Attributes
     ----------
     unmasked, masked, corrected : (M / 2,) FSC of the half maps: as they are, inside the mask, and inside it less what
         the mask itself brings about (Chen et al. 2013).
-    decoded, consensus : (M / 2,) FSC inside the mask of the average of the half maps with the decoded map, and with the
-        consensus: the first should be the higher one.
     resolution : angstrom where `corrected` falls below 0.143; infinity where it never exceeds it.
-    change : how much of the decoded map's difference from the consensus the half maps show, by least squares inside
-        the mask: 1 all of it, 0 none; NaN where there is no difference.
-    change_error : its standard error, from the noise of the half maps.
     average : (M, M, M), mean of the half maps, each shell weighted by 2 FSC / (1 + FSC) of `corrected`.
     """
 
     unmasked: Curve
     masked: Curve
     corrected: Curve
+    resolution: float
+    average: Map
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence(Agreement):
+    """Half maps of some particles beside the map that was decoded for them.
+
+    Attributes
+    ----------
+    decoded, consensus : (M / 2,) FSC inside the mask of the average of the half maps with the decoded map, and with the
+        consensus: the first should be the higher one.
+    change : how much of the decoded map's difference from the consensus the half maps show, by least squares inside
+        the mask: 1 all of it, 0 none; NaN where there is no difference.
+    change_error : its standard error, from the noise of the half maps.
+    """
+
     decoded: Curve
     consensus: Curve
-    resolution: float
     change: float
     change_error: float
-    average: Map
+
+
+def compare_halves(first: Map, second: Map, mask: Map, pixel_size: float) -> Agreement:
+    """Compare half maps (M, M, M) with each other.
+
+    Parameters
+    ----------
+    mask : the soft mask, which the half maps are still without.
+    pixel_size : angstrom per voxel.
+    """
+    a, b, soft = (torch.from_numpy(np.ascontiguousarray(values)) for values in (first, second, mask))
+    unmasked = fourier_shell_correlation(a, b)
+    masked = fourier_shell_correlation(a * soft, b * soft)
+    corrected = _without_mask_effect(a, b, soft, unmasked, masked)
+    box = len(first)
+    below = torch.nonzero(corrected[1:] < THRESHOLD).flatten()
+    shell = int(below[0]) if len(below) else box // 2 - 1  # the last shell above it
+    return Agreement(
+        unmasked=unmasked.numpy(),
+        masked=masked.numpy(),
+        corrected=corrected.numpy(),
+        resolution=box * pixel_size / shell if shell else float("inf"),
+        average=_filtered((a + b) / 2, corrected).numpy(),
+    )
 
 
 def judge(first: Map, second: Map, decoded: Map, consensus: Map, mask: Map, pixel_size: float) -> Evidence:
@@ -61,25 +95,14 @@ def judge(first: Map, second: Map, decoded: Map, consensus: Map, mask: Map, pixe
     mask : the soft mask, which the half maps are still without.
     pixel_size : angstrom per voxel.
     """
-    a, b, soft = (torch.from_numpy(np.ascontiguousarray(values)) for values in (first, second, mask))
-    mean = (a + b) / 2
-    unmasked = fourier_shell_correlation(a, b)
-    masked = fourier_shell_correlation(a * soft, b * soft)
-    corrected = _without_mask_effect(a, b, soft, unmasked, masked)
-    box = len(first)
-    below = torch.nonzero(corrected[1:] < THRESHOLD).flatten()
-    shell = int(below[0]) if len(below) else box // 2 - 1  # the last shell above it
     change, change_error = _change(first, second, decoded, consensus, mask)
+    mean = torch.from_numpy((first + second) / 2 * mask)
     return Evidence(
-        unmasked=unmasked.numpy(),
-        masked=masked.numpy(),
-        corrected=corrected.numpy(),
-        decoded=fourier_shell_correlation(mean * soft, torch.from_numpy(decoded)).numpy(),
-        consensus=fourier_shell_correlation(mean * soft, torch.from_numpy(consensus)).numpy(),
-        resolution=box * pixel_size / shell if shell else float("inf"),
+        **vars(compare_halves(first, second, mask, pixel_size)),
+        decoded=fourier_shell_correlation(mean, torch.from_numpy(decoded)).numpy(),
+        consensus=fourier_shell_correlation(mean, torch.from_numpy(consensus)).numpy(),
         change=change,
         change_error=change_error,
-        average=_filtered(mean, corrected).numpy(),
     )
 
 

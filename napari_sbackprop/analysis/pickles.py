@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_sbackprop.data.array_pickle import write_arrays
 from napari_sbackprop.data.blocks import read_star
+from napari_sbackprop.data.corrections import aligned
 from napari_sbackprop.data.cryodrgn import write_ctf, write_poses
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.particle_table import read_particle_table
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 def write_pickles(path: Path, output: Path, epoch: int | None = None) -> list[Path]:
     """Write poses, CTF parameters, latents and, where there is one, the embedding of an epoch, the newest by default.
+
+    Poses and defocus values are as refined by that epoch, where the run refines them.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ def write_pickles(path: Path, output: Path, epoch: int | None = None) -> list[Pa
 
 
 def _particles(run: RunDirectory, epoch: int) -> Particles:
-    """The particles of a run, with the box of its images, which some STAR files do not tell."""
+    """The particles of a run as an epoch has them, with the box of its images, which some STAR files do not tell."""
     findings = Findings(run.star_path)
     particles = read_particle_table(read_star(run.star_path), findings).particles
     findings.raise_first()
@@ -60,4 +63,6 @@ def _particles(run: RunDirectory, epoch: int) -> Particles:
         )
     if (particles.scale < 0).any():
         logger.warning("%s has dark particles on bright ground: run cryoDRGN with --uninvert-data.", run.path)
-    return replace(particles, optics=optics)
+    particles = replace(particles, optics=optics)
+    corrections = run.read_corrections(epoch)
+    return particles if corrections is None else aligned(particles, corrections)

@@ -13,7 +13,7 @@ import torch
 
 from napari_sbackprop.imaging.fourier import gridding_correction, sphere_to_volumes
 from napari_sbackprop.imaging.grids import half_sphere
-from napari_sbackprop.models.coefficients import CoefficientHead
+from napari_sbackprop.models.coefficients import CoefficientHead, stored_head
 from napari_sbackprop.run_directory import Latents, RunDirectory
 
 Array = npt.NDArray[np.float32]
@@ -64,7 +64,12 @@ class Decoder:
             basis=basis.numpy(),
             support=support.numpy(),
             support_mask=mask[support].numpy(),
-            _head=_read_head(tensors, int(description["latent_size"]), len(basis) - 1, description["recipe"]),
+            _head=stored_head(
+                tensors,
+                int(description["latent_size"]),
+                len(basis) - 1,
+                linear_start=description["recipe"] == "default",
+            ),
         )
 
     @property
@@ -112,14 +117,3 @@ class Decoder:
         volume = np.zeros(self.box**3, dtype=np.float32)
         volume[self.support] = values
         return volume.reshape(self.box, self.box, self.box)
-
-
-def _read_head(
-    tensors: dict[str, torch.Tensor], latent_size: int, basis_size: int, recipe: str
-) -> CoefficientHead | None:
-    state = {name.removeprefix("head."): value for name, value in tensors.items() if name.startswith("head.")}
-    if not state:  # the closed-form start is linear: s(z) = z
-        return None
-    head = CoefficientHead(latent_size, basis_size, linear_start=recipe == "default")
-    head.load_state_dict(state)
-    return head.eval()

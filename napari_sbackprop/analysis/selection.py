@@ -15,9 +15,11 @@ from napari_sbackprop.data.cryosparc import IMAGES
 from napari_sbackprop.data.cryosparc_file import find_passthrough, match_uids, read_rows
 from napari_sbackprop.data.cryosparc_subset import write_cryosparc_subset
 from napari_sbackprop.data.half_sets import describe_imbalance
+from napari_sbackprop.data.image_names import IMAGE_NAME, ORIGINAL_NAME
 from napari_sbackprop.data.output_file import new_file
 from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.data.subset import write_subset
+from napari_sbackprop.data.subtraction import write_reverted
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 
@@ -195,6 +197,7 @@ def export_selection(
     output: Path,
     original: Path | None = None,
     unique_images: bool = False,
+    revert: bool = False,
 ) -> int:
     """Write the selected particles to a file, beside a note that says how they were chosen.
 
@@ -206,6 +209,7 @@ def export_selection(
     original : another file of the same images, for example before binning, in the format of `output`; for .pkl, the
         file whose rows are meant.
     unique_images : keep the first of several rows of one image (symmetry expansion).
+    revert : name the images before subtraction (`data.subtraction.write_reverted`); for STAR files of the run's rows.
 
     Returns
     -------
@@ -218,20 +222,25 @@ def export_selection(
     indices, output = selection.indices, Path(output)
     if output.suffix not in ENDINGS:
         raise InputError(f"{output} does not end in {', '.join(ENDINGS)}, which tell the format: name it so.")
+    if revert and (original is not None or output.suffix != ".star"):
+        raise InputError(f"{output} cannot hold reverted particles: name it .star, and give no --original.")
     if unique_images:
         from napari_sbackprop.data.image_matching import first_of_each_image
 
-        indices = first_of_each_image(run.star_path, indices)
+        indices = first_of_each_image(run.star_path, indices, ORIGINAL_NAME if revert else IMAGE_NAME)
     source = _source(run, output, original)
     if original is not None:
         indices = _rows_in(original, run, indices)
     record = {"name": selection.name, "run": str(run.path), "source": str(source), "count": len(indices)}
+    record |= {"reverted": True} if revert else {}
     document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
     with new_file(
         note_path(output)
     ) as temporary:  # first, so that neither file is written where one of them exists
         temporary.write_text(json.dumps(document) + "\n")
-        half_set = _write(run, source, indices, output)
+        if revert:
+            write_reverted(source, indices, output, run.source, run.path_map)
+        half_set = _half_sets(output) if revert else _write(run, source, indices, output)
     if half_set is not None and (imbalance := describe_imbalance(half_set)):
         logger.warning("%s %s", output, imbalance)
     return len(indices)
@@ -275,8 +284,13 @@ def _write(run: RunDirectory, source: Path, indices: Indices, output: Path) -> n
         passthrough = run.passthrough_paths if own else find_passthrough(source, IMAGES)
         return write_cryosparc_subset(source, passthrough, indices, output)
     write_subset(source, indices, output)
+    return _half_sets(output)
+
+
+def _half_sets(star: Path) -> npt.NDArray[np.int64] | None:
+    """Half sets (n,) of a STAR file's particles, 0 for unknown; None where it has none."""
     label = "rlnRandomSubset"
-    half_set = read_columns(output, (label,)).get(label)
+    half_set = read_columns(star, (label,)).get(label)
     if half_set is None or half_set.dtype.kind != "i":
         return None
     return np.where((half_set == 1) | (half_set == 2), half_set, 0)

@@ -4,6 +4,7 @@ A global correlation cannot judge heterogeneity, for the mean map agrees with ev
 mask of what moves as well, and beside the consensus map.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,7 @@ def state_accuracy(
     assigned: Labels, labels: Labels, states: int, arrangement: Arrangement = "line"
 ) -> StateAccuracy:
     """Compare assigned states (N,) with true ones (N,), both 0 ... states - 1 in the order of the motion."""
-    distance = np.abs(assigned - labels)
-    if arrangement == "ring":
-        distance = np.minimum(distance, states - distance)
+    distance = _state_distance(assigned, labels, states, arrangement)
     width = max(1, round(END_SHARE * states))
     at_end = (labels < width) | (labels >= states - width)
     same_half = (assigned < states / 2) == (labels < states / 2)
@@ -59,6 +58,14 @@ def state_accuracy(
         within_one=float("nan") if arrangement == "none" else float((distance <= 1).mean()),
         ends=float(same_half[at_end].mean()) if states > 1 and arrangement == "line" else float("nan"),
     )
+
+
+def _state_distance(a: Labels, b: Labels, states: int, arrangement: Arrangement) -> Labels:
+    """Steps between states, the shorter way round on a ring; 0 or 1 where they have no order."""
+    distance: Labels = np.abs(a - b)
+    if arrangement == "ring":
+        return np.minimum(distance, states - distance)
+    return np.minimum(distance, 1) if arrangement == "none" else distance
 
 
 def state_fsc(decoded: Volumes, truth: Volumes, mask: Volumes) -> npt.NDArray[np.float64]:
@@ -104,22 +111,73 @@ def neighbour_states(
     -------
     (Q,) voted states and (Q,) indices of the particles they belong to.
     """
-    count = len(latents)
-    queries = np.sort(np.random.default_rng(seed).permutation(count)[:MAX_QUERIES])
+    states = int(labels.max()) + 1
+    queries = _queries(len(latents), seed)
+    voted = [
+        (labels[nearest][:, :, None] == np.arange(states)).sum(axis=1).argmax(axis=1)  # of votes (b, S)
+        for _, nearest in _nearest(latents, queries, neighbours)
+    ]
+    return np.concatenate(voted), queries
+
+
+def _queries(count: int, seed: int) -> Labels:
+    """At most `MAX_QUERIES` of the particles, in order."""
+    chosen: Labels = np.sort(np.random.default_rng(seed).permutation(count)[:MAX_QUERIES])
+    return chosen
+
+
+def _nearest(
+    latents: npt.NDArray[np.floating], queries: Labels, neighbours: int
+) -> Iterator[tuple[Labels, Labels]]:
+    """Blocks of the queries (b,), and their nearest particles (b, n) in no order, themselves left out."""
     points = latents.astype(np.float64)
     square = (points**2).sum(axis=1)
-    neighbours = min(neighbours, count - 1)
-    states = int(labels.max()) + 1
-    voted = np.empty(len(queries), np.int64)
-    step = max(1, _BLOCK // count)
+    neighbours = min(neighbours, len(points) - 1)
+    step = max(1, _BLOCK // len(points))
     for start in range(0, len(queries), step):
         block = queries[start : start + step]
         distance = square - 2 * points[block] @ points.T  # (b, N), short of a constant per row
         distance[np.arange(len(block)), block] = np.inf
-        nearest = np.argpartition(distance, neighbours - 1, axis=1)[:, :neighbours]
-        votes = (labels[nearest][:, :, None] == np.arange(states)).sum(axis=1)  # (b, S)
-        voted[start : start + step] = votes.argmax(axis=1)
-    return voted, queries
+        yield block, np.argpartition(distance, neighbours - 1, axis=1)[:, :neighbours]
+
+
+def neighbourhood_similarity(
+    latents: npt.NDArray[np.floating],
+    labels: Labels,
+    arrangement: Arrangement = "line",
+    share: float = 0.02,
+    seed: int = 0,
+) -> float:
+    """Share of each particle's neighbours in latent space that are its neighbours in truth too, as CryoBench has it.
+
+    Neighbours in truth are the particles of the nearest states; of those equally far as many count as there is room for.
+    Where states have no order, only a particle's own state is near.
+
+    Parameters
+    ----------
+    latents
+        (N, Z).
+    labels
+        (N,) true states from 0, in the order of the motion.
+    share
+        Size of the neighbourhood, as a share of the N particles; CryoBench looks at 0.002 to 0.04.
+    """
+    states = int(labels.max()) + 1
+    wanted = max(1, min(round(share * len(labels)), len(labels) - 1))
+    steps = _state_distance(np.arange(states)[:, None], np.arange(states), states, arrangement)
+    members = np.bincount(labels, minlength=states)
+    kept = 0
+    queries = _queries(len(labels), seed)
+    for block, nearest in _nearest(latents, queries, wanted):
+        for particle, found in zip(labels[block], labels[nearest], strict=True):
+            away = steps[particle]
+            within = np.cumsum(np.bincount(away, weights=members, minlength=states))
+            within -= 1  # the particle itself
+            edge = int(np.searchsorted(within, wanted))  # how far the neighbourhood reaches
+            room = wanted - (within[edge - 1] if edge else 0)
+            distance = away[found]
+            kept += (distance < edge).sum() + min((distance == edge).sum(), room)
+    return float(kept / (wanted * len(queries)))
 
 
 def knn_state_accuracy(

@@ -10,7 +10,13 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.data.path_map import PathMap, parse_path_map
 from napari_sbackprop.errors import InputError
 
-_RELIONS_NAMES = {"o": "output", "in_parts": "particles", "in_mask": "mask", "j": "threads"}
+_RELIONS_NAMES = {
+    "o": "output",
+    "in_parts": "particles",
+    "in_mask": "mask",
+    "in_3dref": "reference",
+    "j": "threads",
+}
 _IGNORED = "pipeline_control"  # RELION adds it to commands that it takes for its own
 
 Convert = Callable[[str], Any]

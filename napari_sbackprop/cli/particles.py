@@ -35,12 +35,16 @@ def simulate(
     motion: Annotated[
         str,
         typer.Option(
-            help="of the built-in complex: swing, circle (back to the first state), or composition (parts that come and go)"
+            help="swing, circle (back to the first state), or composition (parts of the built-in complex come and go)"
         ),
     ] = "swing",
     subunit_share: Annotated[
-        float, typer.Option(help="share of the built-in complex's particles that have its loose subunit")
-    ] = 0.6,
+        float | None,
+        typer.Option(
+            help="share of the built-in complex's particles that have its loose subunit, where it swings or circles",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make particles of a moving complex, with the truth beside them.

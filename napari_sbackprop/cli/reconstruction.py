@@ -1,4 +1,4 @@
-"""The command reconstruct: what a selection's images show without the model."""
+"""The commands reconstruct and residual: what images show without the model, and beyond it."""
 
 import csv
 import json
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from napari_sbackprop.analysis.evidence import Evidence
+    from napari_sbackprop.analysis.evidence import Agreement
+    from napari_sbackprop.run_directory import RunDirectory
+    from napari_sbackprop.training.half_maps import HalfMaps
 
 commands = typer.Typer()
 
@@ -44,49 +46,117 @@ def reconstruct(
     Nothing of the model is in the half maps. "change" is how much of the decoded map's difference from the consensus
     they show: 1 all of it, 0 none. It cannot tell whether the selection itself is more than chance. half1_unfil.mrc and
     half2_unfil.mrc are ready for relion_postprocess; average.mrc is their mean, filtered by their agreement, beside
-    decoded.mrc.
+    decoded.mrc, where the run decodes maps.
     """
-    from napari_sbackprop.analysis.evidence import judge
-    from napari_sbackprop.analysis.reconstruction import Decoder
     from napari_sbackprop.data.mrc import write_volume
     from napari_sbackprop.run_directory import RunDirectory
     from napari_sbackprop.training.half_maps import half_maps
     from napari_sbackprop.training.progress import finished
 
     directory = RunDirectory(run)
-    decoder = Decoder.open(directory, epoch)
-    indices = _selected(selection, run, len(decoder.latents.mean))
+    epoch = directory.latest_epoch() if epoch is None else epoch
+    indices = _selected(selection, run, len(directory.read_latents(epoch).mean))
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} exists and is not empty: choose another folder.")
     work = half_maps(directory, indices)
     with fraction_bar("back-projecting") as progress:
         halves = finished(work, lambda done: progress(done / len(indices)))
-    decoded = decoder.volume(decoder.pooled(indices))
-    mask = decoder.mask()
-    evidence = judge(halves.first, halves.second, decoded, decoder.consensus(), mask, decoder.pixel_size)
+    agreement, maps, judgement = _judged(directory, epoch, indices, halves)
     output.mkdir(parents=True, exist_ok=True)
-    maps = {
-        "half1_unfil": halves.first,
-        "half2_unfil": halves.second,
-        "average": evidence.average,
-        "decoded": decoded,
-        "mask": mask,
-    }
+    pixel_size = float(directory.read_description(epoch)["pixel_size"])
+    maps = {"half1_unfil": halves.first, "half2_unfil": halves.second, "average": agreement.average, **maps}
     for name, volume in maps.items():
-        write_volume(output / f"{name}.mrc", volume, decoder.pixel_size)
-    _write_curves(output / "fsc.csv", evidence, decoder.box * decoder.pixel_size)
+        write_volume(output / f"{name}.mrc", volume, pixel_size)
+    _write_curves(output / "fsc.csv", agreement, len(halves.first) * pixel_size)
     show(
         {
             "folder": output,
             "particles": len(indices),
             "half_sets": halves.counts,
-            "resolution": round(evidence.resolution, 2),
-            "change": round(evidence.change, 3),
-            "change_error": round(evidence.change_error, 3),
+            "resolution": round(agreement.resolution, 2),
+            **judgement,
+            "epoch": epoch,
+        },
+        as_json,
+    )
+
+
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop residual run -o residual.mrc",
+        "napari-sbackprop residual run state.star -o residual.mrc --resolution 15",
+    )
+)
+def residual(
+    run: Run,
+    selection: Annotated[
+        Path | None,
+        typer.Argument(
+            help="STAR file that select or the explorer wrote, or .npy file of particle numbers; by default all",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="new MRC file")],
+    resolution: Annotated[float, typer.Option(help="angstrom; a finer map needs more particles")] = 20.0,
+    epoch: Epoch = None,
+    as_json: Json = False,
+) -> None:
+    """Map where images vary more than the model says.
+
+    The map is the variance of what the decoder leaves of the images, in excess of noise: 0 where it explains all they
+    show. High places move in a way that the latent space lacks, or have wrong poses. "molecule" and "solvent" are means
+    inside and outside the solvent mask, "largest" is at "place", in angstrom from the corner of the map.
+    """
+    import numpy as np
+
+    from napari_sbackprop.analysis.reconstruction import Decoder
+    from napari_sbackprop.data.mrc import write_volume
+    from napari_sbackprop.data.output_file import new_file
+    from napari_sbackprop.run_directory import RunDirectory
+    from napari_sbackprop.training.progress import finished
+    from napari_sbackprop.training.residual import residual_variance
+
+    directory = RunDirectory(run)
+    decoder = Decoder.open(directory, epoch)
+    count = len(decoder.latents.mean)
+    indices = np.arange(count) if selection is None else _selected(selection, run, count)
+    with new_file(output) as partial, fraction_bar("back-projecting") as progress:
+        work = residual_variance(directory, indices, resolution, epoch=epoch)
+        excess = finished(work, progress)
+        write_volume(partial, excess, decoder.pixel_size)
+    inside = decoder.mask() > 0
+    place = np.unravel_index(np.where(inside, excess, -np.inf).argmax(), excess.shape)
+    show(
+        {
+            "map": output,
+            "particles": len(indices),
+            "molecule": round(float(excess[inside].mean()), 3),
+            "solvent": round(float(excess[~inside].mean()), 3),
+            "largest": round(float(excess[place]), 3),
+            "place": [round(float(i) * decoder.pixel_size, 1) for i in reversed(place)],
             "epoch": decoder.latents.epoch,
         },
         as_json,
     )
+
+
+def _judged(
+    run: "RunDirectory", epoch: int, indices: "npt.NDArray[np.int64]", halves: "HalfMaps"
+) -> "tuple[Agreement, dict[str, npt.NDArray[np.float32]], dict[str, float]]":
+    """The half maps beside the decoded map, where the run decodes one; with more maps and figures to tell."""
+    from napari_sbackprop.analysis.evidence import compare_halves, judge
+    from napari_sbackprop.analysis.reconstruction import Decoder
+
+    if not run.has_model(epoch):
+        pixel_size = float(run.read_description(epoch)["pixel_size"])
+        agreement = compare_halves(halves.first, halves.second, halves.mask, pixel_size)
+        return agreement, {"mask": halves.mask}, {}
+    decoder = Decoder.open(run, epoch)
+    decoded, mask = decoder.volume(decoder.pooled(indices)), decoder.mask()
+    evidence = judge(halves.first, halves.second, decoded, decoder.consensus(), mask, decoder.pixel_size)
+    figures = {"change": round(evidence.change, 3), "change_error": round(evidence.change_error, 3)}
+    return evidence, {"decoded": decoded, "mask": mask}, figures
 
 
 def _selected(path: Path, run: Path, count: int) -> "npt.NDArray[np.int64]":
@@ -110,12 +180,13 @@ def _selected(path: Path, run: Path, count: int) -> "npt.NDArray[np.int64]":
     return checked_indices(values, count, str(note))
 
 
-def _write_curves(path: Path, evidence: "Evidence", width: float) -> None:
+def _write_curves(path: Path, agreement: "Agreement", width: float) -> None:
     """FSC curves as a table; `width` is the box in angstrom."""
+    names = [name for name in CURVES if hasattr(agreement, name)]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["shell", "angstrom", *CURVES])
-        curves = [getattr(evidence, name) for name in CURVES]
+        writer.writerow(["shell", "angstrom", *names])
+        curves = [getattr(agreement, name) for name in names]
         for shell, values in enumerate(zip(*curves, strict=True)):
             if shell:
                 writer.writerow([shell, f"{width / shell:.4f}", *(f"{value:.5f}" for value in values)])

@@ -32,9 +32,10 @@ commands = typer.Typer()
 def relion_job(context: typer.Context) -> None:
     """Run as an External job of RELION.
 
-    Give "napari-sbackprop relion-job" as the external executable, and input particles. Input 3D mask and parameters may
-    stay empty. Labels of parameters are classes (number of clusters to export, 10), min_contrast (of good particles,
-    0.5), method (umap or pca), path_map (OLD=NEW), and all options of the command train, such as mask_diameter.
+    Give "napari-sbackprop relion-job" as the external executable, and input particles. Input 3D reference, 3D mask and
+    parameters may stay empty. Labels of parameters are classes (number of clusters to export, 10), min_contrast (of good
+    particles, 0.5), method (umap or pca), path_map (OLD=NEW), and all options of the command train, such as
+    mask_diameter.
 
     The job's folder gets run/, which the explorer opens; class001.star and class001.mrc ... for each cluster, with
     classes.cxc for ChimeraX; particles.star with the good particles; consensus.mrc and mask.mrc. Continuing a job

@@ -1,4 +1,4 @@
-"""The command select: some of the particles as a file for the next program."""
+"""The commands select and classes: particles as files for the next program."""
 
 import json
 from pathlib import Path
@@ -20,6 +20,15 @@ commands = typer.Typer()
 
 FORMATS = {".cs": "cs", ".pkl": "indices"}
 """Endings of outputs that are no STAR files."""
+WAYS = (
+    "Give one of --indices FILE, --polygon FILE, --set NAME, --where CONDITIONS, --min-contrast X, "
+    "--region X,Y,Z,R with --min-density D, or --cluster I with --kmeans K, --gmm K or --hdbscan N."
+)
+Kmeans = Annotated[int | None, typer.Option(help="number of clusters, by k-means")]
+Gmm = Annotated[int | None, typer.Option(help="the same, by a Gaussian mixture")]
+Hdbscan = Annotated[
+    int | None, typer.Option(help="the same, by HDBSCAN: least number of particles in a cluster")
+]
 
 
 @commands.command(
@@ -56,11 +65,9 @@ def select(
             help="conditions on STAR columns, latents z1, z2 ..., contrast, cluster, latent_sigma, evidence, movement"
         ),
     ] = None,
-    kmeans: Annotated[int | None, typer.Option(help="number of clusters that --cluster counts in")] = None,
-    gmm: Annotated[int | None, typer.Option(help="the same, by a Gaussian mixture")] = None,
-    hdbscan: Annotated[
-        int | None, typer.Option(help="the same, by HDBSCAN: least number of particles in a cluster")
-    ] = None,
+    kmeans: Kmeans = None,
+    gmm: Gmm = None,
+    hdbscan: Hdbscan = None,
     cluster: Annotated[
         int | None, typer.Option(help="cluster to take, from 0, as volumes --kmeans counts")
     ] = None,
@@ -82,10 +89,18 @@ def select(
     method: Method = "umap",
     original: Annotated[
         Path | None,
-        typer.Option(help="take the rows of another file of these images, e.g. unbinned ones"),
+        typer.Option(
+            help="take the rows of another file of these images, e.g. unbinned ones, or those before subtraction"
+        ),
     ] = None,
     unique_images: Annotated[
         bool, typer.Option("--unique-images", help="one row per image, for symmetry-expanded particles")
+    ] = False,
+    revert: Annotated[
+        bool,
+        typer.Option(
+            "--revert", help="name the images before subtraction, as relion_particle_subtract --revert does"
+        ),
     ] = False,
     epoch: Epoch = None,
     as_json: Json = False,
@@ -99,21 +114,16 @@ def select(
     from napari_sbackprop.run_directory import RunDirectory
 
     directory = RunDirectory(run)
-    clusterings = {
-        name: number
-        for name, number in {"kmeans": kmeans, "gmm": gmm, "hdbscan": hdbscan}.items()
-        if number is not None
-    }
+    clusterings = _asked(kmeans=kmeans, gmm=gmm, hdbscan=hdbscan)
     ways = (indices, polygon, kept, where, cluster, min_contrast, region)
-    parts_clusters = cluster is not None or (where is not None and bool(clusterings))
-    complete = (region is None) == (min_density is None)
-    if len(ways) - ways.count(None) != 1 or len(clusterings) != parts_clusters or not complete:
-        raise InputError(
-            "Give one of --indices FILE, --polygon FILE, --set NAME, --where CONDITIONS, --min-contrast X, "
-            "--region X,Y,Z,R with --min-density D, or --cluster I with --kmeans K, --gmm K or --hdbscan N."
-        )
+    by_cluster = cluster is not None or where is not None
+    half_region = (region is None) != (min_density is None)
+    if len(ways) - ways.count(None) != 1 or len(clusterings) > by_cluster or half_region:
+        raise InputError(WAYS)
     epoch = directory.latest_epoch() if epoch is None else epoch
     clustering = _clustering(directory, epoch, clusterings)
+    if cluster is not None and clustering is None:
+        raise InputError(WAYS)
     if indices is not None:
         selection = _from_indices(directory, epoch, indices, output.stem)
     elif polygon is not None:
@@ -128,17 +138,56 @@ def select(
         selection = _from_region(directory, epoch, region, min_density, output.stem)
     else:
         selection = _from_cluster(clustering, cluster or 0, output.stem)
-    rows = export_selection(directory, selection, output, original, unique_images)
+    rows = export_selection(directory, selection, output, original, unique_images, revert)
     written = {FORMATS.get(output.suffix, "star"): output}
     show({**written, "particles": len(selection.indices), "rows": rows, "epoch": epoch}, as_json)
 
 
+@commands.command(
+    epilog=examples(
+        "napari-sbackprop classes run -o classes.star --kmeans 10",
+        "napari-sbackprop classes run -o classes.star --hdbscan 200",
+        "relion_star_handler --i classes.star --o third.star --select rlnClassNumber --minval 3 --maxval 3",
+    )
+)
+def classes(
+    run: Run,
+    output: Annotated[Path, typer.Option("-o", "--output", help="new STAR file")],
+    kmeans: Kmeans = None,
+    gmm: Gmm = None,
+    hdbscan: Hdbscan = None,
+    epoch: Epoch = None,
+    as_json: Json = False,
+) -> None:
+    """Write all particles to one STAR file, with their clusters as RELION's classes.
+
+    rlnClassNumber is the number of the cluster, counted from 1; particles that HDBSCAN leaves out are the last class.
+    All else stays as it is, byte for byte. RELION's Subset selection and its programs split the file by class.
+    """
+    from napari_sbackprop.analysis.classes import export_classes
+    from napari_sbackprop.run_directory import RunDirectory
+
+    directory = RunDirectory(run)
+    clusterings = _asked(kmeans=kmeans, gmm=gmm, hdbscan=hdbscan)
+    epoch = directory.latest_epoch() if epoch is None else epoch
+    clustering = _clustering(directory, epoch, clusterings)
+    if clustering is None or len(clusterings) > 1:
+        raise InputError("Give one of --kmeans K, --gmm K and --hdbscan N: its clusters become the classes.")
+    counts = export_classes(directory, clustering, output)
+    show({"star": output, "particles": sum(counts), "classes": counts, "epoch": epoch}, as_json)
+
+
+def _asked(**numbers: int | None) -> dict[str, int]:
+    return {method: number for method, number in numbers.items() if number is not None}
+
+
 def _clustering(run: "RunDirectory", epoch: int, asked: dict[str, int]) -> "Clustering | None":
-    from napari_sbackprop.analysis.clustering import Clustering, cluster
+    """Clusters by the first method asked for; without one, those that the run came with."""
+    from napari_sbackprop.analysis.clustering import Clustering, cluster, read_clustering
 
     for method, number in asked.items():
         return Clustering(method, number, cluster(run.read_latents(epoch).mean, method, number), epoch)
-    return None
+    return read_clustering(run, epoch)
 
 
 def _from_indices(run: "RunDirectory", epoch: int, path: Path, name: str) -> "ParticleSelection":

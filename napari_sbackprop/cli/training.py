@@ -148,7 +148,8 @@ def encode(
     epilog=examples(
         "napari-sbackprop adopt drgn particles.star run",
         "napari-sbackprop adopt drgn particles.mrcs run --poses pose.pkl --ctf ctf.pkl --epoch 20",
-        "napari-sbackprop select run -o state.star --kmeans 10 --cluster 3",
+        "napari-sbackprop select run -o state.star --cluster 3",
+        "napari-sbackprop explore run",
     )
 )
 def adopt(
@@ -164,8 +165,8 @@ def adopt(
 ) -> None:
     """Make a run from a finished one of cryoDRGN, to select particles.
 
-    It holds latents and the UMAP embedding, and no decoder: embed and select work on it, and select writes the
-    particles in the format they came in.
+    It holds latents, the UMAP embedding and the k-means clusters, and no decoder: explore, embed, select, classes and
+    reconstruct work on it, and select writes the particles in the format they came in.
     """
     from napari_sbackprop.analysis.adoption import adopt as adopt_run
     from napari_sbackprop.data.path_map import parse_path_map
@@ -173,7 +174,7 @@ def adopt(
 
     moved = parse_path_map(path_map or [])
     source = open_source(star, passthrough or (), poses, ctf, path_map=moved)
-    directory = adopt_run(results, source, run, epoch)
+    directory = adopt_run(results, source, run, epoch, moved)
     latents = directory.read_latents(directory.latest_epoch())
     count, size = latents.mean.shape
     show({"run": run, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)

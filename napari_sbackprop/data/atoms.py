@@ -5,7 +5,7 @@ between them. Needs gemmi (the optional extra "models").
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +69,8 @@ class AtomPairs:
         return np.stack([np.bincount(self.residue, axis) / counts for axis in positions.T], axis=1)
 
 
-def interpolate_models(first: Path, last: Path, states: int) -> Specimen:
-    """States between two models of one complex.
+def interpolate_models(first: Path, last: Path, states: int, *, circle: bool = False) -> Specimen:
+    """States between two models of one complex, or all the way round.
 
     The moving domain goes along the screw between its two places; its change of shape, and all other atoms, are
     interpolated linearly. Heavy atoms of protein and nucleic acid that both models have are kept.
@@ -81,6 +81,8 @@ def interpolate_models(first: Path, last: Path, states: int) -> Specimen:
         PDB or mmCIF files, may be gzipped: the first and the last state.
     states
         Number of states, evenly spaced.
+    circle
+        The domain of the first model goes round the screw's axis instead, back to where it began; all else stays.
 
     Raises
     ------
@@ -95,15 +97,17 @@ def interpolate_models(first: Path, last: Path, states: int) -> Specimen:
     domain, screw = find_moving_domain(before, after, pairs.chain, f"{first} and {last}")
     moving = domain[pairs.residue]
 
+    if circle:
+        screw, last_atoms = replace(screw, angle=360.0, advance=0.0), pairs.first
     back = screw.apply(last_atoms, -1.0)
     positions = np.empty((states, len(moving), 3))
-    for state, u in enumerate(np.linspace(0, 1, states)):
+    for state, u in enumerate(np.linspace(0, 1, states, endpoint=not circle)):
         positions[state] = (1 - u) * pairs.first + u * last_atoms
         positions[state, moving] = screw.apply(((1 - u) * pairs.first + u * back)[moving], float(u))
     weights, form_factor = _scattering(pairs.elements)
     middle = centre(positions)
     place = pairs.residue_means(pairs.first)[domain].mean(axis=0)
-    shift = np.linalg.norm(screw.apply(place[None], 1.0)[0] - place)
+    shift = np.linalg.norm(screw.apply(place[None], 0.5 if circle else 1.0)[0] - place)  # at the farthest
     return Specimen(
         name=f"complex from {Path(first).name} to {Path(last).name}",
         positions=positions - middle,
@@ -112,7 +116,7 @@ def interpolate_models(first: Path, last: Path, states: int) -> Specimen:
         moving=moving,
         optional=np.zeros(len(moving), bool),
         occupied=np.ones((len(positions), len(moving)), bool),
-        arrangement="line",
+        arrangement="ring" if circle else "line",
         motion={
             **screw.moved(-middle).facts(),
             "centre_moves_angstrom": round(float(shift), 3),

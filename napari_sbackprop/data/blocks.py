@@ -64,9 +64,13 @@ class Block:
         Raises
         ------
         InputError
-            A row has more or fewer values than there are columns.
+            A row has more or fewer values than there are columns, or several columns have one of the labels.
         """
         wanted = {label: self.labels.index(label) for label in labels if label in self.labels}
+        if repeated := next((label for label in wanted if self.labels.count(label) > 1), None):
+            raise InputError(
+                f"{self.path} has several columns {repeated} in {self.title}: keep the right one and remove the other."
+            )
         parts = [[np.empty(0, "S1")] * len(wanted)]
         first = 1
         for rows in self.lines.pieces(self.line_numbers, _CHUNK):
@@ -246,4 +250,4 @@ def _is_number(text: bytes) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return b"_" not in text

@@ -10,6 +10,9 @@ from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.values import characters
 
 _MOST_DIGITS = 15  # of a whole number that a float64 always holds exactly
+IMAGE_NAME = "rlnImageName"
+ORIGINAL_NAME = "rlnImageOriginalName"
+"""Column of the images before RELION subtracted signal from them."""
 AS_STACK = ":mrcs"
 """What follows a file's name to tell RELION that it is a stack."""
 
@@ -45,8 +48,10 @@ class ImageNames:
         return len(addresses) - len(np.unique(addresses))
 
 
-def parse_image_names(names: npt.NDArray[np.bytes_], findings: Findings) -> ImageNames:
-    """Split `number@stack`; the first bad number is an error that names its row."""
+def parse_image_names(
+    names: npt.NDArray[np.bytes_], findings: Findings, label: str = IMAGE_NAME
+) -> ImageNames:
+    """Split `number@stack`; the first bad number in the column `label` is an error that names its row."""
     padded = names.astype(f"S{names.dtype.itemsize + 1}")  # so that something follows every @
     text = characters(padded)
     is_at = text == ord("@")
@@ -62,7 +67,7 @@ def parse_image_names(names: npt.NDArray[np.bytes_], findings: Findings) -> Imag
     bad = np.flatnonzero((at >= 0) & (slice_index < 0))
     if len(bad):
         findings.error(
-            f", row {bad[0] + 1}: rlnImageName is {readable(names[bad[0]])!r}, but images count from 1, "
+            f", row {bad[0] + 1}: {label} is {readable(names[bad[0]])!r}, but images count from 1, "
             "as in 000001@stack.mrcs; correct the row."
         )
     stacks, stack_index = _number_stacks(padded)

@@ -8,13 +8,9 @@ import numpy.typing as npt
 from napari_sbackprop.data.blocks import Columns, StarText
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_names import ImageNames, parse_image_names
-from napari_sbackprop.data.optics import (
-    OPTICS_LABELS,
-    Lookup,
-    match_optics,
-    pixel_sizes,
-    read_optics,
-)
+from napari_sbackprop.data.lookup import Lookup, match_optics
+from napari_sbackprop.data.optics import OPTICS_LABELS, pixel_sizes, read_optics
+from napari_sbackprop.data.optics_values import read_numbers
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.star_kind import optics_block, particle_block
 
@@ -29,6 +25,7 @@ _CTF_DEFAULTS = {
     "rlnBeamTiltX": 0.0,
     "rlnBeamTiltY": 0.0,
 }
+_LARGEST_PIXEL = 1000.0  # Å: more is no image of a molecule
 _HALF_SET = "rlnRandomSubset"
 _IMAGE = "rlnImageName"
 _LABELS = (
@@ -86,7 +83,7 @@ def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
         columns, _DEFOCUS, "estimate the CTF first, or join its table to this one", findings
     )
     phase_shift, b_factor, scale, *beam_tilt = (
-        _read_optional(lookup, label, findings) for label in _CTF_DEFAULTS
+        read_numbers(lookup, label, default, findings) for label, default in _CTF_DEFAULTS.items()
     )
     images = parse_image_names(columns.texts[_IMAGE], findings)
     particles = Particles(
@@ -115,10 +112,11 @@ def _read_pixel_sizes(lookup: Lookup, findings: Findings) -> npt.NDArray[np.floa
             " gives no pixel size: add rlnImagePixelSize, or rlnDetectorPixelSize with rlnMagnification."
         )
         return np.full(lookup.count, np.nan)
-    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    bad = np.flatnonzero(~((values > 0) & (values < _LARGEST_PIXEL)))
     if len(bad):
         findings.error(
-            f", row {bad[0] + 1}: the pixel size is {values[bad[0]]:g} Å, but must be positive; correct the file."
+            f", row {bad[0] + 1}: the pixel size is {values[bad[0]]:g} Å, but must be positive and below "
+            f"{_LARGEST_PIXEL:g}; correct the file."
         )
     return values
 
@@ -130,15 +128,6 @@ def _read_required(
         findings.error(f" has no column {', '.join(missing)}: {remedy}.")
     values = [_finite(columns, label, findings) if label in columns else _zeros(columns) for label in labels]
     return np.stack(values, axis=-1)  # (N, labels)
-
-
-def _read_optional(lookup: Lookup, label: str, findings: Findings) -> npt.NDArray[np.float64]:
-    """Read a CTF value of each particle: its own, its group's, or the neutral one."""
-    values = lookup.numbers(label)
-    if values is None:
-        return np.full(lookup.count, _CTF_DEFAULTS[label])
-    _refuse_not_finite(values, label, findings)
-    return values
 
 
 def _read_shifts(
@@ -168,17 +157,13 @@ def _read_half_sets(columns: Columns, findings: Findings) -> npt.NDArray[np.int8
 
 def _finite(columns: Columns, label: str, findings: Findings) -> npt.NDArray[np.float64]:
     values = columns.numbers(label)
-    _refuse_not_finite(values, label, findings)
-    return values
-
-
-def _refuse_not_finite(values: npt.NDArray[np.float64], label: str, findings: Findings) -> None:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         findings.error(
             f", row {bad[0] + 1}: {label} is {values[bad[0]]}, but must be a finite number; "
             f"correct or remove the row ({len(bad)} such rows)."
         )
+    return values
 
 
 def _zeros(columns: Columns) -> npt.NDArray[np.float64]:

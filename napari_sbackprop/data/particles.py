@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.errors import InputError
+
 _SAME_SCALE = 1e-4  # relative difference of pixel sizes that moves no shell
+_SAME_WIDTH = 0.02  # relative difference of widths that a new calibration, or an even box, makes
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class OpticsGroup:
         The same of symmetric aberrations, which add to the phase of the CTF.
     magnification : tuple of float
         M by rows, (M00, M01, M10, M11): frequency k of the image shows what an undistorted one has at M k.
+    contrast : float
+        How strongly the images show the particle, beyond what pixel sizes explain; 1 where it was not measured.
     """
 
     name: str
@@ -52,6 +58,7 @@ class OpticsGroup:
     odd_zernikes: tuple[float, ...] = ()
     even_zernikes: tuple[float, ...] = ()
     magnification: tuple[float, ...] = (1.0, 0.0, 0.0, 1.0)
+    contrast: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +95,8 @@ class Particles:
         Image inside its stack, from 0.
     source : Path
         File the particles were read from.
+    grid : tuple of int and float, or None
+        Box and Å per pixel of the map that the particles are compared with; None for what follows from their groups.
     """
 
     rotation: npt.NDArray[np.float32]
@@ -104,6 +113,7 @@ class Particles:
     stack_index: npt.NDArray[np.int32]
     slice_index: npt.NDArray[np.int64]
     source: Path
+    grid: tuple[int, float] | None = None
 
     @property
     def count(self) -> int:
@@ -122,11 +132,13 @@ class Particles:
 
     @property
     def box(self) -> int:
-        """Box M in pixels of the map: that of the images.
+        """Box M in pixels of the map: that of the images, unless `grid` has another.
 
         Where optics groups differ, the least even one that is as wide as the widest images at the finest pixel size, so
         that no group loses resolution and slices of the map are never finer sampled than its transform.
         """
+        if self.grid is not None:
+            return self.grid[0]
         if self.has_one_scale:
             return self.optics[0].image_size
         widest = max(group.image_size * group.pixel_size for group in self.optics)
@@ -134,10 +146,30 @@ class Particles:
 
     @property
     def pixel_size(self) -> float:
-        """Å per pixel of the map: that of the images, the finest where optics groups differ."""
+        """Å per pixel of the map: of `grid`, or that of the images, the finest where optics groups differ."""
+        if self.grid is not None:
+            return self.grid[1]
         if self.has_one_scale:
             return self.optics[0].pixel_size
         return min(group.pixel_size for group in self.optics)
+
+    def on_grid(self, box: int, pixel_size: float) -> Self:
+        """The particles as images of a map of `box` pixels of `pixel_size` angstrom.
+
+        Raises
+        ------
+        InputError
+            Images show more than the map, beyond its edges.
+        """
+        for group in self.optics:
+            width = group.image_size * group.pixel_size
+            if width > (1 + _SAME_WIDTH) * box * pixel_size:
+                raise InputError(
+                    f"{self.source}: the images of optics group {group.name} are {width:.4g} Å wide, but the map that "
+                    f"they belong to only {box * pixel_size:.4g} Å ({box} px of {pixel_size:.4g} Å): crop them, with "
+                    "relion_image_handler --new_box."
+                )
+        return replace(self, grid=(box, pixel_size))
 
     def by_group(
         self, indices: npt.NDArray[np.integer]

@@ -86,7 +86,7 @@ def simulate(
     models: tuple[Path, Path] | None = None,
     progress: Callable[[float], None] | None = None,
     motion: str = "swing",
-    subunit_share: float = SUBUNIT_SHARE,
+    subunit_share: float | None = None,
 ) -> Path:
     """Write a set of simulated particles with its truth.
 
@@ -108,9 +108,11 @@ def simulate(
     models
         First and last state as PDB or mmCIF files (may be gzipped) instead of the procedural complex.
     motion
-        Of the procedural complex: "swing", "circle" or "composition".
+        "swing" from the first state to the last, "circle" back to the first, or "composition", which is of the procedural
+        complex only.
     subunit_share
-        Share of the particles that have the procedural complex's loose subunit, where it swings or circles.
+        Share of the particles that have the procedural complex's loose subunit, where it swings or circles; by default
+        `SUBUNIT_SHARE`.
     progress
         Called with the finished fraction of the images, from the calling thread.
 
@@ -131,10 +133,11 @@ def simulate(
     else:
         from napari_sbackprop.data.atoms import interpolate_models
 
-        specimen = interpolate_models(*models, states=states)
+        specimen = interpolate_models(*models, states=states, circle=motion == "circle")
     _check_room(specimen, box, pixel_size)
     projector = BeadProjector(specimen, box, pixel_size, B_FACTOR)
-    draw = draw_particles(particles, states, seed, subunit_share if specimen.optional.any() else 1.0)
+    share = SUBUNIT_SHARE if subunit_share is None else subunit_share
+    draw = draw_particles(particles, states, seed, share if specimen.optional.any() else 1.0)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
@@ -313,19 +316,27 @@ def _check_options(
         raise InputError(f"A seed of {seed} cannot be used: give 0 or a positive whole number.")
 
 
-def _check_motion(motion: str, states: int, subunit_share: float, models: tuple[Path, Path] | None) -> None:
+def _check_motion(
+    motion: str, states: int, subunit_share: float | None, models: tuple[Path, Path] | None
+) -> None:
     if motion not in MOTIONS:
         raise InputError(f"--motion is {motion}, but must be one of {', '.join(MOTIONS)}.")
-    if models is not None and motion != "swing":
+    if subunit_share is not None and (models is not None or motion == "composition"):
         raise InputError(
-            f"--motion {motion} is of the built-in complex: leave it out, or leave out --models."
+            f"--subunit-share {subunit_share:g} is of the built-in complex where it swings or circles: leave it out here."
+        )
+    if models is not None and motion == "composition":
+        raise InputError(
+            "--motion composition is of the built-in complex: leave it out, or leave out --models."
         )
     if motion == "composition" and states > 2 ** len(PARTS):
         raise InputError(
             f"--states is {states}, but {len(PARTS)} parts have {2 ** len(PARTS)} compositions: ask for no more."
         )
-    if not 0 <= subunit_share <= 1:
-        raise InputError(f"--subunit-share is {subunit_share:g}, but must be from 0 to 1.")
+    if subunit_share is not None and not 0 < subunit_share <= 1:
+        raise InputError(
+            f"--subunit-share is {subunit_share:g}, but must be above 0 and at most 1: the true maps have the subunit."
+        )
 
 
 def _check_room(specimen: Specimen, box: int, pixel_size: float) -> None:

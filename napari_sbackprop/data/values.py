@@ -70,7 +70,7 @@ def _cut(text: bytes, begins: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]) 
 
 
 def parse_numbers(texts: Texts) -> npt.NDArray[np.float64]:
-    """Numbers (n,) that texts write, as Python reads them.
+    """Numbers (n,) that texts write, as Python reads them, apart from its underscores between digits.
 
     Raises
     ------
@@ -82,7 +82,10 @@ def parse_numbers(texts: Texts) -> npt.NDArray[np.float64]:
         part = texts[start : start + _CHUNK]
         values, plain = _parse_decimals(characters(part))
         if not plain.all():  # exponents, many digits, nan
-            values[~plain] = part[~plain].astype(np.float64)
+            others = part[~plain]
+            if (np.char.find(others, b"_") >= 0).any():
+                raise ValueError("a number has an underscore")
+            values[~plain] = others.astype(np.float64)
         numbers[start : start + _CHUNK] = values
     return numbers
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.analysis.clustering import Clustering, read_clustering
 from napari_sbackprop.analysis.qualities import particle_qualities
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui import umap_process
@@ -56,12 +57,12 @@ class Explorer:
         self._run: RunDirectory | None = None
         self._loading = False
         self._umap: umap_process.UmapProcess | None = None
-        self._show: Callable[[Scene], tuple[Volume, str]] = _consensus
+        self._show: Callable[[Scene], tuple[Volume, str]] | None = None
         self._reconstructor = Reconstructor(deliver)
         self.images = ImageReader(deliver)
         self.distributions = Distributions(model, deliver)
         self.clusterer = Clusterer(model, deliver)
-        self.paths = Paths(model, self.show_place, deliver)
+        self.paths = Paths(model, self.show_anchor, deliver)
         self.path_writer = PathWriter(model, self.paths, deliver)
         self.regions = Regions(model, self.selections, deliver)
         self._closed = False
@@ -91,8 +92,7 @@ class Explorer:
         self.paths.clear()
         self.regions.clear()
         self._maps.invalidate()
-        self._run = run
-        self._show = _consensus
+        self._run, self._show = run, None
         self._umap_wanted, self._no_umap_for, self._broken = False, None, None
         model = self.model
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
@@ -133,6 +133,8 @@ class Explorer:
             model.contour = scene.contour
             work = partial(load_columns, scene.run, scene.count)
             self._files.submit(work, partial(self._on_columns_loaded, scene.run))
+            clusters = partial(read_clustering, scene.run, scene.epoch)
+            self._files.submit(clusters, partial(self._on_clustering_loaded, scene.run))
             self.selections.open(scene.run, scene.count)
         self._stop_umap()
         self._quiet = 0
@@ -145,7 +147,10 @@ class Explorer:
             partial(self._on_qualities_found, scene.latents),
         )
         self._place_crosshair()
-        self._decode(coarse=False)
+        if previous is None:
+            self._show_decoded(_consensus)
+        else:
+            self._decode(coarse=False)
 
     def _on_qualities_found(self, latents: Volume, qualities: Mapping[str, Volume]) -> None:
         if self.model.scene is not None and self.model.scene.latents is latents:
@@ -154,6 +159,10 @@ class Explorer:
     def _on_columns_loaded(self, run: RunDirectory, columns: Columns) -> None:
         if self._run is not None and run.path == self._run.path:
             self.model.columns = columns
+
+    def _on_clustering_loaded(self, run: RunDirectory, clustering: Clustering | None) -> None:
+        if self._run is not None and run.path == self._run.path and self.model.clustering is None:
+            self.model.clustering = clustering
 
     # -- places and maps ---------------------------------------------------------------------------------------------
 
@@ -165,7 +174,7 @@ class Explorer:
         self.paths.play(False)
         self._show_anchor(projection.anchor((x, y)), "Map at the cursor", final, (x, y))
 
-    def show_place(self, anchor: Anchor, title: str, final: bool = True) -> None:
+    def show_anchor(self, anchor: Anchor, title: str, final: bool = True) -> None:
         """Show the map at a place in latent space."""
         if (projection := self.model.projection) is not None:
             x, y = anchor.mean(projection.coordinates)
@@ -173,25 +182,26 @@ class Explorer:
 
     def _show_anchor(self, anchor: Anchor, title: str, final: bool, point: tuple[float, float]) -> None:
         self.model.point, self.model.anchor = point, anchor
-        self._show = lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), title)
-        self._decode(coarse=not final)
+        self._show_decoded(
+            lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), title), coarse=not final
+        )
 
     def show_consensus(self) -> None:
         """Show the map of all particles."""
         self.model.point = self.model.anchor = None
-        self._show = _consensus
-        self._decode(coarse=False)
+        self._show_decoded(_consensus)
 
     def show_selection(self) -> None:
         """Show the map of the selection, from its particles' pooled information."""
         if (selection := self.model.selection) is None:
             return
         self.model.point = self.model.anchor = None
-        self._show = lambda scene: (
-            scene.decoder.volume(scene.decoder.pooled(selection.indices)),
-            f"Map of {selection.name}",
+        self._show_decoded(
+            lambda scene: (
+                scene.decoder.volume(scene.decoder.pooled(selection.indices)),
+                f"Map of {selection.name}",
+            )
         )
-        self._decode(coarse=False)
 
     def reconstruct_selection(self) -> None:
         """Back-project the selection from its images and show that map; called again, stop doing so."""
@@ -214,6 +224,9 @@ class Explorer:
             self.model.point = self.model.anchor = None
             self._show = lambda _: (result.volume, result.title)
             self.model.say(result.sentence)
+            if self.model.scene is not None and self.model.frame is None:  # no decoder has given a unit
+                self.model.scene = self.model.scene.contoured_by(result.volume)
+                self.model.contour = self.model.scene.contour
             self._decode(coarse=False)
 
     def set_contour(self, contour: float, final: bool = True) -> None:
@@ -247,11 +260,18 @@ class Explorer:
             work = partial(write_volume, path, frame.volume, scene.decoder.pixel_size, overwrite=overwrite)
             self._files.submit(work, lambda _: self.model.say(f"Saved {path}."))
 
+    def _show_decoded(self, show: Callable[[Scene], tuple[Volume, str]], coarse: bool = False) -> None:
+        """Show a map of the decoder; where there is none, what is on screen stays."""
+        if self.model.scene is not None and self.model.scene.has_decoder:
+            self._show = show
+            self._decode(coarse)
+
     def _decode(self, coarse: bool) -> None:
         """Ask for the map that `_show` describes, in the present scene."""
-        if (scene := self.model.scene) is None:
+        scene, show = self.model.scene, self._show
+        if scene is None or show is None:
             return
-        show, smoothing, threshold = self._show, self.model.smoothing, self.model.contour * scene.sigma
+        smoothing, threshold = self.model.smoothing, self.model.contour * scene.sigma
 
         def work() -> MapFrame:
             with one_thread():

@@ -7,8 +7,8 @@ objects that compare by identity, so that setting a field never compares megabyt
 import logging
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,10 @@ from napari_sbackprop.analysis.particle_set import ParticleSet
 from napari_sbackprop.analysis.query import CONTRAST
 from napari_sbackprop.analysis.selection import REPLACE, ParticleSelection
 from napari_sbackprop.errors import InputError
+from napari_sbackprop.gui.no_decoder import NoDecoder
 from napari_sbackprop.gui.projection import Anchor, Projection
-from napari_sbackprop.gui.surface import MapFrame
+from napari_sbackprop.gui.surface import MapFrame, default_contour, low_pass
 from napari_sbackprop.run_directory import RunDirectory
-
-if TYPE_CHECKING:
-    from napari_sbackprop.analysis.reconstruction import Decoder  # imports torch
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +34,21 @@ SURFACE = "surface"
 VOLUME = "volume"
 
 
+class Decoder(Protocol):
+    """Makes maps from latents (`analysis.reconstruction.Decoder`)."""
+
+    @property
+    def pixel_size(self) -> float: ...
+
+    def volume(self, latent: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+
+    def consensus(self) -> npt.NDArray[np.float32]: ...
+
+    def mask(self) -> npt.NDArray[np.float32]: ...
+
+    def pooled(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """One epoch of a run, loaded: latents, projections and decoder always belong together.
@@ -45,6 +58,7 @@ class Scene:
     latents : (N, Z) float32, posterior means.
     contrast : (N,) float32, scale of each particle in its image; NaN where not measured.
     projections : by method; "pca" is always there.
+    decoder : a NoDecoder where the run has none.
     sigma : standard deviation of the consensus map, the unit of the contour in every state of every epoch.
     contour : first contour in sigma.
     contour_limit : largest useful contour in sigma.
@@ -55,15 +69,31 @@ class Scene:
     latents: npt.NDArray[np.float32]
     contrast: npt.NDArray[np.float32]
     projections: Mapping[str, Projection]
-    decoder: "Decoder"
-    sigma: float
-    contour: float
-    contour_limit: float
+    decoder: Decoder
+    sigma: float = 1.0
+    contour: float = 3.0
+    contour_limit: float = 3.0
 
     @property
     def count(self) -> int:
         """N."""
         return len(self.latents)
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether maps can be made of latents."""
+        return not isinstance(self.decoder, NoDecoder)
+
+    def contoured_by(self, volume: npt.NDArray[np.float32]) -> "Scene":
+        """The same scene with contours in units of a map (M, M, M)."""
+        smooth = low_pass(volume)
+        sigma = float(smooth.std()) or 1.0
+        return replace(
+            self,
+            sigma=sigma,
+            contour=default_contour(smooth, sigma),
+            contour_limit=max(float(smooth.max()) / sigma, 2.0),
+        )
 
 
 @dataclass(frozen=True, eq=False)

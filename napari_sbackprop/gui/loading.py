@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, Scene
+from napari_sbackprop.gui.no_decoder import NoDecoder
 from napari_sbackprop.gui.projection import Projection, aligned
-from napari_sbackprop.gui.surface import default_contour, low_pass
 from napari_sbackprop.run_directory import RunDirectory
 
 
@@ -33,20 +33,12 @@ def load_scene(run: RunDirectory, epoch: int, previous: Scene | None) -> Scene:
     projections = {PCA: Projection.build(PCA, coordinates)}
     if (stored := run.read_embedding(epoch, UMAP)) is not None:
         projections[UMAP] = Projection.build(UMAP, stored.coordinates)
+    if not run.has_model(epoch):
+        pixel_size = float(run.read_description(epoch)["pixel_size"])
+        return Scene(run, epoch, latents, encoded.contrast, projections, NoDecoder(pixel_size))
     decoder = Decoder.open(run, epoch)
-    smooth = low_pass(decoder.consensus())
-    sigma = float(smooth.std()) or 1.0
-    return Scene(
-        run=run,
-        epoch=epoch,
-        latents=latents,
-        contrast=encoded.contrast,
-        projections=projections,
-        decoder=decoder,
-        sigma=sigma,
-        contour=default_contour(smooth, sigma),
-        contour_limit=max(float(smooth.max()) / sigma, 2.0),
-    )
+    scene = Scene(run, epoch, latents, encoded.contrast, projections, decoder)
+    return scene.contoured_by(decoder.consensus())
 
 
 def newer_scene(run: RunDirectory, present: Scene | None, broken: int | None) -> Scene | BrokenEpoch | None:

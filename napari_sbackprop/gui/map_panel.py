@@ -105,13 +105,17 @@ class MapPanel(QWidget):
 
     def _on_model_changed(self) -> None:
         model = self._explorer.model
-        self.setEnabled(model.scene is not None)
+        has_decoder = model.scene is not None and model.scene.has_decoder
+        has_maps = has_decoder or model.frame is not None
+        self.setEnabled(has_maps)
+        self.consensus.setEnabled(has_decoder)
         if model.scene is not None and not self.contour.isSliderDown():
             with QSignalBlocker(self.contour):
                 self.contour.setMaximum(round(model.scene.contour_limit * STEPS_PER_SIGMA))
                 self.contour.setValue(round(model.contour * STEPS_PER_SIGMA))
         if model.scene is not None:
-            self.contour_label.setText(f"{model.contour:.2f} σ = {model.contour * model.scene.sigma:.3g}")
+            text = f"{model.contour:.2f} σ = {model.contour * model.scene.sigma:.3g}"
+            self.contour_label.setText(text if has_maps else "")
         with QSignalBlocker(self.renderer):
             self.renderer.setCurrentText(model.renderer)
         with QSignalBlocker(self.pin):

@@ -1,11 +1,14 @@
 """The map as napari layers: a surface, or on a GPU a volume with a live threshold."""
 
+import textwrap
+import threading
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.gui.explorer_model import VOLUME, ExplorerModel, Scene
+from napari_sbackprop.gui.no_decoder import NO_MAP
 from napari_sbackprop.gui.surface import MapFrame
 
 MAP_LAYER = "Map"
@@ -16,6 +19,9 @@ PLACEHOLDER = "placeholder"
 DIFFERENCE_LIMIT = 2.0  # sigma, ends of the colour scale beside a pinned map
 FIRST_ANGLES = (10.0, -35.0, 20.0)  # degrees; oblique light shows the shape
 
+_LOADING = threading.Lock()
+"""Held while a layer is made: the first one loads napari's units, which two threads at a time would break."""
+_NO_MAP = textwrap.fill(NO_MAP, 40)  # napari does not wrap what it writes
 _PLAIN = [[0.10, 0.16, 0.24, 1.0], [0.53, 0.72, 0.93, 1.0]]
 _LESS_TO_MORE = [[0.86, 0.36, 0.25, 1.0], [0.86, 0.86, 0.84, 1.0], [0.24, 0.47, 0.90, 1.0]]
 _GREY = [[0.2, 0.2, 0.2, 1.0], [0.75, 0.75, 0.75, 1.0]]
@@ -36,6 +42,7 @@ class MapView:
         self._model = model
         self._layers: dict[str, Any] = {}
         self._framed = False
+        model.events.scene.connect(self._on_scene_changed)
         model.events.frame.connect(self.update)
         model.events.pinned.connect(self._on_pinned_changed)
         model.events.contour.connect(self._on_contour_changed)
@@ -59,13 +66,39 @@ class MapView:
 
     def disconnect(self) -> None:
         """Follow the model no longer."""
+        if self._says_why:
+            self._clear_placeholders()
         events = self._model.events
+        events.scene.disconnect(self._on_scene_changed)
         events.frame.disconnect(self.update)
         events.pinned.disconnect(self._on_pinned_changed)
         events.contour.disconnect(self._on_contour_changed)
         events.renderer.disconnect(self._on_renderer_changed)
 
+    def _on_scene_changed(self, scene: Scene | None) -> None:
+        """Say in place of the map why there is none."""
+        lacks_map = scene is not None and not scene.has_decoder and self._model.frame is None
+        if lacks_map and not self._says_why:
+            data, options, _ = placeholder(1.0)
+            with _LOADING:
+                self._viewer.add_surface(data, **options)  # napari greets people on a canvas without layers
+            self._viewer.layers.selection.clear()
+            self._text.text, self._text.visible = _NO_MAP, True
+        elif self._says_why and not lacks_map:
+            self._clear_placeholders()
+
+    @property
+    def _text(self) -> Any:
+        """What napari writes on its canvas."""
+        return self._viewer.canvas.overlays.text
+
+    @property
+    def _says_why(self) -> bool:
+        return bool(self._text.text == _NO_MAP)
+
     def _clear_placeholders(self) -> None:
+        if self._says_why:
+            self._text.text, self._text.visible = "", False
         for layer in list(self._viewer.layers):
             if layer.metadata.get(METADATA_KEY) == PLACEHOLDER:
                 self._viewer.layers.remove(layer)
@@ -101,15 +134,16 @@ class MapView:
     def _add_surface(
         self, name: str, data: tuple[Any, ...], scene: Scene, colormap: str, limits: tuple[float, float]
     ) -> Any:
-        self._layers[name] = self._viewer.add_surface(
-            data,
-            name=name,
-            colormap=_colormap(colormap),
-            contrast_limits=limits,
-            shading="smooth",
-            scale=(scene.decoder.pixel_size,) * 3,
-            units=("angstrom",) * 3,
-        )
+        with _LOADING:
+            self._layers[name] = self._viewer.add_surface(
+                data,
+                name=name,
+                colormap=_colormap(colormap),
+                contrast_limits=limits,
+                shading="smooth",
+                scale=(scene.decoder.pixel_size,) * 3,
+                units=("angstrom",) * 3,
+            )
         return self._layers[name]
 
     def _show_volume(self, frame: MapFrame, scene: Scene) -> None:
@@ -120,17 +154,18 @@ class MapView:
             layer.data, layer.iso_threshold = data, contour
             layer.metadata[METADATA_KEY] = _metadata(frame, scene)
             return
-        self._layers[MAP_LAYER] = self._viewer.add_image(
-            data,
-            name=MAP_LAYER,
-            rendering="iso",
-            iso_threshold=contour,
-            contrast_limits=(0.0, 1.75 * contour),
-            colormap=_colormap("sbackprop map"),
-            metadata={METADATA_KEY: _metadata(frame, scene)},
-            scale=(scene.decoder.pixel_size,) * 3,
-            units=("angstrom",) * 3,
-        )
+        with _LOADING:
+            self._layers[MAP_LAYER] = self._viewer.add_image(
+                data,
+                name=MAP_LAYER,
+                rendering="iso",
+                iso_threshold=contour,
+                contrast_limits=(0.0, 1.75 * contour),
+                colormap=_colormap("sbackprop map"),
+                metadata={METADATA_KEY: _metadata(frame, scene)},
+                scale=(scene.decoder.pixel_size,) * 3,
+                units=("angstrom",) * 3,
+            )
 
     def _on_renderer_changed(self) -> None:
         self._remove(MAP_LAYER)
@@ -168,7 +203,8 @@ def warm_up() -> None:
     from napari.layers import Surface
 
     data, options, _ = placeholder(1.0)
-    Surface(data, **options)
+    with _LOADING:
+        Surface(data, **options)
 
 
 def placeholder(pixel_size: float) -> tuple[Any, ...]:

@@ -10,9 +10,11 @@ import numpy.typing as npt
 from qtpy.QtCore import QCoreApplication, QTimer
 
 from napari_sbackprop.data.movie import new_movie
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.latest import Deliver
+from napari_sbackprop.gui.no_decoder import NO_MAP
 from napari_sbackprop.gui.surface import MapFrame
 
 Image = npt.NDArray[np.uint8]
@@ -41,6 +43,9 @@ class MovieRecorder:
     def record(self, path: Path) -> None:
         """Record the present path to a new .mp4 or .gif file."""
         if self._movie is not None or self._paths.model.saving or not self._paths.model.ready:
+            return
+        if self._model.scene is None or not self._model.scene.has_decoder:
+            self._model.complain(InputError(NO_MAP))
             return
         self._movie, self._path, self._next = ExitStack(), path, 0
         self._paths.play(False)

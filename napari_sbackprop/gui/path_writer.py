@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.data.output_file import new_file
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.explorer_model import ExplorerModel
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.latest import Deliver
+from napari_sbackprop.gui.no_decoder import NO_MAP
 from napari_sbackprop.gui.paths import Paths
 
 
@@ -31,9 +33,13 @@ class PathWriter:
 
     def save_maps(self, folder: Path) -> None:
         """Write the maps of the frames, their ChimeraX script and their latents to a new folder."""
+        from napari_sbackprop.analysis.reconstruction import Decoder
         from napari_sbackprop.analysis.volume_series import write_states
 
         if (scene := self._model.scene) is None or not self._paths.model.ready or self._paths.model.saving:
+            return
+        if not isinstance(scene.decoder, Decoder):
+            self._model.complain(InputError(NO_MAP))
             return
         latents = self._paths.latents()
         self._paths.model.saving = "maps"

@@ -23,7 +23,7 @@ from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.projection import Anchor
 
 Array = npt.NDArray[np.float32]
-ShowPlace = Callable[[Anchor, str, bool], None]
+ShowAnchor = Callable[[Anchor, str, bool], None]
 
 DRAWN, DENSE = "drawn", "dense"
 LOOP, BACK_AND_FORTH = "loop", "back and forth"
@@ -70,14 +70,14 @@ class Paths:
     Parameters
     ----------
     scenes : model of the explorer.
-    show_place : shows the map at a place, with a title, and whether the place stays.
+    show_anchor : shows the map at a place, with a title, and whether the place stays.
     deliver : runs a function on the thread that owns the models.
     """
 
-    def __init__(self, scenes: ExplorerModel, show_place: ShowPlace, deliver: Deliver) -> None:
+    def __init__(self, scenes: ExplorerModel, show_anchor: ShowAnchor, deliver: Deliver) -> None:
         self.model = PathModel()
         self._scenes = scenes
-        self._show_place = show_place
+        self._show_anchor = show_anchor
         self._worker = LatestWorker(deliver, "sbackprop-paths")
         self._graph: NeighbourGraph | None = None  # of the worker's thread
         self._onwards = 1
@@ -160,7 +160,7 @@ class Paths:
             self.show(frame)
         else:
             self._scenes.say("Click where the path goes on.")
-            self._show_place(_anchor(weights), "Begin of the path", True)
+            self._show_anchor(_anchor(weights), "Begin of the path", True)
 
     # -- moving along it ---------------------------------------------------------------------------------------------
 
@@ -174,7 +174,7 @@ class Paths:
         before = min(int(position), model.weights.shape[0] - 2)
         share = position - before
         blended = (1 - share) * model.weights[[before]] + share * model.weights[[before + 1]]
-        self._show_place(_anchor(blended), self.title(model.frame), final)
+        self._show_anchor(_anchor(blended), self.title(model.frame), final)
 
     def title(self, frame: int) -> str:
         """What the map of a frame is called."""

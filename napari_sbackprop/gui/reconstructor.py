@@ -15,7 +15,7 @@ from napari_sbackprop.gui.explorer_model import Scene
 from napari_sbackprop.gui.latest import Deliver
 
 if TYPE_CHECKING:
-    from napari_sbackprop.analysis.evidence import Evidence
+    from napari_sbackprop.analysis.evidence import Agreement, Evidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ def reconstruct(
     ----------
     report : called with a line about what is going on.
     """
-    from napari_sbackprop.analysis.evidence import judge
+    from napari_sbackprop.analysis.evidence import compare_halves, judge
     from napari_sbackprop.training.half_maps import half_maps
 
     name, count = selection.name, len(selection.indices)
@@ -50,25 +50,29 @@ def reconstruct(
             break
     else:
         return None
-    decoder = scene.decoder
+    decoder, title = scene.decoder, f"Back-projection of {name}"
+    if not scene.has_decoder:
+        agreement = compare_halves(halves.first, halves.second, halves.mask, decoder.pixel_size)
+        return Reconstruction(
+            agreement.average * halves.mask, title, f"{_agreement(name, count, agreement)}."
+        )
     decoded, mask = decoder.volume(decoder.pooled(selection.indices)), decoder.mask()
     evidence = judge(halves.first, halves.second, decoded, decoder.consensus(), mask, decoder.pixel_size)
-    return Reconstruction(
-        evidence.average * mask, f"Back-projection of {name}", _sentence(name, count, evidence)
-    )
+    return Reconstruction(evidence.average * mask, title, _sentence(name, count, evidence))
+
+
+def _agreement(name: str, count: int, agreement: "Agreement") -> str:
+    if math.isinf(agreement.resolution):
+        return f"{name}: half maps of {count:,} particles do not agree in any shell"
+    return f"{name}: half maps of {count:,} particles agree to {agreement.resolution:.1f} Å"
 
 
 def _sentence(name: str, count: int, evidence: "Evidence") -> str:
-    agreement = "do not agree in any shell"
-    if math.isfinite(evidence.resolution):
-        agreement = f"agree to {evidence.resolution:.1f} Å"
+    agreement = _agreement(name, count, evidence)
     if math.isnan(evidence.change):
-        return f"{name}: half maps of {count:,} particles {agreement}; the decoded map is the consensus."
+        return f"{agreement}; the decoded map is the consensus."
     share, error = 100 * evidence.change, max(100 * evidence.change_error, 1)
-    return (
-        f"{name}: half maps of {count:,} particles {agreement}, and show {share:.0f} ± {error:.0f} % of what the decoded "
-        "map changes."
-    )
+    return f"{agreement}, and show {share:.0f} ± {error:.0f} % of what the decoded map changes."
 
 
 class Reconstructor:

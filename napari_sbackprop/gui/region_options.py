@@ -73,7 +73,7 @@ class RegionOptions(QWidget):
         self.least.sliderReleased.connect(self._select)
         for signal, slot in self._slots():
             signal.connect(slot)
-        self._on_scene_changed()
+        self._on_side_changed()
         self._on_density_changed()
 
     def disconnect_model(self) -> None:
@@ -84,7 +84,7 @@ class RegionOptions(QWidget):
     def _slots(self) -> tuple[tuple[SignalInstance, Any], ...]:
         region = self._regions.model.events
         return (
-            (self._model.events.scene, self._on_scene_changed),
+            (region.side, self._on_side_changed),
             (self._model.events.region_density, self._on_density_changed),
             (region.sphere, self._on_sphere_changed),
             (region.radius, self._on_sphere_changed),
@@ -92,17 +92,15 @@ class RegionOptions(QWidget):
 
     # -- from the models ---------------------------------------------------------------------------------------------
 
-    def _on_scene_changed(self) -> None:
-        if (scene := self._model.scene) is None:
-            return
-        side = scene.decoder.box * scene.decoder.pixel_size
+    def _on_side_changed(self) -> None:
+        model = self._regions.model
         for box in self.place:
             with QSignalBlocker(box):
-                box.setRange(0.0, side)
-                if self._regions.model.sphere is None:
-                    box.setValue(side / 2)
+                box.setRange(0.0, model.side)
+                if model.sphere is None:
+                    box.setValue(model.side / 2)
         with QSignalBlocker(self.radius):
-            self.radius.setRange(round(scene.decoder.pixel_size), round(LARGEST_RADIUS * side))
+            self.radius.setRange(1, max(round(LARGEST_RADIUS * model.side), 1))
         self._on_sphere_changed()
 
     def _on_sphere_changed(self) -> None:

@@ -10,8 +10,10 @@ import numpy.typing as npt
 from psygnal import SignalGroupDescriptor
 
 from napari_sbackprop.analysis.region import Sphere, Vector, region_densities, seen_place
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.explorer_model import REGION_DENSITY, ExplorerModel, Scene
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
+from napari_sbackprop.gui.no_decoder import NO_MAP
 from napari_sbackprop.gui.selections import Selections
 
 Array = npt.NDArray[np.float32]
@@ -26,7 +28,8 @@ class RegionModel:
     Attributes
     ----------
     sphere : None before one was placed.
-    radius : Å, of the next sphere; 0 before a run is open.
+    radius : Å, of the next sphere; 0 before a run with maps is open.
+    side : Å, of the map.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
@@ -35,6 +38,7 @@ class RegionModel:
 
     sphere: Sphere | None = None
     radius: float = 0.0
+    side: float = 0.0
 
 
 class Regions:
@@ -101,10 +105,13 @@ class Regions:
         self._rank()
 
     def _on_scene_changed(self, scene: Scene | None) -> None:
-        if scene is None:
+        from napari_sbackprop.analysis.reconstruction import Decoder
+
+        if scene is None or not isinstance(scene.decoder, Decoder):
             return
+        self.model.side = scene.decoder.box * scene.decoder.pixel_size
         if not self.model.radius:
-            self.model.radius = round(_FIRST_RADIUS * scene.decoder.box * scene.decoder.pixel_size)
+            self.model.radius = round(_FIRST_RADIUS * self.model.side)
         if self.model.sphere is not None:
             self._rank()
 
@@ -114,6 +121,10 @@ class Regions:
             self._worker.submit(partial(self._densities, scene, sphere), self._on_ranked, self._on_error)
 
     def _densities(self, scene: Scene, sphere: Sphere) -> Array:
+        from napari_sbackprop.analysis.reconstruction import Decoder
+
+        if not isinstance(scene.decoder, Decoder):
+            raise InputError(NO_MAP)
         if self._known is None or self._known[0] is not scene:
             self._known = (scene, scene.decoder.coefficients(scene.latents))
         return region_densities(scene.decoder, self._known[1], sphere) / np.float32(scene.sigma)

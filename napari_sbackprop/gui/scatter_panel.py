@@ -173,7 +173,8 @@ class ScatterPanel(QWidget):
             self._draw_outline()
 
     def _on_point_changed(self) -> None:
-        if not self.scatter.software:
+        scene = self._model.scene
+        if not self.scatter.software or (scene is not None and not scene.has_decoder):  # no map will follow
             self._draw_crosshair()
 
     def _on_frame_changed(self) -> None:

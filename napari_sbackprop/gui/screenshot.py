@@ -29,13 +29,14 @@ def explorer_screenshot(run: Path, output: Path) -> None:
         viewer.window.resize(*SIZE)
         widget = viewer.window.add_plugin_dock_widget("napari-sbackprop", "Explore")[1]
         model = widget.model
-        _wait(lambda: model.frame is not None, model)
+        _wait(lambda: model.scene is not None and not widget.explorer.busy, model)
         coordinates = model.projection.coordinates
         vertices = outline_of_a_cluster(coordinates)
         widget.explorer.selections.select_polygon(vertices)
         frame = model.frame
         widget.explorer.pick(*map(float, vertices.mean(axis=0)))
-        _wait(lambda: model.frame is not frame and not widget.explorer.busy, model)
+        if model.scene.has_decoder:
+            _wait(lambda: model.frame is not frame and not widget.explorer.busy, model)
         _process_events(1.0)
         close_notifications()
         viewer.screenshot(str(output), canvas_only=False, flash=False)

@@ -1,13 +1,13 @@
 """The selection, and the sets that are kept, with what can be done to them."""
 
-from pathlib import Path
 from typing import Any
 
 from psygnal import SignalInstance
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from napari_sbackprop.gui.controls import push_button, tool_button, with_ending
+from napari_sbackprop.gui.controls import push_button, tool_button
 from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.export_menu import ExportMenu
 from napari_sbackprop.gui.query_line import QueryLine
 from napari_sbackprop.gui.set_table import SetTable
 
@@ -52,6 +52,14 @@ class SelectionPanel(QWidget):
         self.export = push_button(
             "Export STAR…", "Write the original rows of the selected particles, unchanged, to a STAR file."
         )
+        self.menu = ExportMenu(self._explorer, self)
+        self.more = tool_button(
+            "▾", "Other exports: rows of another file, images before subtraction, classes."
+        )
+        self.more.setAccessibleName("Other exports")
+        self.more.setMenu(self.menu)
+        self.more.setStyleSheet(f"{self.more.styleSheet()} QToolButton::menu-indicator {{ image: none; }}")
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.remove = push_button(
             "Remove set", "Forget the set in the marked row (Delete); exported files stay."
         )
@@ -60,7 +68,7 @@ class SelectionPanel(QWidget):
         state.addWidget(self.count, 1)
         for button in (self.keep, self.invert, self.clear, self.undo, self.redo):
             state.addWidget(button)
-        for button in (self.show_map, self.reconstruct, self.export, self.remove):
+        for button in (self.show_map, self.reconstruct, self.export, self.more, self.remove):
             buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -77,7 +85,7 @@ class SelectionPanel(QWidget):
             (self.redo, self._selections.redo),
             (self.show_map, self._explorer.show_selection),
             (self.reconstruct, self._explorer.reconstruct_selection),
-            (self.export, self._on_export_clicked),
+            (self.export, self.menu.export),
             (self.remove, self.table.remove_current),
         ):
             button.clicked.connect(lambda _, slot=slot: slot())
@@ -101,8 +109,9 @@ class SelectionPanel(QWidget):
     def _on_selection_changed(self) -> None:
         model, history = self._explorer.model, self._selections.history
         selection, scene = model.selection, model.scene
-        for widget in (self.keep, self.clear, self.show_map, self.export):
+        for widget in (self.keep, self.clear, self.export):
             widget.setEnabled(selection is not None)
+        self.show_map.setEnabled(selection is not None and scene is not None and scene.has_decoder)
         self.reconstruct.setEnabled(selection is not None or model.reconstructing)  # or it stops
         self.reconstruct.setText("Stop" if model.reconstructing else RECONSTRUCT)
         self.undo.setEnabled(history.can_undo)
@@ -114,18 +123,3 @@ class SelectionPanel(QWidget):
             count = len(selection.indices)
             share = 100 * count / scene.count
             self.count.setText(f"<b>{count:,}</b> of {scene.count:,} ({share:.1f} %)")
-
-    def _on_export_clicked(self) -> None:
-        model = self._explorer.model
-        if model.scene is None or model.selection is None:
-            return
-        default = model.scene.run.selection_path(model.selection.name)
-        path, _ = QFileDialog.getSaveFileName(
-            self,
-            "Export the selection",
-            str(default),
-            "STAR files (*.star)",
-            options=QFileDialog.Option.DontConfirmOverwrite,  # the export refuses an existing file itself
-        )
-        if path:
-            self._selections.export(with_ending(Path(path), ".star"))

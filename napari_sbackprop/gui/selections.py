@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.analysis.classes import export_classes
 from napari_sbackprop.analysis.clustering import NO_CLUSTER
 from napari_sbackprop.analysis.particle_set import SET_COLOURS, ParticleSet, read_sets, write_sets
 from napari_sbackprop.analysis.selection import (
@@ -215,15 +216,28 @@ class Selections:
             count = 0 if state.selection is None else len(state.selection.indices)
             model.say(f"{count:,} of {model.scene.count:,} particles selected.")
 
-    def export(self, output: Path, original: Path | None = None) -> None:
-        """Write the selection as a STAR file: the original rows, byte for byte."""
+    def export(self, output: Path, original: Path | None = None, revert: bool = False) -> None:
+        """Write the selection to a file, as `export_selection` does."""
         scene, selection = self.model.scene, self.model.selection
         if scene is None or selection is None:
             return
         output.parent.mkdir(parents=True, exist_ok=True)
         self._files.submit(
-            partial(export_selection, scene.run, selection, output, original),
+            partial(export_selection, scene.run, selection, output, original, revert=revert),
             lambda count: self.model.say(f"Wrote {count:,} particles to {output}."),
+        )
+
+    def export_classes(self, output: Path) -> None:
+        """Write all particles with their clusters as classes."""
+        scene, clustering = self.model.scene, self.model.clustering
+        if scene is None or clustering is None:
+            return
+        output.parent.mkdir(parents=True, exist_ok=True)
+        self._files.submit(
+            partial(export_classes, scene.run, clustering, output),
+            lambda counts: self.model.say(
+                f"Wrote {sum(counts):,} particles in {len(counts)} classes to {output}."
+            ),
         )
 
 

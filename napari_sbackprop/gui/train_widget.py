@@ -54,6 +54,7 @@ class TrainWidget(QWidget):
         self._run: Path | None = None
         self._explore: Any = None
         self._shown_at = 0.0
+        self._stage = ""
         self._suggested: Path | None = None
         self._typing = QTimer(self)
         self._typing.setSingleShot(True)
@@ -233,6 +234,7 @@ class TrainWidget(QWidget):
         self.figure.hide()
         self.information.clear()
         self.progress.setValue(0)
+        self._stage = ""
         self.status.say(text)
         self.start_button.setEnabled(False)
         self.stop_button.setEnabled(True)
@@ -253,6 +255,7 @@ class TrainWidget(QWidget):
             self.star.set_path(record)
 
     def _on_progress(self, progress: Progress) -> None:
+        self._stage = progress.stage
         if progress.metrics:
             self.curve.add(progress.fraction, progress.metrics)
         now = time.monotonic()
@@ -306,7 +309,7 @@ class TrainWidget(QWidget):
             self.status.say("Stopped. Finished epochs stay, and the training can be continued.")
         else:
             self.progress.setValue(1000)
-            self.status.say(f"Finished. The run is in {self._run}.")
+            self.status.say(f"Finished ({self._stage}). The run is in {self._run}.")
 
     def event(self, event: QEvent) -> bool:
         """Stop the training when the dock is closed: it would go on with no way to stop it."""

@@ -1,5 +1,7 @@
 """Coefficient head: the latent-dependent weights s(z) of the structural basis (eq. 3 of Kimanius et al. 2022)."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
@@ -44,3 +46,15 @@ class CoefficientHead(nn.Module):
         """Derivatives ds/dz (B, K, Z)."""
         with torch.enable_grad():
             return torch.func.vmap(torch.func.jacfwd(self.forward))(latent)
+
+
+def stored_head(
+    tensors: Mapping[str, Tensor], latent_size: int, basis_size: int, *, linear_start: bool
+) -> CoefficientHead | None:
+    """The head among the tensors of an epoch, by their names `head.*`; None where it is linear, s(z) = z."""
+    state = {name.removeprefix("head."): value for name, value in tensors.items() if name.startswith("head.")}
+    if not state:
+        return None
+    head = CoefficientHead(latent_size, basis_size, linear_start=linear_start)
+    head.load_state_dict(state)
+    return head.eval()

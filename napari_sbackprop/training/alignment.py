@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from napari_sbackprop import ops
+from napari_sbackprop.data.corrections import CONTRAST, DEFOCUS, PARAMETERS, SHIFT, TURN
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.imaging.grids import HalfDisc
 from napari_sbackprop.imaging.poses import rotation_vectors_to_matrix, shift_phase
@@ -20,10 +21,8 @@ from napari_sbackprop.training.image_model import transfer_function
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.spectra import Spectra
 
-_TURN, _SHIFT, _DEFOCUS, _CONTRAST = slice(0, 3), slice(3, 5), slice(5, 6), slice(6, 7)
-_PARAMETERS = 7
-_POSE = ((_TURN, np.radians(1.0)), (_SHIFT, 0.5))  # parameters, and where their spread begins: rad, px
-_CTF = ((_DEFOCUS, 200.0), (_CONTRAST, 0.1))  # Å, 1
+_POSE = ((TURN, np.radians(1.0)), (SHIFT, 0.5))  # parameters, and where their spread begins: rad, px
+_CTF = ((DEFOCUS, 200.0), (CONTRAST, 0.1))  # Å, 1
 _DEFOCUS_STEP = 50.0  # Å, of the difference that stands for the derivative
 _BATCH = 256
 
@@ -40,8 +39,7 @@ class Alignment:
 
     Attributes
     ----------
-    corrections : (N, 7), changed in place: rotation vector in radians about the image's axes, A = exp(turn) A_0; shift
-        (x, y) in px that is added to the origin; defocus in angstrom that is added to U and V; contrast, added to 1.
+    corrections : (N, 7), changed in place; `data.corrections` says what they are.
     spread : (7,), standard deviation of the corrections' prior; 0 where nothing is corrected.
     """
 
@@ -50,8 +48,8 @@ class Alignment:
     ) -> None:
         self._particles, self._spectra, self._noise = particles, spectra, noise
         self._first_rotation = spectra.rotation.clone()
-        self.corrections = spectra.transfer.new_zeros(spectra.count, _PARAMETERS)
-        self.spread = spectra.transfer.new_zeros(_PARAMETERS)
+        self.corrections = spectra.transfer.new_zeros(spectra.count, PARAMETERS)
+        self.spread = spectra.transfer.new_zeros(PARAMETERS)
         self._poses, self._ctf = poses, ctf
         self._groups = [*(_POSE if poses else ()), *(_CTF if ctf else ())]
         for group, first in self._groups:
@@ -95,7 +93,7 @@ class Alignment:
 
         active = self._active
         precision = self.spread[active] ** -2
-        prediction = slices(torch.zeros_like(present[:, _TURN]))
+        prediction = slices(torch.zeros_like(present[:, TURN]))
         residual = part.data - part.transfer * prediction
         jacobian = torch.cat([*self._derivatives(part, prediction, slices, rows)], dim=-1)  # (B, P, active)
         weighted = jacobian.conj() * (2 * weight[:, None])
@@ -107,8 +105,8 @@ class Alignment:
 
         proposed = present + change
         transfer = self._transfer(rows, disc, proposed) if self._ctf else part.transfer
-        phase = shift_phase(disc.coordinates, change[:, _SHIFT], self._particles.box)
-        proposed_residual = part.data - transfer * slices(change[:, _TURN]) * phase
+        phase = shift_phase(disc.coordinates, change[:, SHIFT], self._particles.box)
+        proposed_residual = part.data - transfer * slices(change[:, TURN]) * phase
         better = objective(proposed_residual, proposed) < objective(residual, present)
         return torch.where(better[:, None], proposed, present), variance
 
@@ -125,44 +123,27 @@ class Alignment:
             yield image[..., None] * (2j * np.pi / self._particles.box * part.disc.coordinates.to(present))
         if self._ctf:
             change = torch.zeros_like(self.spread)
-            change[_DEFOCUS] = _DEFOCUS_STEP
+            change[DEFOCUS] = _DEFOCUS_STEP
             ahead, behind = (self._transfer(rows, part.disc, present + sign * change) for sign in (1, -1))
             yield ((ahead - behind) / (2 * _DEFOCUS_STEP) * prediction)[..., None]
-            yield (image / (1 + present[:, _CONTRAST]))[..., None]
+            yield (image / (1 + present[:, CONTRAST]))[..., None]
 
     def _transfer(self, rows: Tensor, disc: HalfDisc, corrections: Tensor) -> Tensor:
         """Whitened transfer (B, P) under some corrections (B, 7)."""
         indices = rows.numpy()
         defocus = self._particles.defocus.copy()
-        defocus[indices, :2] += corrections[:, _DEFOCUS].cpu().numpy()
+        defocus[indices, :2] += corrections[:, DEFOCUS].cpu().numpy()
         transfer = transfer_function(replace(self._particles, defocus=defocus), indices, disc)
         group = torch.from_numpy(self._particles.optics_index[indices]).long()
         transfer /= self._noise.sqrt()[:, disc.shell][group]
-        return transfer.to(corrections) * (1 + corrections[:, _CONTRAST])
+        return transfer.to(corrections) * (1 + corrections[:, CONTRAST])
 
     def _apply(self, rows: Tensor, corrections: Tensor) -> None:
         spectra, change = self._spectra, corrections - self.corrections[rows]
-        spectra.rotation[rows] = (
-            rotation_vectors_to_matrix(corrections[:, _TURN]) @ self._first_rotation[rows]
-        )
+        spectra.rotation[rows] = rotation_vectors_to_matrix(corrections[:, TURN]) @ self._first_rotation[rows]
         spectra.data[rows] *= shift_phase(
-            spectra.disc.coordinates, change[:, _SHIFT], self._particles.box
+            spectra.disc.coordinates, change[:, SHIFT], self._particles.box
         ).conj()
         if self._ctf:
             spectra.transfer[rows] = self._transfer(rows, spectra.disc, corrections)
         self.corrections[rows] = corrections
-
-
-def aligned(particles: Particles, corrections: Tensor) -> Particles:
-    """The particles with the corrections (N, 7) of an `Alignment`."""
-    turn, shift, defocus, contrast = (
-        corrections[:, columns] for columns in (_TURN, _SHIFT, _DEFOCUS, _CONTRAST)
-    )
-    rotation = rotation_vectors_to_matrix(turn) @ torch.from_numpy(particles.rotation)
-    return replace(
-        particles,
-        rotation=rotation.numpy(),
-        shift=(particles.shift + shift.numpy() * particles.pixel_size).astype(np.float32),
-        defocus=particles.defocus + (defocus * torch.tensor([1.0, 1.0, 0.0])).numpy(),
-        scale=particles.scale * (1 + contrast[:, 0].numpy()),
-    )

@@ -55,7 +55,9 @@ _LOW_RESOLUTION = (
 _SEARCH = (*[Kind.HALVES] * 2, *[Kind.SEARCH] * 6, *[Kind.HALVES] * 2)
 _SEARCH_RADII = (32, 20)  # shells; the finest that is well below the full band
 _FULL_ITERATIONS = 5
-_ALIGNED_FROM = 30  # shells: coarser volumes say too little about poses
+_ALIGNED_FROM = 30  # shells: coarser volumes say less about poses, where finer ones are still to come
+LEAST_ALIGNED = 20
+"""Shells from which particles are aligned where the full band has no finer ones; of fewer they are not."""
 _DEAD = 0.2  # mean information per image below which a direction is lost, in units of the prior's
 _EMPTY = 0.1  # and below which it is not worth the full band
 
@@ -207,7 +209,8 @@ class ClosedForm:
     def _settled(self) -> bool:
         """The present iteration repeats one in which half sets agreed, finely enough to align particles to its volumes."""
         before, present = self.iterations[max(self.done - 1, 0)], self.iterations[self.done]
-        return before == present and present.kind is Kind.HALVES and present.radius >= _ALIGNED_FROM
+        least = _ALIGNED_FROM if self.iterations[-1].radius >= _ALIGNED_FROM else LEAST_ALIGNED
+        return before == present and present.kind is Kind.HALVES and present.radius >= least
 
     def posterior(self) -> Posterior:
         """Posterior of all particles under the present model, at its resolution."""

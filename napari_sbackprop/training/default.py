@@ -1,5 +1,6 @@
 """The default recipe: consensus, closed-form start in stages of resolution, then the VAE from it."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,18 +8,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from napari_sbackprop.data.grid_map import read_on_grid
 from napari_sbackprop.data.mask import read_mask
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import gridding_correction, sphere_to_volumes
 from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.imaging.masks import soft_ball, solvent_mask
 from napari_sbackprop.training.alignment import Alignment
-from napari_sbackprop.training.closed_form import ClosedForm
-from napari_sbackprop.training.epochs import run_epochs
-from napari_sbackprop.training.group_scale import match_group_scales
+from napari_sbackprop.training.closed_form import LEAST_ALIGNED, ClosedForm
+from napari_sbackprop.training.epochs import ended_by_overfitting, run_epochs
+from napari_sbackprop.training.group_contrast import (
+    GroupContrast,
+    apply_contrasts,
+    measured_contrasts,
+    normalised,
+)
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import evidence_figures
 from napari_sbackprop.training.progress import Progress
+from napari_sbackprop.training.reference import scaled_reference
 from napari_sbackprop.training.session import Session, nested, with_prefix
 from napari_sbackprop.training.spectra import Spectra, noise_spectra, whitened_spectra
 from napari_sbackprop.training.variational import VariationalStage
@@ -43,14 +51,17 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     generator = torch.Generator().manual_seed(session.config.seed)
     chosen, held_out = session.split(generator)
     stored = session.run.read_resume() if resume else {}
-    users_mask = _read_mask(session)
+    if (end := ended_by_overfitting(session, stored)) is not None:
+        yield end
+        return
+    users_mask, reference = _read_mask(session), _read_reference(session)
     _check_refinement(session)
     reading = whitened_spectra(session.particles, session.disc, session.mask_radius)
     spectra = yield from session.following(reading, _READING)
     if spectra is None:
         return
     alignment = _alignment(session, spectra)
-    data = _with_consensus(session, spectra, chosen, held_out, users_mask)
+    data = _with_consensus(session, spectra, chosen, held_out, users_mask, reference)
 
     halves = session.halves(chosen)
     latent_size = session.config.latent_size
@@ -78,10 +89,24 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
 
 def _check_refinement(session: Session) -> None:
     config, particles = session.config, session.particles
-    if (config.refine_poses or config.refine_ctf) and not particles.has_one_scale:
+    if not (config.refine_poses or config.refine_ctf):
+        return
+    if not particles.has_one_scale:
         raise InputError(
             f"--refine-poses and --refine-ctf need images of one box and pixel size, which {particles.source} has not: "
             "rescale the images, or leave the options out."
+        )
+    least_box = 2 * (LEAST_ALIGNED + 1)
+    if particles.box < least_box:
+        raise InputError(
+            f"--refine-poses and --refine-ctf need images of {least_box} px or more, but those of {particles.source} have "
+            f"{particles.box} px: bin them less, or leave the options out."
+        )
+    if session.disc.radius < LEAST_ALIGNED:
+        coarsest = math.floor(100 * session.resolution(LEAST_ALIGNED)) / 100
+        raise InputError(
+            f"--refine-poses and --refine-ctf need --resolution {coarsest:g} Å or finer in this box, but it is "
+            f"{session.config.resolution:g} Å: give that, or leave the options out."
         )
 
 
@@ -97,18 +122,42 @@ def _alignment(session: Session, spectra: Spectra) -> Alignment | None:
 
 
 def _with_consensus(
-    session: Session, spectra: Spectra, chosen: Tensor, held_out: Tensor, users_mask: Tensor | None
+    session: Session,
+    spectra: Spectra,
+    chosen: Tensor,
+    held_out: Tensor,
+    users_mask: Tensor | None,
+    reference: Tensor | None,
 ) -> _Data:
     sphere = half_sphere(spectra.disc.radius)
-    raw = back_project(spectra, sphere, chosen)
+
+    def first_consensus() -> Tensor:
+        raw, path = back_project(spectra, sphere, chosen), session.config.reference
+        if path is None or reference is None:
+            return raw
+        return scaled_reference(path, reference, spectra.subset(chosen), raw, sphere)
+
+    raw = first_consensus()
     mask = _solvent_mask(session, raw, sphere) if users_mask is None else users_mask.to(raw.device)
+    session.contrasts = _contrasts(session, spectra, mask_solution(raw, sphere, mask), sphere)
     if not session.particles.has_one_scale:
-        match_group_scales(session.particles, spectra, mask_solution(raw, sphere, mask), sphere)
-        raw = back_project(spectra, sphere, chosen)
+        raw = first_consensus()
     volumes = mask_solution(raw, sphere, mask)
     correlation = torch.ones(1, sphere.radius + 1).to(volumes)
     consensus = LinearModel(volumes, sphere, correlation, correlation[:, 0], mask)
     return _Data(spectra, consensus, mask, chosen, held_out)
+
+
+def _contrasts(
+    session: Session, spectra: Spectra, consensus: Tensor, sphere: HalfSphere
+) -> list[GroupContrast]:
+    """Contrasts of the images of each scale, applied to the spectra."""
+    particles = session.particles
+    if particles.has_one_scale:
+        return [GroupContrast(particles.box, particles.pixel_size, 1.0)]
+    contrasts = normalised(measured_contrasts(particles, spectra, consensus, sphere), particles)
+    apply_contrasts(contrasts, particles, spectra)
+    return contrasts
 
 
 def _read_mask(session: Session) -> Tensor | None:
@@ -118,8 +167,15 @@ def _read_mask(session: Session) -> Tensor | None:
     return torch.from_numpy(read_mask(path, session.particles.box, session.particles.pixel_size))
 
 
+def _read_reference(session: Session) -> Tensor | None:
+    path = session.config.reference
+    if path is None:
+        return None
+    return torch.from_numpy(read_on_grid(path, session.particles.box, session.particles.pixel_size))
+
+
 def _solvent_mask(session: Session, raw: Tensor, sphere: HalfSphere) -> Tensor:
-    """Mask made from the back-projected consensus (W, 1, 2)."""
+    """Mask made from the consensus (W, 1, 2), as a back-projection gives it."""
     box = session.particles.box
     consensus = sphere_to_volumes(torch.view_as_complex(raw[:, 0].contiguous()), sphere, box).cpu()
     ball = soft_ball(box, session.mask_radius, edge=0.05 * box, dimensions=3)

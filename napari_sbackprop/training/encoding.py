@@ -1,19 +1,26 @@
 """Latents of particles that a finished run was never trained on."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
-from napari_sbackprop.models.coefficients import CoefficientHead
+from napari_sbackprop.models.coefficients import stored_head
 from napari_sbackprop.models.encoder import ImageEncoder, PosteriorEncoder
 from napari_sbackprop.run_directory import Latents, RunDirectory
-from napari_sbackprop.training.group_scale import match_group_scales
+from napari_sbackprop.training.group_contrast import (
+    GroupContrast,
+    apply_contrasts,
+    measured_contrasts,
+    stored_contrasts,
+)
 from napari_sbackprop.training.paper import diagonal_posterior, encoder_input, masked_spectra
 from napari_sbackprop.training.posterior import (
     Posterior,
@@ -37,57 +44,81 @@ def encode(
 
     Parameters
     ----------
+    star : particles; optics groups of other boxes and pixel sizes than the run's are compared with its map at their own
+        scale, in the default recipe.
     exact : refine the encoder's answer to the exact posterior (default recipe only); False gives the amortised one.
     path_map : folders of the particles' images that moved; by default those of the run.
 
     Raises
     ------
     InputError
-        The images do not fit the run in box or pixel size.
+        The images are wider than the run's map, or, in the paper's recipe, do not fit it in box or pixel size.
     """
     directory = RunDirectory(run)
     epoch = directory.latest_epoch() if epoch is None else epoch
     description, tensors = directory.read_description(epoch), directory.read_model(epoch)
-    session = Session.for_reading(directory, read_particles(star, path_map=path_map or directory.path_map))
-    particles = session.particles
+    particles = read_particles(star, path_map=path_map or directory.path_map)
     box, pixel_size = description["box"], description["pixel_size"]
-    if particles.box != box or abs(particles.pixel_size / pixel_size - 1) > 0.01:
-        raise InputError(
-            f"{particles.source} has images of {particles.box} px at {particles.pixel_size:g} Å, but {run} was trained on "
-            f"{box} px at {pixel_size:g} Å: rescale the images to match."
-        )
+    if description["recipe"] == "paper":
+        _refuse_other_scale(particles, box, pixel_size, run)
+    particles = particles.on_grid(box, pixel_size)
+    session = Session.for_reading(directory, particles)
     disc = half_disc(int(description["radius"]))
     if description["recipe"] == "paper":
         spectra = finished(masked_spectra(particles, disc, session.flat_mask_diameter))
         posterior = _paper_posterior(tensors, spectra)
     else:
         spectra = finished(whitened_spectra(particles, disc, session.mask_radius))
-        if not particles.has_one_scale:
-            sphere, consensus = half_sphere(disc.radius), tensors["basis.volumes"][:, :1]
-            match_group_scales(particles, spectra, consensus.contiguous(), sphere)
+        # The volumes of the linear start fit the images; those of the VAE are shrunk a little.
+        volumes = tensors.get("encoder.volumes", tensors["basis.volumes"])
+        contrasts = _contrasts(particles, spectra, description, volumes[:, :1].contiguous())
+        apply_contrasts(contrasts, particles, spectra)
         posterior = _posterior(tensors, spectra, exact)
     return latents_of(posterior, epoch)
+
+
+def _refuse_other_scale(particles: Particles, box: int, pixel_size: float, run: Path) -> None:
+    if particles.box != box or abs(particles.pixel_size / pixel_size - 1) > 0.01:
+        raise InputError(
+            f"{particles.source} has images of {particles.box} px at {particles.pixel_size:g} Å, but {run} was trained on "
+            f"{box} px at {pixel_size:g} Å, by a recipe that knows one scale: rescale the images to match."
+        )
+
+
+def _contrasts(
+    particles: Particles, spectra: Spectra, description: dict[str, Any], consensus: Tensor
+) -> list[GroupContrast]:
+    """Contrasts of the run's scales as training found them, and of others by its consensus (W, 1, 2)."""
+    known = stored_contrasts(description)
+    own = GroupContrast(description["box"], description["pixel_size"], 1.0)
+    if not known and all(own.is_of(group) for group in particles.optics):
+        return [own]
+    unknown = [group for group in particles.optics if not any(item.is_of(group) for item in known)]
+    if unknown:
+        sphere = half_sphere(spectra.disc.radius)
+        measured = measured_contrasts(particles, spectra, consensus, sphere)
+        known += [item for item in measured if any(item.is_of(group) for group in unknown)]
+    return known
 
 
 @torch.no_grad()
 def _posterior(tensors: dict[str, Tensor], spectra: Spectra, exact: bool) -> Posterior:
     sphere = half_sphere(spectra.disc.radius)
     statistics = image_statistics(spectra, tensors["basis.volumes"], sphere)
-    if (
-        "head.enter.weight" not in tensors
-    ):  # an epoch of the closed-form start is linear, and its posterior exact
+    # The bank was published with the head, and has the size of the latent.
+    latent_size = tensors.get("encoder.volumes", tensors["basis.volumes"]).shape[1] - 1
+    basis_size = tensors["basis.volumes"].shape[1] - 1
+    head = stored_head(tensors, latent_size, basis_size, linear_start=True)
+    if head is None:  # an epoch of the closed-form start is linear, and its posterior exact
         return linear_posterior(*statistics)
     bank = linear_posterior(*image_statistics(spectra, tensors["encoder.volumes"], sphere))
     network = nested(tensors, "encoder.")
     del network["volumes"]
-    latent_size = bank.mean.shape[1]
     encoder = PosteriorEncoder(latent_size, len(network["enter.bias"]))
     encoder.load_state_dict(network)
     mean, log_variance = encoder(bank.mean, bank.covariance, bank.information)
     if not exact:
         return diagonal_posterior(mean, log_variance)
-    head = CoefficientHead(latent_size, tensors["basis.volumes"].shape[1] - 1, linear_start=True)
-    head.load_state_dict(nested(tensors, "head."))
     return refined_posterior(statistics, head, mean)
 
 

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.1
 _PATIENCE = 2  # epochs in a row that left-out particles deny, before training ends
+_OVERFITTED = "overfitted"  # in resume.safetensors: how many epochs were asked for when training ended so
 
 
 class Trainable(Protocol):
@@ -50,7 +51,9 @@ def run_epochs(
     """Train until the configured number of epochs is done, the session is stopped, or the model overfits; publish each.
 
     An epoch that explains the left-out particles worse than the newest published one is not published, and two of them
-    in a row end the training: the newest epoch is always the best.
+    in a row end the training: the newest epoch is the best of these epochs. The first is always published. Evidence
+    counts from the model's own consensus map, which the first epoch improves by more than what is compared here, so it
+    does not compare with the closed-form start's.
 
     Parameters
     ----------
@@ -83,6 +86,8 @@ def run_epochs(
             fraction = 1.0 if denied == _PATIENCE else fraction
             logger.info("%s is not kept: the left-out particles score %.6g, after %.6g", stage, score, best)
             stage += ": not kept, the left-out particles fit worse"
+            if denied == _PATIENCE:
+                session.run.write_resume({**session.run.read_resume(), _OVERFITTED: torch.tensor(epochs)})
             yield session.progress(stage, fraction, rate=rate, metrics=metrics)
             continue
         best, denied = score, 0
@@ -91,6 +96,18 @@ def run_epochs(
             {**kept, **with_prefix(model.state(), "vae."), "generator": generator.get_state()}
         )
         yield session.progress(stage, fraction, rate=rate, epoch=epoch, metrics=metrics)
+
+
+def ended_by_overfitting(session: Session, stored: Mapping[str, Tensor]) -> Progress | None:
+    """The record that says so, where a run's `stored` state does and no more epochs are asked for than then."""
+    if _OVERFITTED not in stored or session.config.epochs > int(stored[_OVERFITTED]):
+        return None
+    stage = (
+        f"ended at epoch {session.run.latest_epoch()}, after which the left-out particles fitted worse: ask for more than "
+        f"{int(stored[_OVERFITTED])} epochs to go on"
+    )
+    logger.info("%s %s", session.run.path, stage)
+    return session.progress(stage, 1.0)
 
 
 def _newest_score(session: Session) -> float:

@@ -27,10 +27,18 @@ _LEAST = 20  # particles: fewer leave most voxels of a half empty
 
 @dataclass(frozen=True, eq=False)
 class HalfMaps:
-    """CTF-weighted back-projections (M, M, M) of two half sets, and how many particles each has."""
+    """CTF-weighted back-projections of two half sets.
+
+    Attributes
+    ----------
+    first, second : (M, M, M), inside the ball `mask`.
+    mask : (M, M, M), soft ball around the particle.
+    counts : particles in each.
+    """
 
     first: Map
     second: Map
+    mask: Map
     counts: tuple[int, int]
 
 
@@ -56,6 +64,7 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
     sphere = half_sphere(disc.radius)
     amplitude = noise_amplitude(particles, disc, session.mask_radius)
     done, maps = 0, []
+    ball = soft_ball(particles.box, session.mask_radius, edge=0.05 * particles.box, dimensions=3)
     halves = session.halves(torch.from_numpy(np.asarray(indices, dtype=np.int64)))
     for half in halves:
         accumulated = BackProjection(sphere)
@@ -64,7 +73,6 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
             done += len(rows)
             yield done
         values = torch.view_as_complex(accumulated.volume()[:, 0].contiguous())
-        ball = soft_ball(particles.box, session.mask_radius, edge=0.05 * particles.box, dimensions=3)
         volume = sphere_to_volumes(values, sphere, particles.box) / gridding_correction(particles.box) * ball
         maps.append(volume.numpy())
-    return HalfMaps(maps[0], maps[1], (len(halves[0]), len(halves[1])))
+    return HalfMaps(maps[0], maps[1], ball.numpy(), (len(halves[0]), len(halves[1])))

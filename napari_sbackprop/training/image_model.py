@@ -20,7 +20,7 @@ from napari_sbackprop.imaging.poses import shift_phase, slice_matrix
 def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc) -> Tensor:
     """Multiplier of the slice of each particle, (n, P) float32; zero beyond the band of its image.
 
-    CTF, its absolute value or its square by group, times the scale of the group's pixels.
+    CTF, its absolute value or its square by group, times the scale of the group's pixels and its contrast.
     """
     transfer = torch.empty(len(indices), disc.size)
     for group, rows in particles.by_group(indices):
@@ -40,7 +40,7 @@ def transfer_function(particles: Particles, indices: np.ndarray, disc: HalfDisc)
             values = values.abs()
         if group.ctf_premultiplied:
             values = values**2
-        values = values * (particles.pixel_size / group.pixel_size) ** 2
+        values = values * (group.contrast * (particles.pixel_size / group.pixel_size) ** 2)
         transfer[rows] = torch.where(disc.shell < group.image_size // 2, values, 0.0)
     return transfer
 

@@ -64,13 +64,7 @@ class LinearModel:
         if radius == self.sphere.radius:
             return self
         sphere = half_sphere(radius)
-        smaller, larger = sorted((self.sphere, sphere), key=lambda item: item.radius)
-        kept = torch.nonzero(smaller.shell <= smaller.radius).squeeze(-1)
-        x, y, z = smaller.coordinates[kept].unbind(-1)
-        counterpart = larger.row.long()[z + larger.offset, y + larger.offset] + x
-        source, target = (kept, counterpart) if smaller is self.sphere else (counterpart, kept)
-        volumes = self.volumes.new_zeros(sphere.size, *self.volumes.shape[1:])
-        volumes[target.to(volumes.device)] = self.volumes[source.to(volumes.device)]
+        volumes = resized_volumes(self.volumes, self.sphere, sphere)
         shared = min(radius, self.sphere.radius) + 1
         correlation = self.correlation.new_ones(len(self.correlation), radius + 1)
         correlation[:, :shared] = self.correlation[:, :shared]
@@ -108,6 +102,18 @@ class LinearModel:
         power = shell_mean(self.volumes[:, 0].square().sum(-1).cpu(), shell, int(shell.max()) + 1)
         noise = torch.randn(self.sphere.size, count, 2, generator=generator)
         return (noise * (_RANDOM_AMPLITUDE * (power / 2).sqrt()[shell])[:, None, None]).to(self.volumes)
+
+
+def resized_volumes(volumes: Tensor, old: HalfSphere, new: HalfSphere) -> Tensor:
+    """Volumes (W, C, 2) on another half sphere; shells that the old one lacks are empty."""
+    smaller, larger = sorted((old, new), key=lambda item: item.radius)
+    kept = torch.nonzero(smaller.shell <= smaller.radius).squeeze(-1)
+    x, y, z = smaller.coordinates[kept].unbind(-1)
+    counterpart = larger.row.long()[z + larger.offset, y + larger.offset] + x
+    source, target = (kept, counterpart) if smaller is old else (counterpart, kept)
+    result = volumes.new_zeros(new.size, *volumes.shape[1:])
+    result[target.to(volumes.device)] = volumes[source.to(volumes.device)]
+    return result
 
 
 def posterior_filter(correlation: Tensor) -> Tensor:

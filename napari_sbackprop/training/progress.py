@@ -33,8 +33,8 @@ class Progress:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def finished(work: Generator[int, None, T], report: Callable[[int], object] | None = None) -> T:
-    """Run work that yields how many particles it has done to its end, for the value that it returns."""
+def finished(work: Generator[float, None, T], report: Callable[[float], object] | None = None) -> T:
+    """Run work that yields how much of it is done to its end, for the value that it returns."""
     while True:
         try:
             done = next(work)

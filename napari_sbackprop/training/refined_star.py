@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from napari_sbackprop.data.blocks import read_star
+from napari_sbackprop.data.corrections import aligned
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.particle_table import read_particle_table
 from napari_sbackprop.data.particles import Particles
@@ -15,7 +16,6 @@ from napari_sbackprop.data.star_kind import particle_block
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.poses import matrix_to_euler
 from napari_sbackprop.run_directory import RunDirectory
-from napari_sbackprop.training.alignment import aligned
 
 _Columns = dict[str, npt.NDArray[np.floating]]
 
@@ -58,7 +58,8 @@ def write_refined(path: Path, output: Path) -> list[str]:
         )
     if run.config.refine_ctf:
         columns |= zip(("rlnDefocusU", "rlnDefocusV"), particles.defocus[:, :2].T, strict=True)
-    write_replaced(run.star_path, columns, output)
+    texts = {label: [b"%.6f" % value for value in values] for label, values in columns.items()}
+    write_replaced(text, texts, output)
     return list(columns)
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -15,6 +15,7 @@ from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.grids import HalfDisc, half_disc
 from napari_sbackprop.run_directory import Latents, RunDirectory
+from napari_sbackprop.training.group_contrast import GroupContrast
 from napari_sbackprop.training.posterior import Posterior
 from napari_sbackprop.training.progress import Progress
 from napari_sbackprop.training.spectra import Spectra
@@ -37,6 +38,7 @@ class Session:
     device : where tensors live.
     stop : set by others to end the training after the present step.
     corrections : (N, 7) of `alignment.Alignment`, published with every epoch; None where particles are not refined.
+    contrasts : of the images of each scale, published with every epoch.
     """
 
     run: RunDirectory
@@ -45,6 +47,7 @@ class Session:
     device: torch.device
     stop: threading.Event
     corrections: Tensor | None = None
+    contrasts: Sequence[GroupContrast] = ()
     _started: float = field(default_factory=time.monotonic)
     _mark: tuple[float, float] | None = None
 
@@ -167,6 +170,7 @@ class Session:
             "pixel_size": self.particles.pixel_size,
             "radius": radius,
             "latent_size": latents.mean.shape[1],
+            "group_contrasts": [item._asdict() for item in self.contrasts],
             "metrics": metrics,
         }
         self.run.publish(

@@ -1,5 +1,6 @@
 """Evaluation of a run that was made by hand from the truth: perfect, then spoiled."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,15 @@ def test_shuffled_latents_score_by_chance(example: Example) -> None:
     assert scores.state_exact < 0.6
     assert scores.adjusted_rand_index < 0.1
     assert scores.auc_per_image < evaluate(example.run.path, example.truth, epoch=1).auc_per_image
+
+
+def test_truth_without_the_optional_part_is_refused(example: Example, tmp_path: Path) -> None:
+    truth = shutil.copytree(example.truth, tmp_path / "truth")
+    np.save(truth / "subunit.npy", np.zeros(90, np.int64))
+    with pytest.raises(
+        InputError, match="has no particle with the optional part, which its maps show: simulate"
+    ):
+        evaluate(example.run.path, truth)
 
 
 def test_truth_of_another_set_is_refused(example: Example, tmp_path: Path) -> None:

@@ -173,3 +173,39 @@ def test_combinations_are_those_of_sets():
             {"subtract": [{"how": "a"}, {"intersect": [{"how": "b"}]}]},
         ]
     }
+
+
+def test_subtracted_particles_leave_as_what_they_were_before(tmp_path):
+    """In the run's own rows with the names swapped, or as the rows of the STAR file before subtraction."""
+    names = {
+        "1@a.mrcs": "2@Subtract/s.mrcs",
+        "2@a.mrcs": "3@Subtract/s.mrcs",
+        "1@b.mrcs": "1@Subtract/s.mrcs",
+    }
+    rows = [f"{after} {angle} {before}" for (before, after), angle in zip(names.items(), "789", strict=True)]
+    head = "data_particles\n\nloop_\n_rlnImageName\n_rlnAngleRot\n_rlnImageOriginalName\n"
+    (tmp_path / "subtracted.star").write_text(head + "\n".join(rows) + "\n")
+    (tmp_path / "before.star").write_text(STAR)
+    run = RunDirectory.create(tmp_path / "run", tmp_path / "subtracted.star", Config(), {})
+    assert export_selection(run, chosen(0, 2), tmp_path / "swapped.star", revert=True) == 2
+    swapped = "1@a.mrcs 7 2@Subtract/s.mrcs\n1@b.mrcs 9 1@Subtract/s.mrcs\n"
+    assert (tmp_path / "swapped.star").read_text() == head + swapped
+    assert json.loads((tmp_path / "swapped.json").read_text())["reverted"]
+    assert export_selection(run, chosen(0, 2), tmp_path / "rows.star", tmp_path / "before.star") == 2
+    assert (tmp_path / "rows.star").read_text() == STAR.replace("2@a.mrcs 20.5000\n", "")
+    for options in ({"original": tmp_path / "before.star"}, {}):
+        output = tmp_path / ("out.star" if options else "out.pkl")
+        with pytest.raises(InputError, match=r"cannot hold reverted particles: name it \.star"):
+            export_selection(run, chosen(0), output, revert=True, **options)
+        assert not output.exists()
+
+
+def test_one_row_of_each_image_before_subtraction(tmp_path):
+    """Copies by symmetry are subtracted one by one: their images differ, those before do not."""
+    head = "data_particles\n\nloop_\n_rlnImageName\n_rlnImageOriginalName\n"
+    rows = "1@s.mrcs 1@a.mrcs\n2@s.mrcs 1@a.mrcs\n3@s.mrcs 2@a.mrcs\n"
+    (tmp_path / "subtracted.star").write_text(head + rows)
+    run = RunDirectory.create(tmp_path / "run", tmp_path / "subtracted.star", Config(), {})
+    assert export_selection(run, chosen(0, 1, 2), tmp_path / "one.star", unique_images=True, revert=True) == 2
+    assert (tmp_path / "one.star").read_text() == head + "1@a.mrcs 1@s.mrcs\n2@a.mrcs 3@s.mrcs\n"
+    assert export_selection(run, chosen(0, 1, 2), tmp_path / "all.star", unique_images=True) == 3

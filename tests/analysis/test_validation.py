@@ -12,9 +12,11 @@ from napari_sbackprop.analysis.validation import (
     mean_to_nyquist,
     most_likely_states,
     neighbour_states,
+    neighbourhood_similarity,
     state_accuracy,
     state_fsc,
 )
+from napari_sbackprop.data.specimen import Arrangement
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -88,6 +90,33 @@ def test_large_sets_are_sampled_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     voted, queries = neighbour_states(noise(100, 2) * 0.1 + labels[:, None], labels)
     assert len(queries) == 30
     assert np.array_equal(voted, labels[queries])
+
+
+@pytest.mark.parametrize("arrangement", ["line", "ring"])
+def test_neighbourhoods_are_kept_by_the_motion_itself_and_lost_by_chance(arrangement: Arrangement) -> None:
+    labels = np.arange(600) % 6
+    angle = 2 * np.pi * labels / 6
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    perfect = ring if arrangement == "ring" else labels[:, None].astype(float)
+    for share in (0.02, 0.1, 0.3):  # less than a state, and up to its neighbours
+        assert neighbourhood_similarity(perfect, labels, arrangement, share) == 1.0
+    noise = np.random.default_rng(0).standard_normal((600, 3))
+    assert neighbourhood_similarity(noise, labels, arrangement, 0.02) == pytest.approx(1 / 6, abs=0.03)
+
+
+def test_neighbourhoods_agree_with_a_plain_count() -> None:
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 5, 80)
+    latents = labels[:, None] + random.standard_normal((80, 2))
+    kept = 0
+    for i in range(80):
+        others = np.delete(np.arange(80), i)
+        nearest = others[np.argsort(np.square(latents[others] - latents[i]).sum(1))[:24]]
+        apart = np.abs(labels[others] - labels[i])
+        reach = np.sort(apart)[23]
+        closer = (np.abs(labels[nearest] - labels[i]) < reach).sum()
+        kept += closer + min((np.abs(labels[nearest] - labels[i]) == reach).sum(), 24 - (apart < reach).sum())
+    assert neighbourhood_similarity(latents, labels, "line", 0.3) == pytest.approx(kept / (80 * 24))
 
 
 def test_a_perfect_map_has_cryobenchs_perfect_area() -> None:

@@ -71,6 +71,20 @@ def test_states_go_along_the_screw(models: tuple[Path, Path]) -> None:
     assert np.ptp(residues[:, : CORE - 2], axis=0).max() < 0.05
 
 
+def test_the_domain_goes_all_the_way_round(models: tuple[Path, Path]) -> None:
+    specimen = interpolate_models(*models, states=4, circle=True)
+    assert specimen.arrangement == "ring"
+    residues = specimen.positions.reshape(4, CORE + DOMAIN, 3, 3).mean(axis=2)
+    assert np.array_equal(
+        residues[1:, : CORE - 2], np.broadcast_to(residues[0, : CORE - 2], (3, CORE - 2, 3))
+    )
+    quarter = rotation_about(SCREW.axis, 90.0)
+    middle = residues[:, CORE + 2 :].mean(axis=(0, 1))  # on the axis, four quarters of a turn apart
+    for before, after in zip(residues, np.roll(residues, -1, axis=0), strict=True):
+        turned = (before[CORE + 2 :] - middle) @ quarter.T + middle
+        assert np.allclose(turned, after[CORE + 2 :], atol=0.3)
+
+
 def test_set_is_simulated_from_models(models: tuple[Path, Path], tmp_path: Path) -> None:
     star = simulate(tmp_path / "set", states=2, particles=4, box=32, pixel_size=5.0, models=models)
     truth = Truth.open(star.parent / "truth")

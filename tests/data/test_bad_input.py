@@ -54,7 +54,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     ),
     "zero pixel size": (
         put("optics", "rlnImagePixelSize", 0, 0.0),
-        r", row 1: the pixel size is 0 Å, but must be positive; correct the file",
+        r", row 1: the pixel size is 0 Å, but must be positive and below 1000; correct the file",
     ),
     "NaN pose": (
         put("particles", "rlnAngleTilt", 2, "nan"),
@@ -63,28 +63,31 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "infinite shift": (put("particles", "rlnOriginXAngst", 1, "inf"), r", row 2: rlnOriginXAngst is inf"),
     "NaN voltage": (
         put("optics", "rlnVoltage", 0, "nan"),
-        r", row 1: rlnVoltage is nan, but must be a finite",
+        r", optics group group1: rlnVoltage is nan, but must be between 10 and 1000",
     ),
     "voltage in V": (
         put("optics", "rlnVoltage", 0, 300000),
-        r", row 1: rlnVoltage is 300000, but must be between 10 and 1000; give it in kV, not in V",
+        r", optics group group1: rlnVoltage is 300000, but must be between 10 and 1000; give it in kV, not in V",
     ),
-    "zero voltage": (put("optics", "rlnVoltage", 1, 0), r", row 2: rlnVoltage is 0, but must be between 10"),
+    "zero voltage": (
+        put("optics", "rlnVoltage", 1, 0),
+        r", optics group group2: rlnVoltage is 0, but must be between 10",
+    ),
     "negative Cs": (
         put("optics", "rlnSphericalAberration", 0, -2.7),
-        r", row 1: rlnSphericalAberration is -2\.7, but must be 0 or more; give it in mm",
+        r", optics group group1: rlnSphericalAberration is -2\.7, but must be between 0 and 100; give it in mm",
     ),
     "infinite Cs": (
         put("optics", "rlnSphericalAberration", 0, "inf"),
-        r", row 1: rlnSphericalAberration is inf, but must be a finite number",
+        r", optics group group1: rlnSphericalAberration is inf, but must be between 0 and 100",
     ),
     "amplitude contrast in percent": (
         put("optics", "rlnAmplitudeContrast", 0, 10),
-        r", row 1: rlnAmplitudeContrast is 10, but must be at least 0 and below 1; give it as a fraction",
+        r", optics group group1: rlnAmplitudeContrast is 10, but must be at least 0 and below 1; give it as a fraction",
     ),
     "negative amplitude contrast": (
         put("optics", "rlnAmplitudeContrast", 1, -0.1),
-        r", row 2: rlnAmplitudeContrast is -0\.1, but must be at least 0 and below 1",
+        r", optics group group2: rlnAmplitudeContrast is -0\.1, but must be at least 0 and below 1",
     ),
     "negative pixel size": (
         put("optics", "rlnImagePixelSize", 0, -2),

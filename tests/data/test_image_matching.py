@@ -11,9 +11,17 @@ from napari_sbackprop.errors import InputError
 ROWS = ["1@a/one.mrcs", "2@a/one.mrcs", "1@a/two.mrcs", "2@a/one.mrcs", "3@a/two.mrcs"]
 
 
-def write_star(path: Path, names: list[str]) -> Path:
+SUBTRACTED = [f"{number}@Subtract/job010/Particles/subtracted.mrcs" for number in range(1, 6)]
+
+
+def write_star(path: Path, names: list[str], before: list[str] | None = None) -> Path:
+    """A STAR file of images; `before` are their names before subtraction."""
     header = ["data_particles", "", "loop_", "_rlnImageName #1", "_rlnAngleRot #2"]
-    path.write_text("\n".join([*header, *(f"{name} {row}.0" for row, name in enumerate(names)), ""]))
+    rows = [f"{name} {row}.0" for row, name in enumerate(names)]
+    if before is not None:
+        header.append("_rlnImageOriginalName #3")
+        rows = [f"{row} {name}" for row, name in zip(rows, before, strict=True)]
+    path.write_text("\n".join([*header, *rows, ""]))
     return path
 
 
@@ -57,3 +65,33 @@ def test_missing_images_are_counted_and_the_first_is_named(star: Path) -> None:
     original = write_star(star.with_name("other.star"), ROWS[:2])
     with pytest.raises(InputError, match=r"lacks 2 of the chosen images, first 1@a/two\.mrcs of row 3"):
         matching_rows(star, np.array([0, 2, 4]), original)
+
+
+def test_subtracted_particles_are_matched_with_their_originals_and_back(star: Path) -> None:
+    subtracted = write_star(star.with_name("subtracted.star"), SUBTRACTED, before=ROWS[::-1])
+    assert matching_rows(subtracted, np.array([0, 2]), star).tolist() == [2, 4]
+    assert matching_rows(star, np.array([0, 2]), subtracted).tolist() == [2, 4]
+
+
+def test_two_subtractions_are_matched_by_the_images_before(star: Path) -> None:
+    """Both write stacks of one name, whose images are numbered differently."""
+    first = write_star(star.with_name("first.star"), SUBTRACTED, before=ROWS)
+    names = [name.replace("job010", "job020") for name in SUBTRACTED[:2]]
+    second = write_star(star.with_name("second.star"), names, before=[ROWS[4], ROWS[2]])
+    assert matching_rows(second, np.array([0]), first).tolist() == [4]
+    with pytest.raises(InputError, match=r"lacks 1 of the chosen images, first 1@Subtract/job010/"):
+        matching_rows(first, np.array([0]), second)
+
+
+def test_a_subtraction_of_subtracted_particles_is_matched_step_by_step(star: Path) -> None:
+    first = write_star(star.with_name("first.star"), SUBTRACTED, before=ROWS)
+    names = [name.replace("job010", "job020") for name in SUBTRACTED[:2]]
+    second = write_star(star.with_name("second.star"), names, before=[SUBTRACTED[3], SUBTRACTED[1]])
+    assert matching_rows(second, np.array([0, 1]), first).tolist() == [1, 3]
+
+
+def test_subtracted_binned_particles_find_unbinned_originals(star: Path) -> None:
+    subtracted = write_star(star.with_name("subtracted.star"), SUBTRACTED, before=ROWS)
+    unbinned = [name.replace("@a/", "@Extract/job099/") for name in ROWS]
+    original = write_star(star.with_name("unbinned.star"), unbinned)
+    assert matching_rows(subtracted, np.array([4]), original).tolist() == [4]

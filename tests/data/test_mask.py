@@ -29,11 +29,11 @@ def test_a_mask_of_the_particles_grid_or_of_none_is_read(tmp_path: Path, pixel_s
 @pytest.mark.parametrize(
     ("values", "pixel_size", "sentence"),
     [
-        (np.ones((10, 10, 10)), PIXEL_SIZE, r"has a box of 10, but the particles have 8: resample the mask"),
+        (np.ones((10, 10, 10)), PIXEL_SIZE, r"has a box of 10, but the particles have 8: resample it"),
         (
             None,
             1.6,
-            r"has a pixel size of 1\.6 Å, but the particles have 3\.2 Å: resample the mask \(relion_image",
+            r"has a pixel size of 1\.6 Å, but the particles have 3\.2 Å: resample it \(relion_image",
         ),
         (
             np.full((BOX, BOX, BOX), 1.5),

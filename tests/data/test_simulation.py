@@ -189,7 +189,14 @@ def test_share_of_the_loose_subunit_is_as_asked(tmp_path: Path) -> None:
     [
         ({"motion": "twist"}, "--motion is twist"),
         ({"motion": "composition", "states": 17, "particles": 20}, "4 parts have 16 compositions"),
+        ({"motion": "composition", "models": ("a.pdb", "b.pdb")}, "composition is of the built-in complex"),
         ({"subunit_share": 1.5}, "--subunit-share is 1.5"),
+        ({"subunit_share": 0.0}, "--subunit-share is 0, but must be above 0 and at most 1"),
+        (
+            {"subunit_share": 0.6, "motion": "composition"},
+            "--subunit-share 0.6 is of .* swings or circles: leave it out",
+        ),
+        ({"subunit_share": 0.6, "models": (Path("a.pdb"), Path("b.pdb"))}, "--subunit-share 0.6 is of"),
     ],
 )
 def test_an_impossible_specimen_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -1,5 +1,6 @@
 """Reading RELION's particle files: dialects, units and lookup order."""
 
+import json
 import re
 from pathlib import Path
 
@@ -230,11 +231,77 @@ def test_beam_tilt_takes_the_place_of_comas_zernikes(project: Project) -> None:
     assert particles.optics[0].odd_zernikes == (1, 2, 3, 0, 0, 6)
 
 
-@pytest.mark.parametrize("text", ["None", "abc", "[0,x]", "[0,nan]", "[1,,2]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "None",
+        "abc",
+        "[0,x]",
+        "[0,nan]",
+        "[1,,2]",
+        "0,1",
+        "[0,1",
+        "[[0,1]]",
+        "]0[",
+        "[1_0]",
+        "[0x1]",
+        "[,]",
+        "[0,1e7]",
+        "[-1e300]",
+        "[1e999]",
+    ],
+)
 def test_aberrations_that_are_no_numbers_are_refused(project: Project, text: str) -> None:
     path = project.write(project.particles(), project.optics() | {"rlnOddZernike": [text]})
-    sentence = f"row 1 of data_optics: rlnOddZernike is {text!r}, but must be a list of numbers"
+    sentence = f", optics group group1: rlnOddZernike is {text!r}, but must be a list of numbers up to 1e+06"
     with pytest.raises(InputError, match=re.escape(sentence)):
+        read_particles(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "[0]", "[-1.5,+2.,.5,1e-3,2E+05]"])
+def test_lists_of_numbers_are_read_as_relion_writes_them(project: Project, text: str) -> None:
+    path = project.write(project.particles(), project.optics() | {"rlnEvenZernike": [text]})
+    assert read_particles(path).optics[0].even_zernikes == tuple(
+        json.loads(text.replace("+2.,.5", "2.0,0.5"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "wanted"),
+    [
+        ("rlnBeamTiltX", 200, "between -100 and 100; give it in mrad"),
+        ("rlnBeamTiltY", "-inf", "between -100 and 100; give it in mrad"),
+        ("rlnSphericalAberration", 2.7e7, "between 0 and 100; give it in mm"),
+        ("rlnCtfDataAreCtfPremultiplied", 2, "0 or 1; write 1 for yes and 0 for no"),
+        ("rlnCtfDataArePhaseFlipped", 0.5, "0 or 1; write 1 for yes and 0 for no"),
+        ("rlnImageSize", 8.5, "a whole number of pixels; give the side of the images"),
+        ("rlnCtfBfactor", 1e6, "between -1000 and 10000; give it in Å²"),
+        ("rlnCtfScalefactor", 1e4, "between -100 and 100; give a factor on the CTF"),
+        ("rlnPhaseShift", 1000, "between -360 and 360; give it in degrees"),
+    ],
+)
+def test_a_value_that_no_microscope_has_is_refused(
+    project: Project, label: str, value: object, wanted: str
+) -> None:
+    sentence = re.escape(f": {label} is {float(value):g}, but must be {wanted}")
+    right = project.optics().get(label, [0])[0]
+    particles = project.particles()
+    optics = project.optics(groups=2) | {label: [right, value]}
+    path = project.write(particles | {"rlnOpticsGroup": [1, 1, 2, 2]}, optics)
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}, optics group group2{sentence}"):
+        read_particles(path)
+    path = project.write(particles | {label: [right, right, right, value]}, project.optics())
+    with pytest.raises(InputError, match=f", row 4{sentence}"):
+        read_particles(path)
+
+
+def test_an_underscore_makes_no_number(project: Project) -> None:
+    path = project.write(
+        project.particles() | {"rlnDefocusU": ["12000", "1e4", "1_2000", "15000"]}, project.optics()
+    )
+    with pytest.raises(
+        InputError, match="row 3 of data_particles: rlnDefocusU is '1_2000', but must be a number"
+    ):
         read_particles(path)
 
 
@@ -275,7 +342,9 @@ def test_groups_of_different_scale_share_a_map_that_no_image_exceeds(
 
 def test_a_magnification_far_from_one_is_refused(project: Project) -> None:
     path = project.write(project.particles(), project.optics() | {"rlnMagMat11": [0.0]})
-    with pytest.raises(InputError, match=r"row 1: rlnMagMat11 is 0, but must be less than 0.5 from 1; give"):
+    with pytest.raises(
+        InputError, match=r", optics group group1: rlnMagMat11 is 0, but must be less than 0.5 from 1; give"
+    ):
         read_particles(path)
 
 

@@ -2,6 +2,7 @@
 
 import operator
 import os
+import pickle
 import queue
 import shutil
 import time
@@ -63,6 +64,22 @@ def _trained(particles: Path, tiny_options: dict[str, Any], tmp_path_factory: py
 def run(_trained: Path, tmp_path: Path) -> Path:
     """A run that the training made, the test's own copy."""
     return Path(shutil.copytree(_trained, tmp_path / "run"))
+
+
+@pytest.fixture
+def adopted(run: Path, particles: Path, tmp_path: Path) -> Path:
+    """A run of cryoDRGN taken over: the latents of `run`, with three clusters that its analysis would have made."""
+    from napari_sbackprop.analysis.adoption import adopt
+    from napari_sbackprop.analysis.pickles import write_pickles
+    from napari_sbackprop.data.source import open_source
+    from napari_sbackprop.run_directory import RunDirectory
+
+    results, epoch = tmp_path / "drgn", RunDirectory(run).latest_epoch()
+    write_pickles(run, results)
+    labels = results / f"analyze.{epoch}" / "kmeans3" / "labels.pkl"
+    labels.parent.mkdir(parents=True)
+    labels.write_bytes(pickle.dumps(np.arange(240, dtype=np.int32) % 3))
+    return adopt(results, open_source(particles), tmp_path / "adopted").path
 
 
 def publish_again(run: Path) -> int:

@@ -28,10 +28,16 @@ def test_an_untouched_form_gives_the_defaults(form: ConfigForm) -> None:
     assert form.config() == Config()
 
 
-def test_a_form_gives_back_what_it_shows(form: ConfigForm) -> None:
-    config = Config(
-        recipe="paper", latent_size=3, resolution=7.5, mask=Path("/data/mask.mrc"), held_out=0.1, seed=7
-    )
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(
+            recipe="paper", latent_size=3, resolution=7.5, mask=Path("/data/mask.mrc"), held_out=0.1, seed=7
+        ),
+        Config(reference=Path("/data/map.mrc"), refine_poses=True),
+    ],
+)
+def test_a_form_gives_back_what_it_shows(form: ConfigForm, config: Config) -> None:
     form.set_config(config)
     assert form.config() == config
 

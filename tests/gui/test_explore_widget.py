@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from conftest import Mouse, publish_again
 
+from napari_sbackprop.analysis.clustering import Clustering
 from napari_sbackprop.gui.docks import open_explore
-from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME
+from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME, Columns
 from napari_sbackprop.gui.map_view import MAP_LAYER, PINNED_LAYER
 from napari_sbackprop.gui.set_table import COLOUR, COUNT, NAME, SHARE
 
@@ -218,6 +219,80 @@ def test_deleting_the_layer_does_no_harm(viewer: Any, explore: Any, mouse: Mouse
     mouse.click(*explore.scatter.pixel((0.3, 0.0)))
     settle(explore, qtbot)
     assert MAP_LAYER in viewer.layers
+
+
+def test_other_exports_are_offered_where_they_can_be_written(
+    explore: Any, particles: Path, qtbot: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    from qtpy.QtWidgets import QFileDialog
+
+    from napari_sbackprop.data.star import read_columns
+
+    model, menu = explore.model, explore.selection_panel.menu
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(particles), ""))
+
+    def choose(name: str) -> None:
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **options: (str(tmp_path / name), ""))
+
+    def offered() -> list[bool]:
+        menu.aboutToShow.emit()
+        return [action.isEnabled() for action in menu.actions()]
+
+    qtbot.waitUntil(lambda: bool(model.columns.values), timeout=TIMEOUT)
+    assert explore.selection_panel.more.menu() is menu
+    assert offered() == [False, False, False]
+    explore.explorer.selections.select(np.arange(5, 9), {})
+    assert offered() == [True, False, False]
+    choose("other")
+    menu.other.trigger()
+    qtbot.waitUntil(lambda: "Wrote 4 particles" in model.message, timeout=TIMEOUT)
+    names = read_columns(particles)["rlnImageName"]
+    assert read_columns(tmp_path / "other.star")["rlnImageName"].tolist() == names[5:9].tolist()
+    model.clustering = Clustering("kmeans", 2, np.arange(240) % 2, model.scene.epoch)
+    assert offered() == [True, False, True]
+    choose("classes.star")
+    menu.classes.trigger()
+    qtbot.waitUntil(lambda: "Wrote 240 particles in 2 classes" in model.message, timeout=TIMEOUT)
+    assert read_columns(tmp_path / "classes.star")["rlnClassNumber"].tolist() == [1, 2] * 120
+    model.columns = Columns({**model.columns.values, "rlnImageOriginalName": names})
+    assert offered() == [True, True, True]
+    choose("before.star")
+    menu.reverted.trigger()  # its file has no such column
+    qtbot.waitUntil(lambda: "has no rlnImageOriginalName" in model.error, timeout=TIMEOUT)
+
+
+def test_a_run_without_a_decoder_says_so_in_place_of_the_map(
+    viewer: Any, adopted: Path, run: Path, qtbot: Any
+) -> None:
+    from napari_sbackprop.gui.readers import get_run_reader
+
+    get_run_reader(str(adopted))(str(adopted))  # as dropped on napari
+    widget = open_explore(viewer)
+    model, panel = widget.model, widget.map_panel
+    qtbot.waitUntil(lambda: model.scene is not None and model.clustering is not None, timeout=TIMEOUT)
+    assert viewer.canvas.overlays.text.visible
+    assert "this run holds latents alone" in viewer.canvas.overlays.text.text.replace("\n", " ")
+    assert panel.isVisible()
+    assert not panel.isEnabled()
+    assert widget.scatter_panel.colour.findData("cluster") > 0
+    Mouse(widget.scatter.native).click(*widget.scatter.pixel((0.5, 0.0)))
+    np.testing.assert_allclose(widget.scatter._crosshair_at, (0.5, 0.0), atol=0.05)
+    widget.explorer.selections.invert()
+    assert not widget.selection_panel.show_map.isEnabled()
+    widget.selection_panel.reconstruct.click()
+    qtbot.waitUntil(lambda: model.frame is not None, timeout=TIMEOUT)
+    assert not viewer.canvas.overlays.text.visible
+    assert [layer.name for layer in viewer.layers] == [MAP_LAYER]
+    assert panel.contour.isEnabled()
+    assert panel.save.isEnabled()
+    assert not panel.consensus.isEnabled()
+    widget.open_run(run)
+    qtbot.waitUntil(lambda: model.frame is not None and model.scene.has_decoder, timeout=TIMEOUT)
+    assert panel.consensus.isEnabled()
+    widget.open_run(adopted)
+    qtbot.waitUntil(lambda: viewer.canvas.overlays.text.visible, timeout=TIMEOUT)
+    widget.shut_down()
+    assert not viewer.canvas.overlays.text.visible
 
 
 def test_an_empty_dock_says_what_to_do(viewer: Any, tmp_path: Path) -> None:

@@ -143,6 +143,67 @@ def test_a_saved_map_is_the_one_on_screen(open_desk: Desk, tmp_path: Path) -> No
     assert pixel_size == pytest.approx(10.0)
 
 
+@pytest.fixture
+def adopted_desk(desk: Desk, adopted: Path) -> Desk:
+    """The explorer with a run open that has no decoder."""
+    desk.explorer.open(adopted)
+    desk.until(lambda: desk.model.scene is not None and desk.model.clustering and desk.model.columns.values)
+    return desk
+
+
+def test_a_run_without_a_decoder_is_selected_from_and_exported(
+    adopted_desk: Desk, adopted: Path, tmp_path: Path
+) -> None:
+    model, explorer = adopted_desk.model, adopted_desk.explorer
+    assert model.scene.count == 240
+    assert not model.scene.has_decoder
+    explorer.pick(0.5, 0.0)
+    explorer.selections.select_nearest(30)
+    assert len(model.selection.indices) == 30
+    explorer.selections.keep()
+    explorer.selections.select_cluster_at(*map(float, model.projection.coordinates[7]))
+    np.testing.assert_array_equal(model.selection.indices, np.arange(1, 240, 3))
+    assert model.selection.provenance["cryodrgn_kmeans"] == 3
+    explorer.queries.ask("cluster == 2 & z1 < 0")
+    adopted_desk.until(lambda: model.matching is not None)
+    expected = np.flatnonzero((np.arange(240) % 3 == 2) & (model.scene.latents[:, 0] < 0))
+    np.testing.assert_array_equal(model.matching.indices, expected)
+    explorer.selections.export(tmp_path / "out.star")
+    adopted_desk.until(lambda: "Wrote 80 particles" in model.message)
+    rows = [line for line in (adopted / "particles.star").read_bytes().splitlines() if b"@" in line]
+    exported = [line for line in (tmp_path / "out.star").read_bytes().splitlines() if b"@" in line]
+    assert exported == rows[1::3]
+    assert model.frame is None
+    assert model.error == ""
+
+
+def test_without_a_decoder_images_are_read_and_reconstructed(adopted_desk: Desk, tmp_path: Path) -> None:
+    from napari_sbackprop.data.mrc import read_volume
+
+    model, explorer = adopted_desk.model, adopted_desk.explorer
+    explorer.images.read(model.scene, np.arange(240))
+    adopted_desk.until(lambda: explorer.images.model.gallery.averages)
+    assert not explorer.images.model.trouble
+    explorer.selections.invert()
+    explorer.reconstruct_selection()
+    adopted_desk.until(lambda: not model.reconstructing and model.frame is not None and not explorer.busy)
+    assert "half maps of 240 particles agree to" in model.message
+    assert model.frame.title == "Back-projection of selection"
+    assert len(model.frame.faces) > 0
+    frame, sigma = model.frame, model.scene.sigma
+    assert frame.threshold == pytest.approx(model.contour * sigma)
+    explorer.pick(0.5, 0.0)  # no map lies there: the one on screen stays
+    explorer.set_contour(1.3 * model.contour)
+    adopted_desk.until(lambda: model.frame is not frame)
+    assert model.frame.volume is frame.volume
+    explorer.reconstruct_selection()
+    adopted_desk.until(lambda: not model.reconstructing)
+    assert model.scene.sigma == sigma  # so that maps compare
+    explorer.save_map(tmp_path / "map.mrc")
+    adopted_desk.until(lambda: "Saved" in model.message)
+    assert read_volume(tmp_path / "map.mrc")[1] == pytest.approx(10.0)
+
+
 class QuickProcess:
     """Stands for the UMAP process: ready at the second look."""
 

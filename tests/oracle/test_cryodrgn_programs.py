@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from foreign_files import cryosparc_rows, save_rows
+from refined_run import COUNT, refined
 
 from napari_sbackprop.analysis.pickles import write_pickles
 from napari_sbackprop.analysis.selection import ParticleSelection, export_selection
@@ -22,6 +23,7 @@ from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.data.truth import Truth
 from napari_sbackprop.imaging.shells import fourier_shell_correlation
 from napari_sbackprop.run_directory import RunDirectory
+from napari_sbackprop.training.refined_star import write_refined
 from napari_sbackprop.training.trainer import train
 
 pytestmark = [
@@ -101,6 +103,18 @@ def test_it_parses_the_same_poses_and_ctfs_from_a_star_file(
     for ours, theirs in zip(load(tmp_path / "drgn/poses.pkl"), load(tmp_path / "pose.pkl"), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
     np.testing.assert_allclose(load(tmp_path / "drgn/ctf.pkl"), load(tmp_path / "ctf.pkl"), rtol=1e-6)
+
+
+def test_it_parses_the_same_refined_poses(tmp_path: Path) -> None:
+    star = simulate(tmp_path / "set", states=2, particles=COUNT, box=36, pixel_size=8.0)
+    refined(tmp_path / "run", star)
+    write_pickles(tmp_path / "run", tmp_path / "drgn")
+    write_refined(tmp_path / "run", tmp_path / "refined.star")
+    cryodrgn(
+        "parse_pose_star", tmp_path / "refined.star", "-D", 36, "--Apix", 8.0, "-o", tmp_path / "pose.pkl"
+    )
+    for ours, theirs in zip(load(tmp_path / "drgn/poses.pkl"), load(tmp_path / "pose.pkl"), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
 def test_it_parses_the_same_from_a_subset_for_cryosparc(simulated: Path, tmp_path: Path) -> None:

@@ -1,23 +1,27 @@
 """Corrections of poses, shifts, defocus and contrast: recovered where they were spoilt, small where they were right."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import starfile
 import torch
 
 from napari_sbackprop.config import Config
+from napari_sbackprop.data.corrections import aligned
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.data.truth import Truth
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import gridding_correction, volumes_to_sphere
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
 from napari_sbackprop.imaging.poses import rotation_vectors_to_matrix
 from napari_sbackprop.run_directory import RunDirectory
-from napari_sbackprop.training.alignment import Alignment, aligned
+from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.half_maps import half_maps
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.progress import finished
@@ -156,6 +160,39 @@ def test_a_run_keeps_its_corrections_and_uses_them(refined_run):
     chosen = np.arange(100)
     maps = [finished(half_maps(directory, chosen)) for directory in (RunDirectory(run), plain)]
     assert np.abs(maps[0].first - maps[1].first).max() > 0.01 * np.abs(maps[1].first).max()
+
+
+def test_poses_are_refined_in_a_small_box(tmp_path: Path) -> None:
+    star = simulate(tmp_path / "set", states=2, particles=400, box=BOX, pixel_size=5.4, snr=0.5, seed=2)
+    table, true = starfile.read(star), read_particles(star)
+    shift = np.random.default_rng(5).normal(0, 3 / np.sqrt(2), (true.count, 2))
+    table["particles"][["rlnOriginXAngst", "rlnOriginYAngst"]] += shift
+    wrong = star.with_name("wrong.star")
+    starfile.write(table, wrong)
+    config = Config(latent_size=2, basis_size=2, epochs=0, refine_poses=True, threads=1, device="cpu")
+    list(train(wrong, tmp_path / "run", config))
+    refined = aligned(read_particles(wrong), RunDirectory(tmp_path / "run").read_corrections())
+    assert errors(read_particles(wrong), true)[1] == pytest.approx(3, rel=0.1)
+    assert errors(refined, true)[1] < 1
+
+
+@pytest.mark.parametrize("option", ["refine_poses", "refine_ctf"])
+def test_bands_that_say_too_little_are_refused(tmp_path: Path, option: str) -> None:
+    star = simulate(tmp_path / "set", states=2, particles=80, box=BOX, pixel_size=5.4)
+    config = replace(Config(epochs=0, threads=1, device="cpu"), **{option: True})
+    with pytest.raises(
+        InputError, match=r"need --resolution 12\.96 Å or finer in this box, but it is 13 Å: give"
+    ):
+        list(train(star, tmp_path / "run", replace(config, resolution=13.0)))
+    stop = threading.Event()
+    stop.set()
+    list(train(star, tmp_path / "run", replace(config, resolution=12.96), stop))  # passes the check
+    small = simulate(tmp_path / "small", states=2, particles=80, box=40, pixel_size=7.2)
+    with pytest.raises(
+        InputError, match=r"need images of 42 px or more, but those of .* have 40 px: bin them less"
+    ):
+        list(train(small, tmp_path / "other", config))
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_resumed_run_has_the_same_corrections(refined_run, tmp_path):

@@ -7,38 +7,25 @@ import numpy as np
 import pytest
 import starfile
 import torch
+from refined_run import COUNT, refined
 
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.blocks import read_star
+from napari_sbackprop.data.corrections import aligned
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.particle_table import read_particle_table
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import Latents, RunDirectory
-from napari_sbackprop.training.alignment import aligned
 from napari_sbackprop.training.refined_star import write_refined
 
-COUNT = 40
 REFINED = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst")
 
 
 @pytest.fixture(scope="module")
 def star(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return simulate(tmp_path_factory.mktemp("set") / "set", states=2, particles=COUNT, box=36, pixel_size=8.0)
-
-
-def refined(path: Path, star: Path, *, poses: bool = True, ctf: bool = True, epoch: int = 3) -> torch.Tensor:
-    """A run whose newest epoch holds corrections (N, 7)."""
-    run = RunDirectory.create(path, star, Config(refine_poses=poses, refine_ctf=ctf), {})
-    corrections = torch.randn(COUNT, 7, generator=torch.Generator().manual_seed(4))
-    corrections *= torch.tensor([0.05] * 3 + [0.8] * 2 + [300.0, 0.1])
-    corrections[:, :5] *= poses
-    corrections[:, 5:] *= ctf
-    zero = np.zeros((COUNT, 2), np.float32)
-    latents = Latents(zero, zero, np.zeros((COUNT, 2, 2), np.float32), zero[:, 0], epoch)
-    run.publish(epoch, {"alignment": corrections}, latents, {})
-    return corrections
 
 
 def particles_of(star: Path) -> Particles:

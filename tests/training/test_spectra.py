@@ -4,22 +4,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import starfile
 import torch
 from torch import Tensor
+from two_scales import simulate_two_scales
 
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.mrc import write_stack
 from napari_sbackprop.data.particles import Particles
-from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.fourier import disc_to_images, images_to_disc, sphere_to_volumes
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
 from napari_sbackprop.imaging.shells import fourier_shell_correlation
-from napari_sbackprop.training.group_scale import match_group_scales
+from napari_sbackprop.training.group_contrast import (
+    apply_contrasts,
+    measured_contrasts,
+    normalised,
+    with_contrasts,
+)
 from napari_sbackprop.training.image_model import image_phase
 from napari_sbackprop.training.paper import masked_spectra
 from napari_sbackprop.training.progress import finished
@@ -52,20 +55,7 @@ def test_phases_of_aberrations_are_undone(small_set: Path, tmp_path: Path) -> No
 def two_scales(tmp_path_factory: pytest.TempPathFactory) -> Particles:
     """Particles of one state at 6 and at 8 angstrom per pixel, in images that are not equally wide."""
     folder = tmp_path_factory.mktemp("scales")
-    tables = []
-    for number, (box, pixel_size) in enumerate([(44, 6.0), (36, 8.0)], 1):
-        star = simulate(
-            folder / f"set{number}",
-            states=1, particles=300, box=box, pixel_size=pixel_size, snr=1, seed=number,
-        )  # fmt: skip
-        table = starfile.read(star)
-        table["optics"]["rlnOpticsGroup"] = table["particles"]["rlnOpticsGroup"] = number
-        names = table["particles"]["rlnImageName"].str.replace("@", f"@set{number}/")
-        table["particles"]["rlnImageName"] = names
-        tables.append(table)
-    both = {name: pd.concat([table[name] for table in tables]) for name in ("optics", "particles")}
-    starfile.write(both, folder / "both.star")
-    return read_particles(folder / "both.star")
+    return read_particles(simulate_two_scales(folder, states=1, snr=(1, 1)))
 
 
 def map_of(particles: Particles, rows: Tensor) -> Tensor:
@@ -85,17 +75,24 @@ def test_images_of_both_scales_back_project_to_one_map(two_scales: Particles) ->
     assert (first * second).sum() / first.square().sum() == pytest.approx(1.09, abs=0.1)
 
 
-def test_scales_of_groups_are_found(two_scales: Particles) -> None:
+def test_contrasts_of_groups_are_found(two_scales: Particles) -> None:
     disc, sphere = half_disc(two_scales.box // 2 - 1), half_sphere(two_scales.box // 2 - 1)
     spectra = finished(whitened_spectra(two_scales, disc, 0.425 * two_scales.box))
     spectra.data[300:] *= 0.7
     before = spectra.transfer.clone()
     consensus = back_project(spectra, sphere, torch.arange(600))
-    match_group_scales(two_scales, spectra, consensus, sphere)
+    contrasts = normalised(measured_contrasts(two_scales, spectra, consensus, sphere), two_scales)
+    apply_contrasts(contrasts, two_scales, spectra)
     first, second = (spectra.transfer[rows] / before[rows] for rows in (0, 300))
     seen = disc.shell < 18
     assert (second[seen] / first[seen]).nanmean().item() == pytest.approx(1.09 * 0.7, rel=0.05)
     assert (first[seen] + second[seen]).nanmean().item() == pytest.approx(2)
+    known = with_contrasts(two_scales, contrasts)
+    flat = torch.ones(2, disc.size)
+    again, plain = (spectra_of(item, np.array([0, 300]), disc, flat) for item in (known, two_scales))
+    torch.testing.assert_close(again.data, plain.data)
+    for row, ratio in ((0, first), (1, second)):
+        torch.testing.assert_close(again.transfer[row], plain.transfer[row] * ratio[seen].nanmean())
 
 
 def test_what_lies_beyond_a_groups_band_is_empty_and_has_no_weight(two_scales: Particles) -> None:

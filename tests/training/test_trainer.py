@@ -222,8 +222,17 @@ def test_training_ends_when_left_out_particles_fit_worse(tmp_path):
     evidence = [record.metrics["held_out_evidence"] for record in kept]
     assert evidence == sorted(evidence)
     assert all(record.metrics["held_out_evidence"] < evidence[-1] for record in denied[-2:])
-    again = list(train(star, tmp_path / "run", config, resume=True))
-    assert not [record.epoch for record in again if record.epoch]
+    (again,) = train(star, tmp_path / "run", config, resume=True)
+    assert again.stage.startswith(
+        f"ended at epoch {kept[-1].epoch}, after which the left-out particles fitted worse"
+    )
+    assert again.stage.endswith("ask for more than 40 epochs to go on")
+    assert again.epoch is None
+    assert again.fraction == 1
+    stages = [
+        record.stage for record in train(star, tmp_path / "run", replace(config, epochs=41), resume=True)
+    ]
+    assert any(f"VAE, epoch {len(kept) + 1} of 41" in stage for stage in stages)
 
 
 @pytest.mark.parametrize(
