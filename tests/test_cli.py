@@ -165,6 +165,34 @@ def test_volumes_of_latents_keep_their_order(trained: Path, tmp_path: Path) -> N
     assert 0 < level < maps[0].max()  # it shows something
 
 
+def test_a_path_between_particles_starts_and_ends_at_them(trained: Path, tmp_path: Path) -> None:
+    values = succeed("volumes", trained, "-o", tmp_path / "maps", "--between", 3, 11, "--frames", 4)
+    assert len(values["volumes"]) == 4
+    mean = RunDirectory(trained).read_latents(values["epoch"]).mean
+    np.testing.assert_allclose(np.load(tmp_path / "maps" / "latents.npy")[[0, -1]], mean[[3, 11]], atol=1e-6)
+    assert not list(tmp_path.glob(".maps*"))
+
+
+def test_select_by_the_density_in_a_region(trained: Path, tmp_path: Path) -> None:
+    succeed("volumes", trained, "-o", tmp_path / "all", *(f"--particle={i}" for i in range(PARTICLES)))
+    z, y, x = np.mgrid[:BOX, :BOX, :BOX] * 8.0  # Å
+    inside = (x - 160) ** 2 + (y - 152) ** 2 + (z - 144) ** 2 <= 20**2
+    files = sorted((tmp_path / "all").glob("*.mrc"))
+    density = np.array([mrcfile.read(file)[inside].mean(dtype=np.float64) for file in files])
+    least = (np.sort(density)[99] + np.sort(density)[100]) / 2
+    options = ["--region", "160,152,144,20", "--min-density", repr(float(least))]
+    assert succeed("select", trained, "-o", tmp_path / "in.star", *options)["particles"] == 100
+    chosen = json.loads((tmp_path / "in.json").read_text())["indices"]
+    np.testing.assert_array_equal(chosen, np.flatnonzero(density >= least))
+
+
+def test_select_by_what_an_epoch_says_of_particles(trained: Path, tmp_path: Path) -> None:
+    values = succeed(
+        "select", trained, "-o", tmp_path / "sure.star", "--where", "latent_sigma < 2 & evidence > -99"
+    )
+    assert values["particles"] == PARTICLES
+
+
 @pytest.mark.parametrize(
     ("options", "count"),
     [(["--particle", 3, "--particle", 0], 2), (["--kmeans", 3], 3), (["--basis"], 3)],
@@ -447,6 +475,20 @@ def test_simulation_options_are_checked(tmp_path: Path, box: int) -> None:
         (["volumes", "{run}", "-o", "{new}"], "Give one of"),
         (["volumes", "{run}", "-o", "{new}", "--basis", "--kmeans", "2"], "--kmeans and --basis"),
         (["volumes", "{run}", "-o", "{new}", "--particle", "200"], "--particle is 200"),
+        (["volumes", "{run}", "-o", "{new}", "--between", "0", "200"], "--between is 200"),
+        (["volumes", "{run}", "-o", "{new}", "--between", "5", "5"], "at least two points"),
+        (
+            ["select", "{run}", "-o", "{new}.star", "--region", "1,2,3,4"],
+            "--region X,Y,Z,R with --min-density D",
+        ),
+        (
+            ["select", "{run}", "-o", "{new}.star", "--region", "1,2,3", "--min-density", "1"],
+            "four numbers in Å",
+        ),
+        (
+            ["select", "{run}", "-o", "{new}.star", "--region", "144,144,144,20", "--min-density", "99"],
+            "the highest density there is",
+        ),
         (["volumes", "{run}", "-o", "{new}", "--kmeans", "201"], "k-means cannot make 201 clusters"),
         (["volumes", "{run}", "-o", "{new}", "--latents", "{empty}/a.npy"], "a.npy"),
         (["volumes", "{run}", "-o", "{new}", "--latents", "{wide}"], "(S, 2)"),

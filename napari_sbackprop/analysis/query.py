@@ -112,7 +112,7 @@ def particle_values(
     ----------
     latents : (N, Z).
     contrast : (N,), NaN where it was not measured.
-    columns : (N,) by name.
+    columns : (N,) by name, of the STAR file and of `particle_qualities`.
     clusters : (N,) labels, or None.
     """
     values = {**columns, **{f"z{i + 1}": column for i, column in enumerate(latents.T)}}

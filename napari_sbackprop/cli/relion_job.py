@@ -8,7 +8,6 @@ import typer
 from napari_sbackprop.cli.console import examples, log_to, stop_on_signal
 from napari_sbackprop.cli.job_labels import JobOptions, read_labels
 from napari_sbackprop.cli.training import STOPPED, refuse_changes
-from napari_sbackprop.cli.volumes import write_script
 from napari_sbackprop.errors import InputError
 
 if TYPE_CHECKING:
@@ -133,6 +132,7 @@ def _export_classes(run: "RunDirectory", decoder: "Decoder", options: JobOptions
 
     from napari_sbackprop.analysis.clustering import kmeans
     from napari_sbackprop.analysis.selection import ParticleSelection, export_selection
+    from napari_sbackprop.analysis.volume_series import write_script
     from napari_sbackprop.data.job_folder import Node
     from napari_sbackprop.data.mrc import write_volume
 

@@ -21,8 +21,8 @@ commands = typer.Typer()
 FORMATS = {".cs": "cs", ".pkl": "indices"}
 """Endings of outputs that are no STAR files."""
 WAYS = (
-    "Give one of --indices FILE, --polygon FILE, --set NAME, --where CONDITIONS, --min-contrast X, or "
-    "--cluster I with --kmeans K, --gmm K or --hdbscan N."
+    "Give one of --indices FILE, --polygon FILE, --set NAME, --where CONDITIONS, --min-contrast X, "
+    "--region X,Y,Z,R with --min-density D, or --cluster I with --kmeans K, --gmm K or --hdbscan N."
 )
 Kmeans = Annotated[int | None, typer.Option(help="number of clusters, by k-means")]
 Gmm = Annotated[int | None, typer.Option(help="the same, by a Gaussian mixture")]
@@ -38,6 +38,7 @@ Hdbscan = Annotated[
         'napari-sbackprop select run -o two.star --hdbscan 200 --where "cluster == 0 | cluster == 2"',
         "napari-sbackprop select run -o open.star --set open",
         "napari-sbackprop select run -o good.star --min-contrast 0.5",
+        "napari-sbackprop select run -o closed.star --region 182,140,96,12 --min-density 0.08",
         "napari-sbackprop select run -o state.star --indices chosen.npy",
         "napari-sbackprop select run -o state.star --polygon outline.json --original unbinned.star",
         "napari-sbackprop select run -o state.cs --kmeans 10 --cluster 3",
@@ -60,7 +61,9 @@ def select(
     kept: Annotated[str | None, typer.Option("--set", help="name of a set kept in the explorer")] = None,
     where: Annotated[
         str | None,
-        typer.Option(help="conditions on STAR columns, latents z1, z2 ..., contrast and cluster"),
+        typer.Option(
+            help="conditions on STAR columns, latents z1, z2 ..., contrast, cluster, latent_sigma, evidence, movement"
+        ),
     ] = None,
     kmeans: Kmeans = None,
     gmm: Gmm = None,
@@ -71,6 +74,17 @@ def select(
     min_contrast: Annotated[
         float | None,
         typer.Option(help="least contrast: particles score near 1, noise and wrong objects near 0"),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,Z,R",
+            help="sphere in the map, in Å as ChimeraX shows it, that --min-density is about",
+        ),
+    ] = None,
+    min_density: Annotated[
+        float | None,
+        typer.Option(help="least mean density, in map units, of a particle's map in the --region"),
     ] = None,
     method: Method = "umap",
     original: Annotated[
@@ -101,9 +115,10 @@ def select(
 
     directory = RunDirectory(run)
     clusterings = _asked(kmeans=kmeans, gmm=gmm, hdbscan=hdbscan)
-    ways = (indices, polygon, kept, where, cluster, min_contrast)
+    ways = (indices, polygon, kept, where, cluster, min_contrast, region)
     by_cluster = cluster is not None or where is not None
-    if len(ways) - ways.count(None) != 1 or len(clusterings) > by_cluster:
+    half_region = (region is None) != (min_density is None)
+    if len(ways) - ways.count(None) != 1 or len(clusterings) > by_cluster or half_region:
         raise InputError(WAYS)
     epoch = directory.latest_epoch() if epoch is None else epoch
     clustering = _clustering(directory, epoch, clusterings)
@@ -119,6 +134,8 @@ def select(
         selection = _from_query(directory, epoch, where, clustering, output.stem)
     elif min_contrast is not None:
         selection = _from_contrast(directory, epoch, min_contrast, output.stem)
+    elif region is not None and min_density is not None:
+        selection = _from_region(directory, epoch, region, min_density, output.stem)
     else:
         selection = _from_cluster(clustering, cluster or 0, output.stem)
     rows = export_selection(directory, selection, output, original, unique_images, revert)
@@ -218,6 +235,31 @@ def _from_contrast(run: "RunDirectory", epoch: int, least: float, name: str) -> 
     return ParticleSelection(name, chosen, {"min_contrast": least, "epoch": epoch})
 
 
+def _from_region(run: "RunDirectory", epoch: int, text: str, least: float, name: str) -> "ParticleSelection":
+    import numpy as np
+
+    from napari_sbackprop.analysis.reconstruction import Decoder
+    from napari_sbackprop.analysis.region import Sphere, region_densities
+    from napari_sbackprop.analysis.selection import ParticleSelection
+
+    try:
+        x, y, z, radius = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(f"--region is {text}, but must be X,Y,Z,R: four numbers in Å.") from error
+    decoder = Decoder.open(run, epoch)
+    densities = region_densities(
+        decoder, decoder.coefficients(decoder.latents.mean), Sphere((x, y, z), radius)
+    )
+    chosen = np.flatnonzero(densities >= least)
+    if not len(chosen):
+        raise InputError(
+            f"--min-density is {least:g}, but the highest density there is {densities.max():.3g}: lower it."
+        )
+    return ParticleSelection(
+        name, chosen, {"region": [x, y, z, radius], "min_density": least, "epoch": epoch}
+    )
+
+
 def _from_set(run: "RunDirectory", epoch: int, name: str) -> "ParticleSelection":
     from napari_sbackprop.analysis.particle_set import read_sets
 
@@ -232,6 +274,7 @@ def _from_query(
 ) -> "ParticleSelection":
     import numpy as np
 
+    from napari_sbackprop.analysis.qualities import particle_qualities
     from napari_sbackprop.analysis.query import parse_query, particle_values
     from napari_sbackprop.analysis.selection import ParticleSelection
     from napari_sbackprop.data.star import read_columns
@@ -239,7 +282,8 @@ def _from_query(
     query = parse_query(text)
     labels = None if clustering is None else clustering.labels
     latents = run.read_latents(epoch)
-    values = particle_values(latents.mean, latents.contrast, read_columns(run.star_path), labels)
+    columns = {**read_columns(run.star_path), **particle_qualities(run, epoch)}
+    values = particle_values(latents.mean, latents.contrast, columns, labels)
     chosen = np.flatnonzero(query.mask(values))
     if not len(chosen):
         raise InputError(f"--where {text!r} holds for no particle: widen it.")

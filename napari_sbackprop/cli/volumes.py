@@ -1,9 +1,9 @@
 """The command volumes: latents in, maps out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-CONTOUR = 3.0
-"""First contour level in ChimeraX, in standard deviations of the consensus map."""
-
 
 @commands.command(
     epilog=examples(
@@ -30,6 +27,7 @@ CONTOUR = 3.0
         "napari-sbackprop volumes run -o maps --particle 12 --particle 840",
         "napari-sbackprop volumes run -o maps --latents latents.npy",
         "napari-sbackprop volumes run -o movie --path corners.npy --frames 30",
+        "napari-sbackprop volumes run -o movie --between 12 840",
         "napari-sbackprop volumes run -o basis --basis",
     )
 )
@@ -51,7 +49,13 @@ def volumes(
     path: Annotated[
         Path | None, typer.Option(help="maps along the line through the rows of an .npy file")
     ] = None,
-    frames: Annotated[int, typer.Option(help="number of maps along --path")] = 20,
+    between: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            help="maps along the shortest path through dense regions from one particle to another, counted from 0"
+        ),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="number of maps along --path or --between")] = 20,
     basis: Annotated[
         bool, typer.Option("--basis", help="the consensus map (000) and the basis volumes")
     ] = False,
@@ -63,9 +67,8 @@ def volumes(
     The maps' latents are written beside them, to latents.npy, and so are the particles' clusters, to labels.npy. Several
     maps of states come with volumes.cxc, which shows them in ChimeraX as a series at one contour level.
     """
-    import numpy as np
-
     from napari_sbackprop.analysis.reconstruction import Decoder
+    from napari_sbackprop.analysis.volume_series import map_files, script_file, write_states
     from napari_sbackprop.run_directory import RunDirectory
 
     sources = {
@@ -73,35 +76,29 @@ def volumes(
         "--latents": latents,
         "--kmeans": kmeans,
         "--path": path,
+        "--between": between,
         "--basis": basis or None,
     }
     given = [name for name, value in sources.items() if value is not None and value != []]
     if len(given) != 1:
         raise InputError(f"Give one of {', '.join(sources)}, not {' and '.join(given) or 'none of them'}.")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output} exists and is not empty: choose another folder.")
 
     decoder = Decoder.open(RunDirectory(run), epoch)
-    tables: dict[str, Any] = {}
-    maps: list[Callable[[], npt.NDArray[np.float32]]]
     if basis:
-        maps = [
-            decoder.consensus,
-            *(partial(decoder.basis_volume, k) for k in range(1, len(decoder.basis))),
-        ]
+        count = len(decoder.basis)
+        work = _write_basis(decoder, output)
     else:
-        tables = _latents(decoder, particle or [], latents, kmeans, path, frames)
-        maps = [partial(decoder.volume, latent) for latent in tables["latents"]]
-    output.mkdir(parents=True, exist_ok=True)
-    files = [output / f"volume_{index:03d}.mrc" for index in range(len(maps))]
-    write_maps(decoder, dict(zip(files, maps, strict=True)))
-    script = None if basis else write_script(decoder, output / "volumes.cxc", files)
-    for name, table in tables.items():
-        np.save(output / f"{name}.npy", table)
+        tables = _latents(decoder, particle or [], latents, kmeans, path, between, frames)
+        count = len(tables["latents"])
+        work = write_states(decoder, tables, output)
+    with fraction_bar("decoding") as progress:
+        for share in work:
+            progress(share)
+    script = script_file(output)
     show(
         {
-            "volumes": files,
-            "chimerax": script,
+            "volumes": map_files(output, count),
+            "chimerax": script if script.is_file() else None,
             "box": decoder.box,
             "pixel_size": decoder.pixel_size,
             "epoch": decoder.latents.epoch,
@@ -110,24 +107,15 @@ def volumes(
     )
 
 
-def write_maps(decoder: "Decoder", maps: "Mapping[Path, Callable[[], npt.NDArray[np.float32]]]") -> None:
-    """Decode maps one by one into their files, with a bar."""
-    from napari_sbackprop.data.mrc import write_volume
+def _write_basis(decoder: "Decoder", output: Path) -> Iterator[float]:
+    """Write the consensus map and the basis volumes to a new folder; yields the share that is written."""
+    from napari_sbackprop.analysis.volume_series import map_files, write_maps
+    from napari_sbackprop.data.output_file import new_folder
 
-    with fraction_bar("decoding") as progress:
-        for done, (file, decode) in enumerate(maps.items(), 1):
-            write_volume(file, decode(), decoder.pixel_size)
-            progress(done / len(maps))
-
-
-def write_script(decoder: "Decoder", script: Path, maps: Sequence[Path]) -> Path | None:
-    """Write the ChimeraX script of a series of states; None for a single map, which is no series."""
-    from napari_sbackprop.data.chimerax import write_series
-
-    if len(maps) < 2:
-        return None
-    write_series(script, maps, CONTOUR * float(decoder.consensus().std()))
-    return script
+    volumes: list[Callable[[], npt.NDArray[np.float32]]]
+    volumes = [decoder.consensus, *(partial(decoder.basis_volume, k) for k in range(1, len(decoder.basis)))]
+    with new_folder(output) as folder:
+        yield from write_maps(decoder, dict(zip(map_files(folder, len(volumes)), volumes, strict=True)))
 
 
 def _latents(
@@ -136,13 +124,14 @@ def _latents(
     latents: Path | None,
     clusters: int | None,
     path: Path | None,
+    between: tuple[int, int] | None,
     frames: int,
 ) -> "dict[str, npt.NDArray[np.generic]]":
     """The latents (S, Z) that the options ask for, and for clusters the particles' labels (N,)."""
     import numpy as np
 
     from napari_sbackprop.analysis.clustering import kmeans
-    from napari_sbackprop.analysis.trajectories import path_through
+    from napari_sbackprop.analysis.trajectories import NeighbourGraph, path_through
 
     mean = decoder.latents.mean
     if clusters is not None:
@@ -153,7 +142,15 @@ def _latents(
         return {"latents": read_latents(latents, decoder.latent_size)}
     if path is not None:
         return {"latents": path_through(read_latents(path, decoder.latent_size), frames)}
+    if between is not None:
+        first, last = mean[_checked("--between", between, len(mean))]
+        graph = NeighbourGraph.build(mean)
+        return {"latents": path_through(graph.path(first, last) @ mean, frames)}
+    return {"latents": mean[_checked("--particle", particles, len(mean))]}
+
+
+def _checked(option: str, particles: Sequence[int], count: int) -> list[int]:
     for index in particles:
-        if not 0 <= index < len(mean):
-            raise InputError(f"--particle is {index}, but the run has particles 0 to {len(mean) - 1}.")
-    return {"latents": mean[particles]}
+        if not 0 <= index < count:
+            raise InputError(f"{option} is {index}, but the run has particles 0 to {count - 1}.")
+    return list(particles)

@@ -1,6 +1,8 @@
-"""A new file that gets its name only when everything in it is written."""
+"""A new file or folder that gets its name only when everything in it is written."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,29 @@ def new_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path`; it becomes `path` when the block succeeds, else it disappears with its files.
+
+    Raises
+    ------
+    InputError
+        `path` exists and is not an empty folder.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists and is not empty: choose another folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        if path.is_dir():
+            path.rmdir()  # raises where something has come into it meanwhile
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

@@ -25,7 +25,10 @@ from napari_sbackprop.gui.explorer_model import ALONE, SURFACE, VOLUME, Explorer
 from napari_sbackprop.gui.images_panel import ImagesPanel
 from napari_sbackprop.gui.map_panel import MapPanel
 from napari_sbackprop.gui.map_view import MapView, warm_up
+from napari_sbackprop.gui.movie_recorder import MovieRecorder
+from napari_sbackprop.gui.region_view import RegionView
 from napari_sbackprop.gui.sample_data import sample_folder, show_sample
+from napari_sbackprop.gui.scatter import REGION
 from napari_sbackprop.gui.scatter_panel import ScatterPanel
 from napari_sbackprop.gui.selection_panel import SelectionPanel
 from napari_sbackprop.gui.shortcuts import add_shortcuts
@@ -60,6 +63,8 @@ class ExploreWidget(QWidget):
         self.directions_panel = DirectionsPanel(self.explorer)
         self.images_panel = ImagesPanel(self.explorer)
         self.map_view = MapView(napari_viewer, self.model)
+        self.region_view = RegionView(napari_viewer, self.explorer)
+        self.movie_recorder = MovieRecorder(napari_viewer, self.explorer, self._main_thread.deliver)
         self.map_panel = MapPanel(self.explorer)
         self.selection_panel = SelectionPanel(self.explorer)
         self._timer = QTimer(self)
@@ -157,6 +162,8 @@ class ExploreWidget(QWidget):
         events.scene.connect(self._on_scene_changed)
         for signal in (events.busy, events.message, events.error, events.umap_running, events.frame):
             signal.connect(self._on_status_changed)
+        self.scatter_panel.tools.tool_chosen.connect(lambda tool: self.region_view.set_active(tool == REGION))
+        self.scatter_panel.options.path.movie_wanted.connect(self.movie_recorder.record)
         self.destroyed.connect(self.explorer.close)
         self._on_scene_changed(None)
 
@@ -222,6 +229,8 @@ class ExploreWidget(QWidget):
         self._closed = True
         self._timer.stop()
         self.map_view.disconnect()
+        self.region_view.disconnect()
+        self.movie_recorder.close()
         self.scatter_panel.disconnect_model()
         self.directions_panel.disconnect_model()
         self.images_panel.disconnect_model()

@@ -4,11 +4,13 @@ It writes the model on the thread that `deliver` serves, and only there. Maps ar
 read and written one after the other on a second thread; UMAP has a process of its own.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from napari_sbackprop.analysis.clustering import Clustering, read_clustering
+from napari_sbackprop.analysis.qualities import Array, particle_qualities
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui import umap_process
 from napari_sbackprop.gui.clusterer import Clusterer
@@ -28,9 +30,12 @@ from napari_sbackprop.gui.image_reader import ImageReader
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
 from napari_sbackprop.gui.look import Look, Picture, Show, consensus
+from napari_sbackprop.gui.path_writer import PathWriter
+from napari_sbackprop.gui.paths import Paths
 from napari_sbackprop.gui.projection import Anchor, Projection
 from napari_sbackprop.gui.queries import Queries
 from napari_sbackprop.gui.reconstructor import Reconstruction, Reconstructor
+from napari_sbackprop.gui.regions import Regions
 from napari_sbackprop.gui.selections import Selections
 from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.run_directory import RunDirectory
@@ -64,6 +69,9 @@ class Explorer:
         self.images = ImageReader(deliver)
         self.distributions = Distributions(model, deliver)
         self.clusterer = Clusterer(model, deliver)
+        self.paths = Paths(model, self.show_anchor, deliver)
+        self.path_writer = PathWriter(model, self.paths, deliver)
+        self.regions = Regions(model, self.selections, deliver)
         self._closed = False
         self.training = False  # whether a training in this program writes the run on screen
         self._quiet, self._umap_wanted = 0, False
@@ -88,12 +96,14 @@ class Explorer:
         self._reconstructor.stop()
         self.images.clear()
         self.clusterer.stop()
+        self.paths.clear()
+        self.regions.clear()
         self._maps.invalidate()
         self._run, self._show = run, None
         self._umap_wanted, self._no_umap_for, self._broken = False, None, None
         model = self.model
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
-        model.columns, model.method, model.clustering = Columns(), PCA, None
+        model.columns, model.qualities, model.method, model.clustering = Columns(), {}, PCA, None
         self.comparison.forget()
         self.selections.open(None)
         self.queries.ask("")
@@ -140,11 +150,19 @@ class Explorer:
         if model.method not in scene.projections:
             model.method = PCA
         model.scene = scene
+        self._files.submit(
+            partial(particle_qualities, scene.run, scene.epoch),
+            partial(self._on_qualities_found, scene.latents),
+        )
         self._place_crosshair()
         if previous is None:
             self._show_decoded(consensus)
         else:
             self._decode(coarse=False)
+
+    def _on_qualities_found(self, latents: Array, qualities: Mapping[str, Array]) -> None:
+        if self.model.scene is not None and self.model.scene.latents is latents:
+            self.model.qualities = qualities
 
     def _on_columns_loaded(self, run: RunDirectory, columns: Columns) -> None:
         if self._run is not None and run.path == self._run.path:
@@ -158,16 +176,19 @@ class Explorer:
 
     def pick(self, x: float, y: float, final: bool = True) -> None:
         """Show the map at a point of the projection; with `final` false (dragging) a coarse one, sooner."""
-        projection = self.model.projection
-        if projection is None:
-            return
-        anchor = projection.anchor((x, y))
-        self.show_place(
-            lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), "Map at the cursor"),
-            anchor,
-            (x, y),
-            final,
-        )
+        if (projection := self.model.projection) is not None:
+            self.paths.play(False)
+            self.show_anchor(projection.anchor((x, y)), "Map at the cursor", final, (x, y))
+
+    def show_anchor(
+        self, anchor: Anchor, title: str, final: bool = True, point: tuple[float, float] | None = None
+    ) -> None:
+        """Show the map at a place in latent space, the crosshair at a point or else where its particles lie."""
+        if (projection := self.model.projection) is not None:
+            x, y = anchor.mean(projection.coordinates).tolist() if point is None else point
+            self.show_place(
+                lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), title), anchor, (x, y), final
+            )
 
     def show_place(self, show: Show, anchor: Anchor, point: tuple[float, float], final: bool) -> None:
         """Show a map with the crosshair at its place in the projection."""
@@ -360,6 +381,9 @@ class Explorer:
     def close(self) -> None:
         """Stop all work; the explorer is of no use afterwards."""
         self._closed = True
+        self.paths.close()
+        self.path_writer.close()
+        self.regions.close()
         self._reconstructor.stop()
         self.images.close()
         self.distributions.close()

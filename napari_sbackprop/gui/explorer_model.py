@@ -29,6 +29,7 @@ from napari_sbackprop.run_directory import RunDirectory
 logger = logging.getLogger(__name__)
 
 DENSITY = "density"
+REGION_DENSITY = "region_density"
 PCA = "pca"
 UMAP = "umap"
 SURFACE, VOLUME, SLICE = "surface", "volume", "slice"
@@ -164,13 +165,15 @@ class ExplorerModel:
     renderer : how the map is drawn, SURFACE, VOLUME or SLICE.
     slice_axis : axis across a slice, of [z, y, x].
     slice_offset : place of a slice, in angstrom from the centre of the box.
-    colour : DENSITY, CONTRAST, CLUSTER (of `analysis.query`) or the name of a column.
+    colour : DENSITY, CONTRAST, CLUSTER (of `analysis.query`), REGION_DENSITY, or the name of a quality or a column.
     selection : the particles that are selected, None for none.
     combining : how a newly found selection goes together with that: REPLACE, ADD, SUBTRACT or INTERSECT.
     sets : selections that are kept.
     matching : particles that the query typed last holds for, None without a query that can be read.
     clustering : clusters of the particles, None before any were made.
     clustering_running : whether others are being made.
+    qualities : what the epoch says of each particle (N,), by name; empty until it is known.
+    region_density : (N,) density of each particle's map in the region on screen, in sigma; None without a region.
     umap_running : whether a UMAP is being computed.
     reconstructing : whether a selection is being back-projected.
     busy : one line about what is going on, empty when nothing is.
@@ -179,7 +182,7 @@ class ExplorerModel:
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators={"sets": operator.is_, "point": operator.is_}
+        equality_operators=dict.fromkeys(("sets", "point", "qualities", "region_density"), operator.is_)
     )
 
     scene: Scene | None = None
@@ -204,6 +207,8 @@ class ExplorerModel:
     matching: ParticleSelection | None = None
     clustering: Clustering | None = None
     clustering_running: bool = False
+    qualities: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    region_density: npt.NDArray[np.float32] | None = None
     umap_running: bool = False
     reconstructing: bool = False
     busy: str = ""
@@ -224,7 +229,9 @@ class ExplorerModel:
         """What colours the scatter (N,), None for the density of the points."""
         if self.colour == CONTRAST and self.scene is not None:
             return self.scene.contrast
-        return self.columns.values.get(self.colour)
+        if self.colour == REGION_DENSITY:
+            return self.region_density
+        return self.qualities.get(self.colour, self.columns.values.get(self.colour))
 
     @property
     def chosen(self) -> npt.NDArray[np.int64]:

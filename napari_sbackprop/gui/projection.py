@@ -21,7 +21,7 @@ class Anchor:
     Attributes
     ----------
     indices : (k,) int64, particles.
-    weights : (k,) float64, positive, sum 1.
+    weights : (k,) float64, sum 1; positive, but for a place on a principal component.
     remoteness : distance to the last of these particles, where 1 is what 99 % of the particles keep from theirs: beyond, the
         place is outside the particles.
     """

@@ -56,7 +56,8 @@ class Queries:
         if model.scene is None:
             return {}
         labels = None if model.clustering is None else model.clustering.labels
-        return particle_values(model.scene.latents, model.scene.contrast, model.columns.values, labels)
+        columns = {**model.columns.values, **model.qualities}
+        return particle_values(model.scene.latents, model.scene.contrast, columns, labels)
 
     def _on_matched(self, found: ParticleSelection) -> None:
         self.model.matching = found

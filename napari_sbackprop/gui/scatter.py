@@ -1,4 +1,4 @@
-"""The scatter of particles: a vispy canvas with crosshair, lasso, rectangle and brush."""
+"""The scatter of particles: a vispy canvas with crosshair, lasso, rectangle, brush and path."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,12 +22,14 @@ Marked = npt.NDArray[np.int64] | Sequence[int]
 
 BACKGROUND = "#1c1f24"
 MARKED = "#ffffff"
+PATH_COLOURS = (("#000000", 6), ("#ff6f61", 3))  # a rim, to be seen on any colour; with widths in pixels
+SHORTEST_LINE = 5  # pixels; a click with a trembling hand draws no line
 MOST_MARKERS_IN_SOFTWARE = 20_000  # beyond, an image of the density draws faster than the points
 RASTER_PIXEL = 2  # screen pixels per cell
 ZOOM_PER_STEP = 1.15
 MARGIN = 0.06
 EXPLORE, LASSO, RECTANGLE, BRUSH = "explore", "lasso", "rectangle", "brush"
-CLUSTERS, PAN = "clusters", "pan"
+CLUSTERS, PATH, REGION, PAN = "clusters", "path", "region", "pan"
 OUTLINED = (LASSO, RECTANGLE, BRUSH)
 LEFT, RIGHT, MIDDLE = 1, 2, 3
 
@@ -36,14 +38,16 @@ class Scatter:
     """Draws particles in a plane and tells what the mouse does there.
 
     The left button does what `mode` says: it shows the map at a point (click and drag), selects by a lasso, a rectangle
-    or a brush, points at a cluster, or moves the view; with Shift it always draws a lasso. The right or the middle
-    button moves the view, the wheel zooms, a double click with the right button fits the view.
+    or a brush, points at a cluster, draws a path, or moves the view; with Shift it always draws a lasso. The right or the
+    middle button moves the view, the wheel zooms, a double click with the right button fits the view.
 
     Signals
     -------
     picked : x, y, and whether the mouse rests there; while it drags, a coarse map will do.
     lassoed : (V, 2) float64, vertices of the outline, and how to join what is inside to the selection.
     pointed : x, y of a click on a cluster, and how to join it.
+    traced : (V, 2) float64, a path that was drawn.
+    joined : x, y of a click where the path goes on.
     brushed : (V, 2) float64, path of the brush; its radii in x and y; and how to join.
     """
 
@@ -51,6 +55,8 @@ class Scatter:
     lassoed = Signal(object, str)
     brushed = Signal(object, object, str)
     pointed = Signal(float, float, str)
+    traced = Signal(object)
+    joined = Signal(float, float)
 
     def __init__(self, software: bool | None = None) -> None:
         app.use_app(qtpy.API_NAME.lower())
@@ -96,7 +102,11 @@ class Scatter:
         self._points = scene.visuals.Markers(parent=parent, antialias=0)
         self._marked = scene.visuals.Markers(parent=parent, antialias=0)
         self._outline = scene.visuals.Line(parent=parent, color=MARKED, width=2, method="gl")
-        layers = (self._image, self._points, self._marked, self._outline)
+        self._path = [
+            scene.visuals.Line(parent=parent, color=colour, width=width, method="gl")
+            for colour, width in PATH_COLOURS
+        ]
+        layers = (self._image, self._points, self._marked, *self._path, self._outline)
         for order, visual in enumerate(layers):
             visual.order = order
             visual.visible = False
@@ -170,6 +180,13 @@ class Scatter:
         if len(vertices) > 1:
             self._outline.set_data(np.asarray([*vertices, vertices[0]], dtype=np.float32))
 
+    def set_path(self, vertices: Sequence[Point] | npt.NDArray[np.floating[Any]]) -> None:
+        """Show a path; one of fewer than two points hides it."""
+        for line in self._path:
+            line.visible = len(vertices) > 1
+            if line.visible:
+                line.set_data(np.asarray(vertices, dtype=np.float32))
+
     def fit(self) -> None:
         """Show all particles."""
         if not len(self._coordinates):
@@ -237,8 +254,9 @@ class Scatter:
         if event.button in (RIGHT, MIDDLE):
             self._drag = PAN
         elif event.button == LEFT:
-            self._drag = LASSO if keys.SHIFT in event.modifiers else self.mode
-        if self._drag in OUTLINED:
+            mode = EXPLORE if self.mode == REGION else self.mode  # the region's own clicks go to the map
+            self._drag = LASSO if keys.SHIFT in event.modifiers else mode
+        if self._drag in (*OUTLINED, PATH):
             self._trail = [self.position(event.pos)]
             self._draw_trail()
         elif self._drag == EXPLORE:
@@ -248,13 +266,13 @@ class Scatter:
 
     def _on_mouse_move(self, event: Any) -> None:
         self._moved = True
-        if self._drag in OUTLINED:
+        if self._drag in (*OUTLINED, PATH):
             here = self.position(event.pos)
             self._trail = (
                 _rectangle(self._trail[0], here) if self._drag == RECTANGLE else [*self._trail, here]
             )
             self._draw_trail()
-        elif self._drag == EXPLORE:
+        if self._drag in (EXPLORE, PATH):
             self.picked.emit(*self.position(event.pos), False)
         elif self._drag == PAN:
             before, now = self.position(self._last), self.position(event.pos)
@@ -270,11 +288,25 @@ class Scatter:
             self.brushed.emit(np.asarray(self._trail), self._brush_radii(), self._how)
         elif drag in OUTLINED and len(self._trail) > 2:
             self.lassoed.emit(np.asarray(self._trail), self._how)
+        elif drag == PATH:
+            self._end_path()
         elif drag == EXPLORE and self._moved:
             self.picked.emit(*self.position(event.pos), True)
 
+    def _end_path(self) -> None:
+        """Tell of a line that was drawn, or of a click."""
+        pixels = np.array([self.pixel(point) for point in self._trail])
+        if np.linalg.norm(np.diff(pixels, axis=0), axis=1).sum() > SHORTEST_LINE:
+            self.traced.emit(np.asarray(self._trail))
+        else:
+            self.joined.emit(*self._trail[0])
+
     def _draw_trail(self) -> None:
         trail = np.asarray(self._trail)
+        if self._drag == PATH:
+            if len(trail) > 1:  # a click leaves the path that it joins on screen
+                self.set_path(trail)
+            return
         self.set_outline(brush_outline(trail, self._brush_radii()) if self._drag == BRUSH else trail)
 
     def _brush_radii(self) -> Point:

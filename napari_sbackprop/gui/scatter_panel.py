@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLay
 from napari_sbackprop.analysis.query import CLUSTER, CONTRAST
 from napari_sbackprop.gui.controls import tool_button
 from napari_sbackprop.gui.explorer import Explorer
-from napari_sbackprop.gui.explorer_model import DENSITY, PCA, UMAP
+from napari_sbackprop.gui.explorer_model import DENSITY, PCA, REGION_DENSITY, UMAP
 from napari_sbackprop.gui.legend import Legend
 from napari_sbackprop.gui.point_colours import (
     RGBA,
@@ -53,8 +53,10 @@ class ScatterPanel(QWidget):
         self.colour = QComboBox()
         self.colour.setAccessibleName("Colour of the particles")
         self.colour.setToolTip(
-            "Colour the particles by density, by contrast (near 0: the image holds no such particle), by cluster, or by a "
-            "column."
+            "Colour the particles by density, by contrast (near 0: the image holds no such particle), by cluster,\n"
+            "by the density of their maps in the sphere (tool S), by latent_sigma (1: the image says nothing of its "
+            "conformation),\nby evidence (nats by which the latent explains the image better than the consensus), by "
+            "movement since the epoch before,\nor by a column."
         )
         self.colour.addItem(DENSITY, DENSITY)
         self.colour.setMinimumContentsLength(16)
@@ -93,6 +95,8 @@ class ScatterPanel(QWidget):
         self.scatter.lassoed.connect(self._explorer.selections.select_polygon)
         self.scatter.brushed.connect(self._explorer.selections.select_stroke)
         self.scatter.pointed.connect(self._explorer.selections.select_cluster_at)
+        self.scatter.traced.connect(self._explorer.paths.draw)
+        self.scatter.joined.connect(self._explorer.paths.extend)
         self.method.activated.connect(self._on_method_activated)
         self.colour.currentIndexChanged.connect(self._on_colour_chosen)
         self.tools.tool_chosen.connect(self._on_tool_chosen)
@@ -117,6 +121,9 @@ class ScatterPanel(QWidget):
             (events.colour, self._on_colour_changed),
             (events.columns, self._list_colours),
             (events.clustering, self._on_clustering_changed),
+            (events.qualities, self._on_values_changed),
+            (events.region_density, self._on_values_changed),
+            (self._explorer.paths.model.events.weights, self._draw_path),
             (events.point, self._on_point_changed),
             (events.frame, self._on_frame_changed),
             (events.selection, self._draw_marked),
@@ -129,6 +136,7 @@ class ScatterPanel(QWidget):
         if scene is None:
             return
         self._draw_points()
+        self._draw_path()
         if previous is None:
             self.scatter.fit()
 
@@ -138,7 +146,11 @@ class ScatterPanel(QWidget):
         self.scatter.set_outline([])
         self._draw_crosshair()
         self._draw_points()
+        self._draw_path()
         self.scatter.fit()
+
+    def _draw_path(self) -> None:
+        self.scatter.set_path(self._explorer.paths.line())
 
     def _draw_points(self) -> None:
         projection, values = self._model.projection, self._model.colour_values
@@ -196,7 +208,9 @@ class ScatterPanel(QWidget):
         made = () if self._model.clustering is None else (CLUSTER,)
         with QSignalBlocker(self.colour):
             self.colour.clear()
-            for name in (DENSITY, CONTRAST, *made, *self._model.columns.telling):
+            placed = () if self._model.region_density is None else (REGION_DENSITY,)
+            names = (DENSITY, CONTRAST, *made, *placed, *self._model.qualities, *self._model.columns.telling)
+            for name in names:
                 self.colour.addItem(name, name)
             self.colour.setCurrentIndex(max(self.colour.findData(self._model.colour), 0))
 
@@ -208,6 +222,11 @@ class ScatterPanel(QWidget):
     def _on_clustering_changed(self) -> None:
         self._list_colours()
         if self._model.colour == CLUSTER:
+            self._draw_points()
+
+    def _on_values_changed(self) -> None:
+        self._list_colours()
+        if self._model.colour in (REGION_DENSITY, *self._model.qualities):
             self._draw_points()
 
     # -- from the user -----------------------------------------------------------------------------------------------
@@ -222,6 +241,7 @@ class ScatterPanel(QWidget):
 
     def _on_tool_chosen(self, tool: str) -> None:
         self.scatter.mode = tool
+        self._explorer.paths.play(False)
         self.options.show_tool(tool)
         self._choose_cursor()
 

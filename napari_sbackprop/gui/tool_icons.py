@@ -6,8 +6,9 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QCursor, QIcon, QPainter, QPainterPath, QPen, QPixmap
 
 from napari_sbackprop.analysis.selection import ADD, INTERSECT, REPLACE, SUBTRACT
-from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, RECTANGLE
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, PATH, RECTANGLE, REGION
 
+PLAY, PAUSE, TO_AND_FRO = "play", "pause", "to and fro"
 SIZE = 20  # pixels
 SCALE = 2  # for screens with small pixels
 INK = QColor("#f0f1f2")
@@ -91,6 +92,40 @@ def _clusters(painter: QPainter) -> None:
         painter.drawEllipse(QPointF(x, y), 1.5, 1.5)
 
 
+def _path(painter: QPainter) -> None:
+    path = QPainterPath(QPointF(4, 15.5))
+    path.cubicTo(QPointF(6, 3), QPointF(12, 18), QPointF(16, 5))
+    painter.drawPath(path)
+    painter.setBrush(INK)
+    for end in (QPointF(4, 15.5), QPointF(16, 5)):
+        painter.drawEllipse(end, 2, 2)
+
+
+def _region(painter: QPainter) -> None:
+    painter.drawEllipse(QPointF(10, 10), 7.5, 7.5)
+    painter.setPen(QPen(INK, 1.0))
+    painter.drawArc(QRectF(2.5, 7, 15, 6), 180 * 16, 180 * 16)
+    painter.setPen(QPen(INK, 1.0, Qt.PenStyle.DotLine))
+    painter.drawArc(QRectF(2.5, 7, 15, 6), 0, 180 * 16)
+
+
+def _play(painter: QPainter) -> None:
+    painter.setBrush(INK)
+    painter.drawPolygon([QPointF(6, 4), QPointF(16, 10), QPointF(6, 16)])
+
+
+def _pause(painter: QPainter) -> None:
+    for left in (5, 12):
+        painter.fillRect(QRectF(left, 4, 3.5, 12), INK)
+
+
+def _to_and_fro(painter: QPainter) -> None:
+    for y, tip, end in ((7, 17, 3), (13, 3, 17)):
+        side = 3 if tip < end else -3
+        painter.drawLine(QPointF(tip, y), QPointF(end, y))
+        painter.drawPolyline([QPointF(tip + side, y - 3), QPointF(tip, y), QPointF(tip + side, y + 3)])
+
+
 def _pan(painter: QPainter) -> None:
     for angle in range(0, 360, 90):
         painter.save()
@@ -123,6 +158,11 @@ _DRAWINGS: dict[str, Callable[[QPainter], None]] = {
     BRUSH: _brush,
     CLUSTERS: _clusters,
     PAN: _pan,
+    PATH: _path,
+    REGION: _region,
+    PLAY: _play,
+    PAUSE: _pause,
+    TO_AND_FRO: _to_and_fro,
     REPLACE: _combining(lambda _, new: new),
     ADD: _combining(lambda old, new: old.united(new)),
     SUBTRACT: _combining(lambda old, new: old.subtracted(new)),

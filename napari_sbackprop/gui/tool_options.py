@@ -1,4 +1,4 @@
-"""The line of options that belong to the tool in hand."""
+"""The options that belong to the tool in hand, in a line or two."""
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QSpinBox, QStackedWidget, QWidget
@@ -6,7 +6,9 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QSpinBox, QStackedWidge
 from napari_sbackprop.gui.cluster_options import ClusterOptions
 from napari_sbackprop.gui.controls import QUIET_STYLE, tool_button
 from napari_sbackprop.gui.explorer import Explorer
-from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, RECTANGLE
+from napari_sbackprop.gui.path_options import PathOptions
+from napari_sbackprop.gui.region_options import RegionOptions
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, PATH, RECTANGLE, REGION
 
 HEIGHT = 28  # pixels
 HINTS = {
@@ -32,18 +34,22 @@ class ToolOptions(QStackedWidget):
         self._selections = explorer.selections
         self._pages: dict[str, int] = {}
         self.clusters = ClusterOptions(explorer)
+        self.path = PathOptions(explorer)
+        self.region = RegionOptions(explorer)
         self.setFixedHeight(HEIGHT)
         self._build()
 
     def show_tool(self, tool: str) -> None:
         """Show the options of a tool."""
         self.setCurrentIndex(self._pages[tool])
+        self.setFixedHeight((2 if tool == REGION else 1) * HEIGHT)
         if tool == CLUSTERS:
             self.clusters.ask_once()
 
     def disconnect_model(self) -> None:
         """Follow the model no longer."""
-        self.clusters.disconnect_model()
+        for options in (self.clusters, self.path, self.region):
+            options.disconnect_model()
 
     def _build(self) -> None:
         self.nearest = QSpinBox()
@@ -70,6 +76,8 @@ class ToolOptions(QStackedWidget):
         self.brush.valueChanged.connect(self.brush_resized.emit)
         self._add_page(BRUSH, QLabel("Size"), self.brush, _hint("Ctrl adds, Alt subtracts, both intersect."))
         self._pages[CLUSTERS] = self.addWidget(self.clusters)
+        self._pages[PATH] = self.addWidget(self.path)
+        self._pages[REGION] = self.addWidget(self.region)
         for tool, text in HINTS.items():
             self._add_page(tool, _hint(text))
 

@@ -1,11 +1,11 @@
-"""The column of tools beside the scatter: what the left button does, and how selections are combined."""
+"""The palette of tools beside the scatter: what the left button does, and how selections are combined."""
 
 from qtpy.QtCore import QSize, Signal
-from qtpy.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QFrame, QGridLayout, QToolButton, QWidget
 
 from napari_sbackprop.analysis.selection import ADD, INTERSECT, REPLACE, SUBTRACT
 from napari_sbackprop.gui.controls import TOOL_STYLE, tool_button
-from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, RECTANGLE
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, PATH, RECTANGLE, REGION
 from napari_sbackprop.gui.tool_icons import SIZE, tool_icon
 
 TOOLS = (
@@ -14,6 +14,8 @@ TOOLS = (
     (RECTANGLE, "Rectangle", "R", "Drag a rectangle around particles to select them."),
     (BRUSH, "Brush", "B", "Paint over particles to select them."),
     (CLUSTERS, "Clusters", "C", "Find clusters in the latent space; click one to select it."),
+    (REGION, "Sphere", "S", "Click the map to place a sphere; select by the density in it."),
+    (PATH, "Path", "P", "Draw a path, or click its points, and play the maps along it."),
     (PAN, "Move", "M", "Drag to move the view (the right button does the same with every tool)."),
 )
 COMBINATIONS = (
@@ -22,6 +24,7 @@ COMBINATIONS = (
     (SUBTRACT, "Subtract", "3", "What is found leaves the selection; Alt held down does the same."),
     (INTERSECT, "Intersect", "4", "Only what is found stays selected; Ctrl and Alt held down do the same."),
 )
+COLUMNS = 2
 Entries = tuple[tuple[str, str, str, str], ...]
 
 
@@ -39,19 +42,19 @@ class ToolStrip(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.buttons: dict[str, QToolButton] = {}
-        self._layout = QVBoxLayout(self)
+        self._layout = QGridLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(1)
         self._add_group(TOOLS, self.tool_chosen)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
-        self._layout.addWidget(line)
+        self._layout.addWidget(line, self._layout.rowCount(), 0, 1, COLUMNS)
         self._add_group(COMBINATIONS, self.combining_chosen)
-        self._layout.addStretch()
+        self._layout.setRowStretch(self._layout.rowCount(), 1)
 
     def _add_group(self, entries: Entries, chosen: Signal) -> None:
-        group = QButtonGroup(self)
-        for key, name, shortcut, tip in entries:
+        group, first = QButtonGroup(self), self._layout.rowCount()
+        for number, (key, name, shortcut, tip) in enumerate(entries):
             button = tool_button("", f"<b>{name}</b> ({shortcut})<br>{tip}", checkable=True)
             button.setAccessibleName(name)
             button.setIcon(tool_icon(key))
@@ -61,5 +64,5 @@ class ToolStrip(QWidget):
             button.clicked.connect(lambda _, key=key: chosen.emit(key))
             button.setChecked(not group.buttons())
             group.addButton(button)
-            self._layout.addWidget(button)
+            self._layout.addWidget(button, first + number // COLUMNS, number % COLUMNS)
             self.buttons[key] = button
