@@ -177,6 +177,22 @@ def test_a_run_without_a_decoder_is_selected_from_and_exported(
     assert model.error == ""
 
 
+def test_without_a_decoder_paths_are_latents_and_regions_say_why(adopted_desk: Desk, tmp_path: Path) -> None:
+    model, explorer = adopted_desk.model, adopted_desk.explorer
+    explorer.paths.draw(np.array([[-0.5, 0.0], [0.5, 0.0]]))
+    assert explorer.paths.model.ready
+    explorer.path_writer.save_maps(tmp_path / "maps")
+    assert "no map here" in model.error
+    explorer.path_writer.save_latents(tmp_path / "path.npy")
+    adopted_desk.until(lambda: "path.npy" in model.message)
+    model.error = ""
+    explorer.regions.place((10.0, 10.0, 10.0))
+    adopted_desk.until(lambda: "no map here" in model.error)
+    assert model.region_density is None
+    adopted_desk.until(lambda: model.qualities)
+    assert list(model.qualities) == ["latent_sigma"]
+
+
 def test_without_a_decoder_images_are_read_and_reconstructed(adopted_desk: Desk, tmp_path: Path) -> None:
     from napari_sbackprop.data.mrc import read_volume
 
