@@ -122,7 +122,8 @@ def test_the_images_tab_follows_a_lasso(explore: Any, mouse: Any, qtbot: Any) ->
     qtbot.wait(50)
     assert not len(images.gallery.rows)  # nobody looks yet
     bar = explore.tabs.tabBar()
-    qtbot.mouseClick(bar, left, pos=bar.tabRect(1).center())
+    tab = bar.tabRect(explore.tabs.indexOf(panel))
+    qtbot.mouseClick(bar, left, pos=tab.center())
     qtbot.waitUntil(lambda: len(images.gallery.averages) == VIEWS, timeout=1000 * SECONDS)
     rows = images.gallery.rows
     assert np.isin(rows, explore.model.selection.indices).all()
