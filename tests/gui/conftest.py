@@ -19,7 +19,9 @@ os.environ.setdefault("NAPARI_CONFIG", "")  # leave the settings of whoever runs
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "napari_sbackprop" / "napari.yaml"
-SECONDS = 60.0
+SECONDS = 90.0
+"""For what takes one or two on an idle machine."""
+TIMEOUT = int(1000 * SECONDS)
 
 
 def pytest_report_header() -> str:
@@ -151,7 +153,7 @@ def explore(viewer: Any, run: Path, qtbot: Any) -> Iterator[Any]:
 
     widget = open_explore(viewer)
     widget.open_run(run)
-    qtbot.waitUntil(lambda: widget.model.frame is not None, timeout=1000 * SECONDS)
+    qtbot.waitUntil(lambda: widget.model.frame is not None, timeout=TIMEOUT)
     qtbot.wait(100)
     yield widget
     if not widget.closed:

@@ -4,15 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SECONDS, Mouse
+from conftest import TIMEOUT, Mouse
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_sbackprop.gui.map_view import BLINK_MILLISECONDS, MAP_LAYER, PINNED_LAYER
 
 pytestmark = pytest.mark.gui
-
-TIMEOUT = 1000 * SECONDS
 
 
 def settle(explore: Any, qtbot: Any) -> None:

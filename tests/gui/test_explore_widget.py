@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Mouse, publish_again
+from conftest import TIMEOUT, Mouse, publish_again
 
 from napari_sbackprop.analysis.clustering import Clustering
 from napari_sbackprop.gui.docks import open_explore
@@ -14,8 +14,6 @@ from napari_sbackprop.gui.map_view import MAP_LAYER, PINNED_LAYER
 from napari_sbackprop.gui.set_table import COLOUR, COUNT, NAME, SHARE
 
 pytestmark = pytest.mark.gui
-
-TIMEOUT = 30_000
 
 
 def settle(explore: Any, qtbot: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SECONDS, Desk
+from conftest import TIMEOUT, Desk
 
 from napari_sbackprop.analysis.selection import ParticleSelection
 from napari_sbackprop.gui.image_reader import DRAWN, VIEWS
@@ -124,7 +124,7 @@ def test_the_images_tab_follows_a_lasso(explore: Any, mouse: Any, qtbot: Any) ->
     bar = explore.tabs.tabBar()
     tab = bar.tabRect(explore.tabs.indexOf(panel))
     qtbot.mouseClick(bar, left, pos=tab.center())
-    qtbot.waitUntil(lambda: len(images.gallery.averages) == VIEWS, timeout=1000 * SECONDS)
+    qtbot.waitUntil(lambda: len(images.gallery.averages) == VIEWS, timeout=TIMEOUT)
     rows = images.gallery.rows
     assert np.isin(rows, explore.model.selection.indices).all()
     shown = [picture for picture in panel.particles.pictures if picture.isVisible()]
@@ -132,12 +132,10 @@ def test_the_images_tab_follows_a_lasso(explore: Any, mouse: Any, qtbot: Any) ->
     assert all(not picture.pixmap().isNull() for picture in shown)
     assert panel.column.currentText() == "rlnDefocusU"
     qtbot.mouseClick(panel.more, left)
-    qtbot.waitUntil(lambda: images.gallery.rows is not rows, timeout=1000 * SECONDS)
+    qtbot.waitUntil(lambda: images.gallery.rows is not rows, timeout=TIMEOUT)
     assert not np.isin(images.gallery.rows, rows).any()
     qtbot.mouseClick(explore.selection_panel.clear, left)
-    qtbot.waitUntil(
-        lambda: panel.histogram.histogram is not None and not images.progress, timeout=1000 * SECONDS
-    )
+    qtbot.waitUntil(lambda: panel.histogram.histogram is not None and not images.progress, timeout=TIMEOUT)
     assert "12 of all 240 particles" in panel.status.text()
 
 

@@ -7,12 +7,11 @@ from typing import Any
 import mrcfile
 import numpy as np
 import pytest
-from conftest import Desk, Mouse, publish_again
+from conftest import TIMEOUT, Desk, Mouse, publish_again
 
 from napari_sbackprop.analysis.trajectories import path_through
 from napari_sbackprop.gui.paths import BACK_AND_FORTH, DENSE, LOOP
 
-TIMEOUT = 30_000
 LINE = np.stack([np.linspace(-1, 1, 30), np.sin(np.linspace(0, 3, 30))], axis=1)
 
 

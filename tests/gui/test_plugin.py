@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MANIFEST, ROOT
+from conftest import MANIFEST, ROOT, TIMEOUT
 from foreign_files import cryosparc_rows, only, save_rows
 
 from napari_sbackprop.gui.readers import get_particle_reader, get_run_reader
 
-TIMEOUT = 60_000
 PLUGIN = "napari-sbackprop"
 
 

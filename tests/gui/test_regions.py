@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Desk, Mouse, publish_again
+from conftest import TIMEOUT, Desk, Mouse, publish_again
 
 from napari_sbackprop.gui.explorer_model import REGION_DENSITY
 from napari_sbackprop.gui.region_view import REGION_LAYER
 
-TIMEOUT = 30_000
 CENTRE = (160.0, 150.0, 170.0)  # Å, of a box of 320 Å
 
 

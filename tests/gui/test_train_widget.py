@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import TIMEOUT
 
 from napari_sbackprop.config import Config
 from napari_sbackprop.gui.docks import open_train
@@ -13,8 +14,6 @@ from napari_sbackprop.gui.map_view import MAP_LAYER
 from napari_sbackprop.run_directory import RunDirectory
 
 pytestmark = pytest.mark.gui
-
-TIMEOUT = 90_000
 
 
 @pytest.fixture
