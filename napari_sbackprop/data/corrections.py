@@ -18,11 +18,14 @@ PARAMETERS = 7
 def aligned(particles: Particles, corrections: Tensor) -> Particles:
     """The particles with corrections (N, 7); their images have one pixel size."""
     turn, shift, defocus, contrast = (corrections[:, columns] for columns in (TURN, SHIFT, DEFOCUS, CONTRAST))
+    factor = 1 + contrast[:, 0].numpy()
+    premultiplied = np.array([group.ctf_premultiplied for group in particles.optics])[particles.optics_index]
     rotation = rotation_vectors_to_matrix(turn) @ torch.from_numpy(particles.rotation)
     return replace(
         particles,
         rotation=rotation.numpy(),
         shift=(particles.shift + shift.numpy() * particles.pixel_size).astype(np.float32),
         defocus=particles.defocus + (defocus * torch.tensor([1.0, 1.0, 0.0])).numpy(),
-        scale=particles.scale * (1 + contrast[:, 0].numpy()),
+        # Premultiplied images have the square of the CTF, and with it of its scale.
+        scale=particles.scale * np.where(premultiplied, np.sqrt(factor.clip(min=0)), factor),
     )

@@ -23,6 +23,7 @@ from napari_sbackprop.imaging.poses import rotation_vectors_to_matrix
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.half_maps import half_maps
+from napari_sbackprop.training.image_model import transfer_function
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.progress import finished
 from napari_sbackprop.training.spectra import Spectra, noise_spectra, whitened_spectra
@@ -206,3 +207,18 @@ def test_a_resumed_run_has_the_same_corrections(refined_run, tmp_path):
     torch.testing.assert_close(
         RunDirectory(tmp_path / "run").read_corrections(), RunDirectory(run).read_corrections()
     )
+
+
+@pytest.mark.parametrize("premultiplied", [False, True])
+def test_a_contrast_multiplies_the_image_whether_or_not_its_ctf_is_squared(
+    still: tuple[Particles, LinearModel], premultiplied: bool
+) -> None:
+    particles = replace(
+        still[0], optics=[replace(group, ctf_premultiplied=premultiplied) for group in still[0].optics]
+    )
+    corrections = torch.zeros(particles.count, 7)
+    corrections[:, 6] = torch.linspace(-0.5, 0.5, particles.count)
+    rows, disc = np.arange(particles.count), half_disc(RADIUS)
+    before = transfer_function(particles, rows, disc)
+    after = transfer_function(aligned(particles, corrections), rows, disc)
+    torch.testing.assert_close(after, before * (1 + corrections[:, 6:]))
