@@ -17,14 +17,7 @@ from napari_sbackprop.gui.clusterer import Clusterer
 from napari_sbackprop.gui.comparison import Comparison
 from napari_sbackprop.gui.direction_walk import DirectionWalk
 from napari_sbackprop.gui.distributions import Distributions
-from napari_sbackprop.gui.explorer_model import (
-    DIFFERENCE,
-    PCA,
-    UMAP,
-    Columns,
-    ExplorerModel,
-    Scene,
-)
+from napari_sbackprop.gui.explorer_model import DIFFERENCE, PCA, UMAP, Columns, ExplorerModel, Scene
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.image_reader import ImageReader
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
@@ -287,8 +280,10 @@ class Explorer:
         self._decode(coarse=False)
 
     def _remake(self, coarse: bool) -> None:
-        """Ask for the map on screen, to look as the model says now."""
-        if (frame := self.model.frame) is not None:
+        """Ask for the map on screen, or else the one on its way there, to look as the model says now."""
+        if self._maps.busy:
+            self._decode(coarse)
+        elif (frame := self.model.frame) is not None:
             self._make(lambda _: (frame.volume, frame.title), coarse)
 
     def _make(self, show: Show, coarse: bool) -> None:
