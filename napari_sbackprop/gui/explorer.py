@@ -170,7 +170,6 @@ class Explorer:
     def pick(self, x: float, y: float, final: bool = True) -> None:
         """Show the map at a point of the projection; with `final` false (dragging) a coarse one, sooner."""
         if (projection := self.model.projection) is not None:
-            self.paths.play(False)
             self.show_anchor(projection.anchor((x, y)), "Map at the cursor", final, (x, y))
 
     def show_anchor(
@@ -185,19 +184,19 @@ class Explorer:
 
     def show_place(self, show: Show, anchor: Anchor, point: tuple[float, float], final: bool) -> None:
         """Show a map with the crosshair at its place in the projection."""
-        self.model.anchor, self.model.point = anchor, point
+        self._move_crosshair(anchor, point)
         self._show_decoded(show, coarse=not final)
 
     def show_consensus(self) -> None:
         """Show the map of all particles."""
-        self.model.point = self.model.anchor = None
+        self._move_crosshair(None, None)
         self._show_decoded(consensus)
 
     def show_selection(self) -> None:
         """Show the map of the selection, from its particles' pooled information."""
         if (selection := self.model.selection) is None:
             return
-        self.model.point = self.model.anchor = None
+        self._move_crosshair(None, None)
         self._show_decoded(
             lambda scene: (
                 scene.decoder.volume(scene.decoder.pooled(selection.indices)),
@@ -223,7 +222,7 @@ class Explorer:
         if isinstance(result, Exception):
             self.model.complain(result)
         elif result is not None:
-            self.model.point = self.model.anchor = None
+            self._move_crosshair(None, None)
             self._show = lambda _: (result.volume, result.title)
             self.model.say(result.sentence)
             if self.model.scene is not None and self.model.frame is None:  # no decoder has given a unit
@@ -300,6 +299,11 @@ class Explorer:
 
     def _on_picture_made(self, picture: Picture) -> None:
         self.model.pinned, self.model.frame = picture.pinned, picture.frame
+
+    def _move_crosshair(self, anchor: Anchor | None, point: tuple[float, float] | None) -> None:
+        """Put the crosshair where the next map is asked for, None for nowhere; a path that did not ask stops."""
+        self.paths.give_way()
+        self.model.anchor, self.model.point = anchor, point
 
     def _place_crosshair(self) -> None:
         """Move the crosshair to where its particles lie in the present projection."""

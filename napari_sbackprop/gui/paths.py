@@ -81,6 +81,7 @@ class Paths:
         self._worker = LatestWorker(deliver, "sbackprop-paths")
         self._graph: NeighbourGraph | None = None  # of the worker's thread
         self._onwards = 1
+        self._showing = False
 
     # -- making a path -----------------------------------------------------------------------------------------------
 
@@ -174,7 +175,9 @@ class Paths:
         before = min(int(position), model.weights.shape[0] - 2)
         share = position - before
         blended = (1 - share) * model.weights[[before]] + share * model.weights[[before + 1]]
+        self._showing = True
         self._show_anchor(_anchor(blended), self.title(model.frame), final)
+        self._showing = False
 
     def title(self, frame: int) -> str:
         """What the map of a frame is called."""
@@ -189,6 +192,11 @@ class Paths:
     def play(self, playing: bool) -> None:
         """Move along the path, or stop there."""
         self.model.playing = playing and self.model.ready
+
+    def give_way(self) -> None:
+        """Stop playing, unless it is the path that asks for a map."""
+        if not self._showing:
+            self.play(False)
 
     def step(self) -> None:
         """Show the next frame, coarsely."""

@@ -95,6 +95,27 @@ def test_playing_goes_back_and_forth_or_round(drawn: Desk) -> None:
         assert seen == expected
 
 
+def test_a_path_stops_for_another_map(drawn: Desk) -> None:
+    explorer, model, paths = drawn.explorer, drawn.model, drawn.explorer.paths
+    explorer.selections.select_nearest(30)
+    explorer.walk.follow()
+    drawn.until(lambda: explorer.walk.model.directions is not None)
+    for title, ask in [
+        ("Map at the cursor", lambda: explorer.pick(0.5, 0.0)),
+        ("Consensus of all particles", explorer.show_consensus),
+        ("Map of selection", explorer.show_selection),
+        ("Back-projection of selection", explorer.reconstruct_selection),
+        ("Mean of the particles", explorer.walk.reset),
+        ("PC 2 at", lambda: explorer.walk.show(1)),
+    ]:
+        paths.play(True)
+        paths.step()
+        assert paths.model.playing
+        ask()
+        drawn.until(lambda title=title: model.frame.title.startswith(title))
+        assert not paths.model.playing
+
+
 def test_a_path_lives_on_in_the_next_epoch(drawn: Desk, run: Path) -> None:
     before = drawn.explorer.paths.latents()
     epoch = publish_again(run)  # mirrored
