@@ -186,7 +186,7 @@ class ExploreWidget(QWidget):
     def _on_status_changed(self) -> None:
         model = self.model
         if model.error:
-            self.status.complain(model.error)
+            self.status.complain(" · ".join(part for part in (model.error, model.busy) if part))
             return
         parts = [model.busy or model.message, self._title()]
         if model.umap_running:

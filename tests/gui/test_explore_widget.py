@@ -300,6 +300,8 @@ def test_an_empty_dock_says_what_to_do(viewer: Any, tmp_path: Path) -> None:
     assert not widget.map_panel.isVisible()
     widget.open_run(tmp_path)
     assert "is not a run directory" in widget.status.text()
+    widget.model.busy = "Writing maps: 10 %"
+    assert widget.status.text().endswith(" · Writing maps: 10 %")
     assert open_explore(viewer) is widget
 
 
