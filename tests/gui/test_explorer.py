@@ -111,6 +111,13 @@ def test_export_never_replaces_a_file(open_desk: Desk, tmp_path: Path) -> None:
     assert output.read_text() == "precious"
 
 
+def test_a_folder_that_cannot_be_made_is_said(open_desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    open_desk.explorer.selections.select_polygon(EVERYWHERE)
+    open_desk.explorer.selections.export(tmp_path / "file" / "out.star")
+    open_desk.until(lambda: "file" in open_desk.model.error)
+
+
 def test_the_map_of_a_selection_pools_its_particles(open_desk: Desk) -> None:
     model = open_desk.model
     open_desk.explorer.selections.select_polygon(EVERYWHERE)
