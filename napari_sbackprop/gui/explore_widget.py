@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button
+from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button
 from napari_sbackprop.gui.directions_panel import DirectionsPanel
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import ALONE, SURFACE, VOLUME, ExplorerModel
@@ -138,10 +138,9 @@ class ExploreWidget(QWidget):
         layout.addWidget(self.status)
 
     def _empty_page(self) -> QWidget:
-        text = QLabel(EMPTY_TEXT)
+        text = ThemedLabel(EMPTY_TEXT)
         text.setToolTip("A run is the folder that Train, or napari-sbackprop train, has written.")
         text.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        text.setStyleSheet(QUIET_STYLE)
         buttons = QHBoxLayout()
         buttons.addStretch()
         buttons.addWidget(push_button("Open run…", OPEN_TIP, self._on_open_clicked))
