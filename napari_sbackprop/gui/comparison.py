@@ -29,7 +29,7 @@ class Comparison:
             return
         if model.comparison == ALONE:
             model.comparison = OVERLAY
-        if model.colouring == PLAIN:
+        if model.colouring == PLAIN and model.colourable:
             model.colouring = CHANGE
         threshold = model.contour * model.scene.sigma
         model.pinned = make_frame(

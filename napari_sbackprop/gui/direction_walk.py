@@ -106,6 +106,11 @@ class DirectionWalk:
         """Show what one standard deviation along a direction changes, as a difference from the mean."""
         self._ask(index, self._on_change_asked_for)
 
+    def forget(self) -> None:
+        """Have no directions until they are found anew."""
+        self._worker.invalidate()
+        self.model.directions = self.model.position = self.model.change = None
+
     def close(self) -> None:
         """End the thread."""
         self._worker.close()

@@ -22,6 +22,7 @@ from napari_sbackprop.gui.controls import chooser, tool_button
 from napari_sbackprop.gui.direction_walk import DirectionWalk
 from napari_sbackprop.gui.directions import BASIS, PRINCIPAL, Change, Directions
 from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.no_decoder import NO_MAP
 
 STEPS_PER_DEVIATION = 50
 KINDS = {PRINCIPAL: "Principal components of the latents", BASIS: "Basis volumes"}
@@ -115,6 +116,7 @@ class DirectionsPanel(QWidget):
     def _follow(self) -> None:
         scene = self._explorer.model.scene
         self.setEnabled(scene is None or scene.has_decoder)
+        self._on_change_changed()
         if self.isVisible():
             self._walk.follow()
 
@@ -152,6 +154,9 @@ class DirectionsPanel(QWidget):
 
     def _on_change_changed(self) -> None:
         directions, change = self._walk.model.directions, self._walk.model.change
+        if not self.isEnabled():
+            self.text.setText(NO_MAP)
+            return
         self.text.setText(HINT if change is None or directions is None else _in_words(directions, change))
 
     # -- from the user -----------------------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ class Explorer:
         self.clusterer.stop()
         self.paths.clear()
         self.regions.clear()
+        self.walk.forget()
         self._maps.invalidate()
         self._run, self._show = run, None
         self._umap_wanted, self._no_umap_for, self._broken = False, None, None

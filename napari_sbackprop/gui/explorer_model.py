@@ -234,6 +234,12 @@ class ExplorerModel:
         return self.qualities.get(self.colour, self.columns.values.get(self.colour))
 
     @property
+    def colourable(self) -> bool:
+        """Whether there is a surface that can have other colours than one."""
+        has_decoder = self.scene is not None and self.scene.has_decoder
+        return has_decoder and self.renderer == SURFACE and self.comparison != DIFFERENCE
+
+    @property
     def chosen(self) -> npt.NDArray[np.int64]:
         """The selected particles; without a selection, all of them."""
         if self.selection is not None:

@@ -173,8 +173,7 @@ class MapPanel(QWidget):
             with QSignalBlocker(box):
                 box.setCurrentIndex(box.findData(value))
         self.levels.setCurrentIndex(int(model.renderer == SLICE))
-        surface = model.renderer == SURFACE and model.comparison != DIFFERENCE
-        self.colouring.setEnabled(has_decoder and surface)
+        self.colouring.setEnabled(model.colourable)
         self.comparison.setEnabled(has_decoder or model.pinned is not None)
         with QSignalBlocker(self.pin):
             self.pin.setChecked(model.pinned is not None)

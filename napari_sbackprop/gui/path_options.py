@@ -6,10 +6,12 @@ from typing import Any
 
 from psygnal import SignalInstance
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QSlider, QSpinBox, QToolButton, QWidget
 
 from napari_sbackprop.gui.controls import TOOL_STYLE, tool_button, with_ending
 from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.no_decoder import NO_MAP
 from napari_sbackprop.gui.paths import BACK_AND_FORTH, DENSE, DRAWN, LOOP
 from napari_sbackprop.gui.tool_icons import PAUSE, PLAY, SIZE, TO_AND_FRO, tool_icon
 
@@ -80,6 +82,7 @@ class PathOptions(QWidget):
     def _menu(self) -> QMenu:
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
+        self._actions: dict[str, QAction] = {}
         self.actions_by_name = {
             "Maps…": ("A new folder of MRC files, with their latents and a ChimeraX script.", self._on_maps),
             "Movie…": ("An .mp4 or .gif file of the 3D view, as it is now.", self._on_movie),
@@ -88,6 +91,7 @@ class PathOptions(QWidget):
         for name, (tip, slot) in self.actions_by_name.items():
             action = menu.addAction(name)
             action.setToolTip(tip)
+            self._actions[name] = action
             action.triggered.connect(lambda _=False, slot=slot: slot())
         return menu
 
@@ -124,6 +128,7 @@ class PathOptions(QWidget):
         )
         return (
             (self._explorer.model.events.scene, self._list_ways),
+            (self._explorer.model.events.scene, self._offer_maps),
             *((signal, self._on_path_changed) for signal in watched),
         )
 
@@ -140,6 +145,14 @@ class PathOptions(QWidget):
                 self.way.addItem(name, kind)
             for component in range(size):
                 self.way.addItem(f"Component {component + 1}", component)
+
+    def _offer_maps(self) -> None:
+        """Offer what is made of maps where there are some."""
+        scene = self._explorer.model.scene
+        for name in ("Maps…", "Movie…"):
+            has_decoder = scene is None or scene.has_decoder
+            self._actions[name].setEnabled(has_decoder)
+            self._actions[name].setToolTip(self.actions_by_name[name][0] if has_decoder else NO_MAP)
 
     def _on_path_changed(self) -> None:
         model = self._paths.model

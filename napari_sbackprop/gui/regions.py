@@ -89,10 +89,10 @@ class Regions:
             self._selections.select(np.flatnonzero(density >= least), made)
 
     def clear(self) -> None:
-        """Forget the sphere."""
+        """Forget the sphere, and the map that it was in."""
         self._worker.invalidate()
         self.model.sphere = self._scenes.region_density = None
-        self.model.radius = 0.0
+        self.model.radius = self.model.side = 0.0
 
     def close(self) -> None:
         """End the thread and follow the scenes no longer."""

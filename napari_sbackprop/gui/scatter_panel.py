@@ -13,6 +13,7 @@ from napari_sbackprop.gui.controls import tool_button
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import DENSITY, PCA, REGION_DENSITY, UMAP
 from napari_sbackprop.gui.legend import Legend
+from napari_sbackprop.gui.no_decoder import NO_MAP
 from napari_sbackprop.gui.point_colours import (
     RGBA,
     cluster_colours,
@@ -20,7 +21,7 @@ from napari_sbackprop.gui.point_colours import (
     density_colours,
     with_sets,
 )
-from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, PAN, Marked, Scatter
+from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, PAN, REGION, Marked, Scatter
 from napari_sbackprop.gui.tool_icons import brush_cursor
 from napari_sbackprop.gui.tool_options import ToolOptions
 from napari_sbackprop.gui.tool_strip import ToolStrip
@@ -135,6 +136,7 @@ class ScatterPanel(QWidget):
     def _on_scene_changed(self, scene: Any, previous: Any) -> None:
         if scene is None:
             return
+        self.tools.refuse(REGION, "" if scene.has_decoder else NO_MAP)
         self._draw_points()
         self._draw_path()
         if previous is None:

@@ -42,6 +42,7 @@ class ToolStrip(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.buttons: dict[str, QToolButton] = {}
+        self._tips = {key: _tip(*words) for key, *words in (*TOOLS, *COMBINATIONS)}
         self._layout = QGridLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(1)
@@ -52,10 +53,18 @@ class ToolStrip(QWidget):
         self._add_group(COMBINATIONS, self.combining_chosen)
         self._layout.setRowStretch(self._layout.rowCount(), 1)
 
+    def refuse(self, tool: str, why: str) -> None:
+        """Offer a tool no longer, and say why; with an empty reason, offer it again."""
+        button = self.buttons[tool]
+        button.setEnabled(not why)
+        button.setToolTip("<br>".join([self._tips[tool], *filter(None, [why])]))
+        if why and button.isChecked():
+            self.buttons[EXPLORE].click()
+
     def _add_group(self, entries: Entries, chosen: Signal) -> None:
         group, first = QButtonGroup(self), self._layout.rowCount()
-        for number, (key, name, shortcut, tip) in enumerate(entries):
-            button = tool_button("", f"<b>{name}</b> ({shortcut})<br>{tip}", checkable=True)
+        for number, (key, name, _, _) in enumerate(entries):
+            button = tool_button("", self._tips[key], checkable=True)
             button.setAccessibleName(name)
             button.setIcon(tool_icon(key))
             button.setIconSize(QSize(SIZE, SIZE))
@@ -66,3 +75,7 @@ class ToolStrip(QWidget):
             group.addButton(button)
             self._layout.addWidget(button, first + number // COLUMNS, number % COLUMNS)
             self.buttons[key] = button
+
+
+def _tip(name: str, shortcut: str, tip: str) -> str:
+    return f"<b>{name}</b> ({shortcut})<br>{tip}"

@@ -274,6 +274,13 @@ def test_a_run_without_a_decoder_says_so_in_place_of_the_map(
     assert panel.isVisible()
     assert not panel.isEnabled()
     assert widget.scatter_panel.colour.findData("cluster") > 0
+    sphere, directions = widget.scatter_panel.tools.buttons["region"], widget.directions_panel
+    saving = {action.text(): action for action in widget.scatter_panel.options.path.save.menu().actions()}
+    assert not sphere.isEnabled()
+    assert not directions.isEnabled()
+    for reason in (sphere.toolTip(), directions.text.text(), saving["Maps…"].toolTip()):
+        assert "this run holds latents alone" in reason
+    assert [action.isEnabled() for action in saving.values()] == [False, False, True]
     Mouse(widget.scatter.native).click(*widget.scatter.pixel((0.5, 0.0)))
     np.testing.assert_allclose(widget.scatter._crosshair_at, (0.5, 0.0), atol=0.05)
     widget.explorer.selections.invert()
@@ -285,11 +292,24 @@ def test_a_run_without_a_decoder_says_so_in_place_of_the_map(
     assert panel.contour.isEnabled()
     assert panel.save.isEnabled()
     assert not panel.consensus.isEnabled()
+    panel.pin.click()
+    assert (model.pinned is not None, model.colouring) == (True, "one colour")
     widget.open_run(run)
     qtbot.waitUntil(lambda: model.frame is not None and model.scene.has_decoder, timeout=TIMEOUT)
     assert panel.consensus.isEnabled()
+    assert sphere.isEnabled()
+    assert "latents alone" not in sphere.toolTip()
+    assert saving["Movie…"].isEnabled()
+    sphere.click()
+    explorer = widget.explorer
+    explorer.walk.follow()
+    qtbot.waitUntil(lambda: explorer.walk.model.position is not None, timeout=TIMEOUT)
+    assert explorer.regions.model.side > 0
     widget.open_run(adopted)
+    assert explorer.walk.model.directions is explorer.walk.model.position is None
+    assert explorer.regions.model.side == 0
     qtbot.waitUntil(lambda: viewer.canvas.overlays.text.visible, timeout=TIMEOUT)
+    assert widget.scatter.mode == "explore"
     widget.shut_down()
     assert not viewer.canvas.overlays.text.visible
 
