@@ -486,6 +486,10 @@ def test_simulation_options_are_checked(tmp_path: Path, box: int) -> None:
             "four numbers in Å",
         ),
         (
+            ["select", "{run}", "-o", "{new}.star", "--region", "144,144,144,-20", "--min-density", "1"],
+            "must be above 0 Å",
+        ),
+        (
             ["select", "{run}", "-o", "{new}.star", "--region", "144,144,144,20", "--min-density", "99"],
             "the highest density there is",
         ),

@@ -58,7 +58,7 @@ def reconstruct(
     indices = _selected(selection, run, len(directory.read_latents(epoch).mean))
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} exists and is not empty: choose another folder.")
-    work = half_maps(directory, indices)
+    work = half_maps(directory, indices, epoch)
     with fraction_bar("back-projecting") as progress:
         halves = finished(work, lambda done: progress(done / len(indices)))
     agreement, maps, judgement = _judged(directory, epoch, indices, halves)
