@@ -230,7 +230,7 @@ def export_selection(
         indices = first_of_each_image(run.star_path, indices, ORIGINAL_NAME if revert else IMAGE_NAME)
     source = _source(run, output, original)
     if original is not None:
-        indices = _rows_in(original, run, indices)
+        indices = _rows_in(original, run, indices, unique_images)
     record = {"name": selection.name, "run": str(run.path), "source": str(source), "count": len(indices)}
     record |= {"reverted": True} if revert else {}
     document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
@@ -264,14 +264,14 @@ def _source(run: RunDirectory, output: Path, original: Path | None) -> Path:
     return source
 
 
-def _rows_in(original: Path, run: RunDirectory, indices: Indices) -> Indices:
+def _rows_in(original: Path, run: RunDirectory, indices: Indices, unique: bool) -> Indices:
     """Rows of another file that hold the particles: by uid where both files are cryoSPARC's, else by image."""
     if original.suffix == ".cs" and run.cryosparc_path.is_file():
         ours = read_rows(run.cryosparc_path)[indices]
         return np.sort(match_uids(run.cryosparc_path, ours, original, read_rows(original)))
     from napari_sbackprop.data.image_matching import matching_rows
 
-    return matching_rows(run.star_path, indices, original)
+    return matching_rows(run.star_path, indices, original, unique)
 
 
 def _write(run: RunDirectory, source: Path, indices: Indices, output: Path) -> npt.NDArray[np.int64] | None:

@@ -57,6 +57,13 @@ def test_export_keeps_the_rows_as_they_were_written(run, tmp_path):
     assert note["how"] == "by hand"
 
 
+def test_one_row_per_image_of_another_file(run, tmp_path):
+    other = tmp_path / "expanded.star"
+    other.write_text(STAR + "2@a.mrcs 30\n2@a.mrcs 40\n")
+    assert export_selection(run, chosen(1), tmp_path / "all.star", other) == 3
+    assert export_selection(run, chosen(1), tmp_path / "one.star", other, unique_images=True) == 1
+
+
 @pytest.mark.parametrize("existing", ["out.star", "out.json"])
 def test_export_overwrites_neither_file(run, tmp_path, existing):
     (tmp_path / existing).write_text("precious")
