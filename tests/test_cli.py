@@ -246,7 +246,9 @@ def test_the_least_contrast_parts_the_particles(trained: Path, sample: Path, tmp
     ]
 
 
-def test_a_selection_is_reconstructed_from_its_images(trained: Path, tmp_path: Path) -> None:
+def test_a_selection_is_reconstructed_from_its_images(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     np.save(tmp_path / "indices.npy", np.arange(0, PARTICLES, 2))
     succeed("select", trained, "-o", tmp_path / "half.star", "--indices", tmp_path / "indices.npy")
     values = succeed("reconstruct", trained, tmp_path / "half.star", "-o", tmp_path / "maps")
@@ -260,6 +262,10 @@ def test_a_selection_is_reconstructed_from_its_images(trained: Path, tmp_path: P
     assert table[0] == "shell,angstrom,unmasked,masked,corrected,decoded,consensus"
     again = ["reconstruct", trained, tmp_path / "half.star", "-o"]
     assert "is not empty" in fail(*again, tmp_path / "maps")
+    monkeypatch.chdir(trained)
+    succeed("select", ".", "-o", tmp_path / "here.star", "--indices", tmp_path / "indices.npy")
+    assert "is not empty" in fail("reconstruct", ".", tmp_path / "here.star", "-o", tmp_path / "maps")
+    assert json.loads((tmp_path / "here.json").read_text())["run"] == str(trained.resolve())
     (tmp_path / "half.json").unlink()
     assert "half.json does not say" in fail(*again, tmp_path / "other")
     assert not (tmp_path / "other").exists()

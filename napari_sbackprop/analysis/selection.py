@@ -231,7 +231,8 @@ def export_selection(
     source = _source(run, output, original)
     if original is not None:
         indices = _rows_in(original, run, indices, unique_images)
-    record = {"name": selection.name, "run": str(run.path), "source": str(source), "count": len(indices)}
+    origin = str(run.path.resolve())
+    record = {"name": selection.name, "run": origin, "source": str(source), "count": len(indices)}
     record |= {"reverted": True} if revert else {}
     document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
     with new_file(
