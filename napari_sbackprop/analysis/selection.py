@@ -16,7 +16,7 @@ from napari_sbackprop.data.cryosparc_file import find_passthrough, match_uids, r
 from napari_sbackprop.data.cryosparc_subset import write_cryosparc_subset
 from napari_sbackprop.data.half_sets import describe_imbalance
 from napari_sbackprop.data.image_names import IMAGE_NAME, ORIGINAL_NAME
-from napari_sbackprop.data.output_file import new_file
+from napari_sbackprop.data.output_file import new_file, refuse_existing
 from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.data.subset import write_subset
 from napari_sbackprop.data.subtraction import write_reverted
@@ -235,9 +235,8 @@ def export_selection(
     record = {"name": selection.name, "run": origin, "source": str(source), "count": len(indices)}
     record |= {"reverted": True} if revert else {}
     document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
-    with new_file(
-        note_path(output)
-    ) as temporary:  # first, so that neither file is written where one of them exists
+    refuse_existing(output)  # neither file is written where one of them exists
+    with new_file(note_path(output)) as temporary:
         temporary.write_text(json.dumps(document) + "\n")
         if revert:
             write_reverted(source, indices, output, run.source, run.path_map)

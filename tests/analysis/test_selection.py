@@ -73,6 +73,12 @@ def test_export_overwrites_neither_file(run, tmp_path, existing):
     assert not {"out.star", "out.json"} - {existing} & {path.name for path in tmp_path.iterdir()}
 
 
+def test_a_second_export_names_the_file_that_was_asked_for(run, tmp_path):
+    export_selection(run, chosen(1), tmp_path / "out.star")
+    with pytest.raises(InputError, match=r"out\.star exists already"):
+        export_selection(run, chosen(1), tmp_path / "out.star")
+
+
 def test_export_needs_particles_and_a_star_name(run, tmp_path):
     with pytest.raises(InputError, match="is empty"):
         export_selection(run, chosen(), tmp_path / "out.star")
