@@ -74,8 +74,8 @@ def matching_rows(star: Path, indices: Indices, original: Path, unique: bool = F
         )
     if len(rows) > len(indices):
         logger.warning(
-            "%s has %d rows of the chosen images, though %d were chosen, and all of them are taken, for their names do not "
-            "tell which are meant: where one row per image is, give --unique-images.",
+            "%s has more rows of the chosen images, %d, than were chosen, %d: all are taken, for their names do not tell "
+            "which are meant; where one row per image is meant, give --unique-images.",
             *(original, len(rows), len(indices)),
         )
     return rows

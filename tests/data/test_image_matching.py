@@ -61,7 +61,7 @@ def test_copies_of_an_image_are_told_apart_or_warned_of(
         assert matching_rows(expanded, np.array([1, 4]), subtracted, unique=True).tolist() == [0, 3]
         assert not caplog.text
         assert matching_rows(expanded, np.array([1]), subtracted).tolist() == [3, 4, 5]
-    assert "sub.star has 3 rows of the chosen images, though 1 were chosen" in caplog.text
+    assert "sub.star has more rows of the chosen images, 3, than were chosen, 1" in caplog.text
     assert "--unique-images" in caplog.text
 
 
