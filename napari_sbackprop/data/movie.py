@@ -23,13 +23,26 @@ def new_movie(path: Path) -> Iterator[Callable[[Image], None]]:
     Raises
     ------
     InputError
-        `path` exists, has another ending than .mp4 or .gif, or the package that writes it is not installed.
+        `path` exists, has another ending than .mp4 or .gif, or the package that writes it is not installed; an
+        image is of another size than the first.
     """
-    append_to = {".mp4": _write_mp4, ".gif": _write_gif}.get(path.suffix)
+    append_to = {".mp4": _write_mp4, ".gif": _write_gif}.get(path.suffix.lower())
     if append_to is None:
         raise InputError(f"{path} does not end in .mp4 or .gif, which tell the format: name it so.")
     with new_file(path) as temporary, ExitStack() as stack:
-        yield append_to(temporary, stack, path)
+        yield _of_one_size(append_to(temporary, stack, path))
+
+
+def _of_one_size(append: Callable[[Image], None]) -> Callable[[Image], None]:
+    shapes: set[tuple[int, ...]] = set()
+
+    def append_checked(image: Image) -> None:
+        shapes.add(image.shape)
+        if len(shapes) > 1:
+            raise InputError("The window was resized while the movie was recorded: record it again.")
+        append(image)
+
+    return append_checked
 
 
 def _write_mp4(temporary: Path, stack: ExitStack, path: Path) -> Callable[[Image], None]:

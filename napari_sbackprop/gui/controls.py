@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
 
-ERROR_STYLE = "color: #ff8a80;"
-QUIET_STYLE = "color: #9aa4b0;"
+ERROR = ("#ff8a80", "#a8201a")  # on a dark background, on a light one
+QUIET = ("#9aa4b0", "#555e68")
 TOOL_STYLE = """
 QToolButton { background: #414851; color: #f0f1f2; border-radius: 2px; padding: 4px 8px; }
 QToolButton:hover { background: #5a626c; }
@@ -50,7 +52,27 @@ def with_ending(path: Path, ending: str) -> Path:
     return path if path.name.lower().endswith(ending) else path.with_name(path.name + ending)
 
 
-class StatusLine(QLabel):
+class ThemedLabel(QLabel):
+    """Text in a colour that can be read on the background of the present theme: QUIET, or ERROR."""
+
+    _colours = QUIET
+
+    def set_colours(self, colours: tuple[str, str]) -> None:
+        """Have other colours on a dark background and on a light one."""
+        self._colours = colours
+        light = self.palette().color(QPalette.ColorRole.Window).lightness() > 127
+        style = f"color: {colours[light]};"
+        if style != self.styleSheet():  # a new style sheet repaints more than this label
+            self.setStyleSheet(style)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange):
+            self.set_colours(self._colours)
+
+
+class StatusLine(ThemedLabel):
     """One or more lines that say what happens, or in red what went wrong; long sentences wrap."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -58,19 +80,16 @@ class StatusLine(QLabel):
         self.setWordWrap(True)
         self.setToolTip("What is going on, and what went wrong.")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-        self._style = ""
         self.say("")
 
     def say(self, text: str) -> None:
         """Show a message."""
-        self._show(text, QUIET_STYLE)
+        self._show(text, QUIET)
 
     def complain(self, text: str) -> None:
         """Show an error."""
-        self._show(text, ERROR_STYLE)
+        self._show(text, ERROR)
 
-    def _show(self, text: str, style: str) -> None:
-        if style != self._style:  # a new style sheet repaints more than this line
-            self._style = style
-            self.setStyleSheet(style)
+    def _show(self, text: str, colours: tuple[str, str]) -> None:
+        self.set_colours(colours)
         self.setText(text)

@@ -181,7 +181,6 @@ class DirectionsPanel(QWidget):
 
     def _on_slider_moved(self, index: int, value: int) -> None:
         final = not self.rows[index].slider.isSliderDown()
-        self._explorer.paths.play(False)
         self._walk.move(index, value / STEPS_PER_DEVIATION, final)
 
 

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button
+from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button
 from napari_sbackprop.gui.directions_panel import DirectionsPanel
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import ALONE, SURFACE, VOLUME, ExplorerModel
@@ -138,10 +138,9 @@ class ExploreWidget(QWidget):
         layout.addWidget(self.status)
 
     def _empty_page(self) -> QWidget:
-        text = QLabel(EMPTY_TEXT)
+        text = ThemedLabel(EMPTY_TEXT)
         text.setToolTip("A run is the folder that Train, or napari-sbackprop train, has written.")
         text.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        text.setStyleSheet(QUIET_STYLE)
         buttons = QHBoxLayout()
         buttons.addStretch()
         buttons.addWidget(push_button("Open run…", OPEN_TIP, self._on_open_clicked))
@@ -186,7 +185,7 @@ class ExploreWidget(QWidget):
     def _on_status_changed(self) -> None:
         model = self.model
         if model.error:
-            self.status.complain(model.error)
+            self.status.complain(" · ".join(part for part in (model.error, model.busy) if part))
             return
         parts = [model.busy or model.message, self._title()]
         if model.umap_running:

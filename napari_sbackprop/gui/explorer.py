@@ -17,14 +17,7 @@ from napari_sbackprop.gui.clusterer import Clusterer
 from napari_sbackprop.gui.comparison import Comparison
 from napari_sbackprop.gui.direction_walk import DirectionWalk
 from napari_sbackprop.gui.distributions import Distributions
-from napari_sbackprop.gui.explorer_model import (
-    DIFFERENCE,
-    PCA,
-    UMAP,
-    Columns,
-    ExplorerModel,
-    Scene,
-)
+from napari_sbackprop.gui.explorer_model import DIFFERENCE, PCA, UMAP, Columns, ExplorerModel, Scene
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.image_reader import ImageReader
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
@@ -177,7 +170,6 @@ class Explorer:
     def pick(self, x: float, y: float, final: bool = True) -> None:
         """Show the map at a point of the projection; with `final` false (dragging) a coarse one, sooner."""
         if (projection := self.model.projection) is not None:
-            self.paths.play(False)
             self.show_anchor(projection.anchor((x, y)), "Map at the cursor", final, (x, y))
 
     def show_anchor(
@@ -192,19 +184,19 @@ class Explorer:
 
     def show_place(self, show: Show, anchor: Anchor, point: tuple[float, float], final: bool) -> None:
         """Show a map with the crosshair at its place in the projection."""
-        self.model.anchor, self.model.point = anchor, point
+        self._move_crosshair(anchor, point)
         self._show_decoded(show, coarse=not final)
 
     def show_consensus(self) -> None:
         """Show the map of all particles."""
-        self.model.point = self.model.anchor = None
+        self._move_crosshair(None, None)
         self._show_decoded(consensus)
 
     def show_selection(self) -> None:
         """Show the map of the selection, from its particles' pooled information."""
         if (selection := self.model.selection) is None:
             return
-        self.model.point = self.model.anchor = None
+        self._move_crosshair(None, None)
         self._show_decoded(
             lambda scene: (
                 scene.decoder.volume(scene.decoder.pooled(selection.indices)),
@@ -230,7 +222,7 @@ class Explorer:
         if isinstance(result, Exception):
             self.model.complain(result)
         elif result is not None:
-            self.model.point = self.model.anchor = None
+            self._move_crosshair(None, None)
             self._show = lambda _: (result.volume, result.title)
             self.model.say(result.sentence)
             if self.model.scene is not None and self.model.frame is None:  # no decoder has given a unit
@@ -287,8 +279,10 @@ class Explorer:
         self._decode(coarse=False)
 
     def _remake(self, coarse: bool) -> None:
-        """Ask for the map on screen, to look as the model says now."""
-        if (frame := self.model.frame) is not None:
+        """Ask for the map on screen, or else the one on its way there, to look as the model says now."""
+        if self._maps.busy:
+            self._decode(coarse)
+        elif (frame := self.model.frame) is not None:
             self._make(lambda _: (frame.volume, frame.title), coarse)
 
     def _make(self, show: Show, coarse: bool) -> None:
@@ -305,6 +299,11 @@ class Explorer:
 
     def _on_picture_made(self, picture: Picture) -> None:
         self.model.pinned, self.model.frame = picture.pinned, picture.frame
+
+    def _move_crosshair(self, anchor: Anchor | None, point: tuple[float, float] | None) -> None:
+        """Put the crosshair where the next map is asked for, None for nowhere; a path that did not ask stops."""
+        self.paths.give_way()
+        self.model.anchor, self.model.point = anchor, point
 
     def _place_crosshair(self) -> None:
         """Move the crosshair to where its particles lie in the present projection."""

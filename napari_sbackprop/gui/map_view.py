@@ -70,10 +70,10 @@ class MapView:
             self._frame_the_view()
 
     def disconnect(self) -> None:
-        """Follow the model no longer."""
+        """Follow the model no longer; the map stays in the viewer, alone."""
         if self._says_why:
             self._clear_placeholders()
-        self._blink.stop()
+        self._on_comparison_changed(ALONE)
         for signal, slot in self._slots():
             signal.disconnect(slot)
 

@@ -71,7 +71,7 @@ class MovieRecorder:
             self._give_up()
             return
         self._awaited = True
-        self._model.busy = f"Recording {self._path.name}"
+        self._model.busy = f"Recording {self._path.name}: {self._next + 1} of {self._paths.model.frames}"
         self._paths.show(self._next)
 
     def _on_map_shown(self, frame: MapFrame | None) -> None:

@@ -144,11 +144,13 @@ class PathOptions(QWidget):
     def _on_path_changed(self) -> None:
         model = self._paths.model
         for widget in (self.play, self.slider):
-            widget.setEnabled(model.ready)
+            widget.setEnabled(model.ready and not model.saving)
+        for widget in (self.way, self.frames):
+            widget.setEnabled(not model.saving)
         self.save.setEnabled(model.ready)
         self.save.setVisible(not model.saving)
         self.stop.setVisible(bool(model.saving))
-        self.clear.setEnabled(model.weights is not None)
+        self.clear.setEnabled(model.weights is not None and not model.saving)
         controls = (self.way, self.play, self.slider, self.frames, self.ending)
         for control in controls:
             control.blockSignals(True)
@@ -216,7 +218,7 @@ class PathOptions(QWidget):
         name, _ = QFileDialog.getSaveFileName(self, title, str(free), kinds, options=unasked)
         if name:
             path = Path(name)
-            save(path if path.suffix in MOVIE_ENDINGS else with_ending(path, ending))
+            save(path if path.suffix.lower() in MOVIE_ENDINGS else with_ending(path, ending))
 
 
 def _icon_button(icon: str, name: str, tip: str, checkable: bool) -> QToolButton:

@@ -42,6 +42,7 @@ class PathWriter:
             self._model.complain(InputError(NO_MAP))
             return
         latents = self._paths.latents()
+        self._paths.play(False)
         self._paths.model.saving = "maps"
         said = f"Saved {len(latents)} maps to {folder}; in ChimeraX, open its volumes.cxc."
         self._go_on(write_states(scene.decoder, {"latents": latents}, folder), said)

@@ -65,7 +65,7 @@ class PathModel:
 
 
 class Paths:
-    """Makes one path at a time in the scene of the explorer, and moves along it.
+    """Makes one path at a time in the scene of the explorer, and moves along it; none is made while one is written.
 
     Parameters
     ----------
@@ -81,12 +81,13 @@ class Paths:
         self._worker = LatestWorker(deliver, "sbackprop-paths")
         self._graph: NeighbourGraph | None = None  # of the worker's thread
         self._onwards = 1
+        self._showing = False
 
     # -- making a path -----------------------------------------------------------------------------------------------
 
     def draw(self, trail: npt.NDArray[np.float64]) -> None:
         """Take a line (V, 2) drawn in the present projection as the path, or its ends as those of a dense path."""
-        if (projection := self._scenes.projection) is None:
+        if (projection := self._scenes.projection) is None or self.model.saving:
             return
         line = trail.astype(np.float32)
         ends_only = self.model.kind == DENSE
@@ -99,7 +100,7 @@ class Paths:
 
     def extend(self, x: float, y: float) -> None:
         """Go on from the end of the path to a point of the present projection, or begin one there."""
-        if (projection := self._scenes.projection) is None:
+        if (projection := self._scenes.projection) is None or self.model.saving:
             return
         end, before = self._weights([projection.anchor((x, y))]), self.model.weights
         if before is None:
@@ -111,7 +112,7 @@ class Paths:
 
     def along_component(self, component: int) -> None:
         """Go along a principal component, from 0, of the selected particles; without a selection, of all."""
-        if (scene := self._scenes.scene) is None:
+        if (scene := self._scenes.scene) is None or self.model.saving:
             return
         try:
             self._begin(along_component(scene.latents, self._scenes.chosen, component), 0)
@@ -174,7 +175,9 @@ class Paths:
         before = min(int(position), model.weights.shape[0] - 2)
         share = position - before
         blended = (1 - share) * model.weights[[before]] + share * model.weights[[before + 1]]
+        self._showing = True
         self._show_anchor(_anchor(blended), self.title(model.frame), final)
+        self._showing = False
 
     def title(self, frame: int) -> str:
         """What the map of a frame is called."""
@@ -182,13 +185,20 @@ class Paths:
 
     def set_frames(self, frames: int) -> None:
         """Have another number of maps along the path; the place on it stays."""
+        if self.model.saving:
+            return
         share = self.model.frame / max(self.model.frames - 1, 1)
         self.model.frames = frames
         self.show(round(share * (frames - 1)))
 
     def play(self, playing: bool) -> None:
         """Move along the path, or stop there."""
-        self.model.playing = playing and self.model.ready
+        self.model.playing = playing and self.model.ready and not self.model.saving
+
+    def give_way(self) -> None:
+        """Stop playing, unless it is the path that asks for a map."""
+        if not self._showing:
+            self.play(False)
 
     def step(self) -> None:
         """Show the next frame, coarsely."""

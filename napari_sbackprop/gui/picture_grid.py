@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from napari_sbackprop.gui.controls import QUIET_STYLE
+from napari_sbackprop.gui.controls import ThemedLabel
 
 COLUMNS = 6
 SIDE = 76  # pixels
@@ -46,9 +46,8 @@ class PictureGrid(QWidget):
         layout = self.layout()
         assert isinstance(layout, QGridLayout)
         for position in range(len(self.pictures), count):
-            picture, caption = QLabel(), QLabel()
+            picture, caption = QLabel(), ThemedLabel()
             picture.setFixedSize(SIDE, SIDE)
-            caption.setStyleSheet(QUIET_STYLE)
             row, column = divmod(position, COLUMNS)
             layout.addWidget(picture, 2 * row, column)
             layout.addWidget(caption, 2 * row + 1, column, Qt.AlignmentFlag.AlignHCenter)

@@ -55,7 +55,9 @@ class RegionView:
         self._layer.visible = True
 
     def disconnect(self) -> None:
-        """Follow the model and the mouse no longer."""
+        """Follow the model and the mouse no longer, and take the sphere out of the viewer."""
+        if self._layer is not None and self._layer in self._viewer.layers:
+            self._viewer.layers.remove(self._layer)
         self._regions.model.events.sphere.disconnect(self.update)
         if self._click in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._click)

@@ -1,5 +1,6 @@
 """The controller of selections: what tools and the table of sets do to the model. Knows no Qt."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -221,9 +222,9 @@ class Selections:
         scene, selection = self.model.scene, self.model.selection
         if scene is None or selection is None:
             return
-        output.parent.mkdir(parents=True, exist_ok=True)
+        work = partial(export_selection, scene.run, selection, output, original, revert=revert)
         self._files.submit(
-            partial(export_selection, scene.run, selection, output, original, revert=revert),
+            partial(_in_folder_of, output, work),
             lambda count: self.model.say(f"Wrote {count:,} particles to {output}."),
         )
 
@@ -232,13 +233,17 @@ class Selections:
         scene, clustering = self.model.scene, self.model.clustering
         if scene is None or clustering is None:
             return
-        output.parent.mkdir(parents=True, exist_ok=True)
         self._files.submit(
-            partial(export_classes, scene.run, clustering, output),
+            partial(_in_folder_of, output, partial(export_classes, scene.run, clustering, output)),
             lambda counts: self.model.say(
                 f"Wrote {sum(counts):,} particles in {len(counts)} classes to {output}."
             ),
         )
+
+
+def _in_folder_of(output: Path, write: Callable[[], Any]) -> Any:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return write()
 
 
 def _read(run: RunDirectory, count: int) -> tuple[ParticleSet, ...] | InputError:

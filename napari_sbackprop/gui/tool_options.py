@@ -4,7 +4,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QSpinBox, QStackedWidget, QWidget
 
 from napari_sbackprop.gui.cluster_options import ClusterOptions
-from napari_sbackprop.gui.controls import QUIET_STYLE, tool_button
+from napari_sbackprop.gui.controls import ThemedLabel, tool_button
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.path_options import PathOptions
 from napari_sbackprop.gui.region_options import RegionOptions
@@ -93,6 +93,4 @@ class ToolOptions(QStackedWidget):
 
 
 def _hint(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setStyleSheet(QUIET_STYLE)
-    return label
+    return ThemedLabel(text)

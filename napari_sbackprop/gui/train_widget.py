@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QScrollArea,
     QSizePolicy,
@@ -24,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.config_form import ConfigForm, PathEdit
-from napari_sbackprop.gui.controls import QUIET_STYLE, StatusLine, push_button
+from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button
 from napari_sbackprop.gui.docks import open_explore
 from napari_sbackprop.gui.loss_curve import LossCurve
 from napari_sbackprop.gui.tasks import Failure, Task
@@ -86,14 +85,13 @@ class TrainWidget(QWidget):
         self.run = PathEdit("Choose a new folder for the run", folder=True)
         self.run.line.setPlaceholderText("folder for the run")
         self.run.line.setToolTip("New folder that the training writes; an existing run is continued.")
-        self.report = QLabel(NO_FILE)
+        self.report = ThemedLabel(NO_FILE)
         self.report.setToolTip("What was understood of the particles.")
         self.report.setWordWrap(True)
         self.report.setTextFormat(Qt.TextFormat.RichText)
         self.report.setFrameShape(QFrame.Shape.StyledPanel)
         self.report.setMargin(8)
         self.report.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-        self.report.setStyleSheet(QUIET_STYLE)
         self.form = ConfigForm()
 
         files = QFormLayout()
@@ -136,11 +134,10 @@ class TrainWidget(QWidget):
         self.figure.setToolTip("Which figure the curve shows.")
         self.figure.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.figure.hide()
-        self.information = QLabel()
+        self.information = ThemedLabel()
         self.information.setToolTip(
             "Mean information that an image gives about each latent dimension: those far below 1 hold no signal."
         )
-        self.information.setStyleSheet(QUIET_STYLE)
         self.information.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.status = StatusLine()
         buttons = QHBoxLayout()

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_sbackprop.gui.map_view import BLINK_MILLISECONDS, MAP_LAYER, PINNED_LAYER
+from napari_sbackprop.gui.region_view import REGION_LAYER
 
 pytestmark = pytest.mark.gui
 
@@ -98,6 +99,25 @@ def test_blinking_shows_one_map_at_a_time(viewer: Any, compared: Any, qtbot: Any
     choose(compared.map_panel.comparison, "Overlay", qtbot)
     settle(compared, qtbot)
     assert viewer.layers[MAP_LAYER].visible
+
+
+@pytest.mark.parametrize("comparison", ["Side by side", "Blink"])
+def test_a_closed_dock_leaves_the_map_alone_and_to_be_seen(
+    viewer: Any, compared: Any, qtbot: Any, comparison: str
+) -> None:
+    zoom = viewer.scene.camera.zoom
+    compared.scatter_panel.tools.buttons["region"].click()
+    compared.explorer.regions.place((150.0, 150.0, 150.0))
+    choose(compared.map_panel.comparison, comparison, qtbot)
+    settle(compared, qtbot)
+    assert {layer.name for layer in viewer.layers} == {MAP_LAYER, PINNED_LAYER, REGION_LAYER}
+    layer = viewer.layers[MAP_LAYER]
+    qtbot.waitUntil(lambda: viewer.canvas.grid.enabled or not layer.visible, timeout=TIMEOUT)
+    compared.shut_down()
+    assert not viewer.canvas.grid.enabled
+    assert viewer.scene.camera.zoom == pytest.approx(zoom)
+    assert [layer.name for layer in viewer.layers] == [MAP_LAYER]
+    assert layer.visible
 
 
 def test_a_slice_moves_through_map_and_difference(viewer: Any, compared: Any, qtbot: Any) -> None:

@@ -300,7 +300,33 @@ def test_an_empty_dock_says_what_to_do(viewer: Any, tmp_path: Path) -> None:
     assert not widget.map_panel.isVisible()
     widget.open_run(tmp_path)
     assert "is not a run directory" in widget.status.text()
+    widget.model.busy = "Writing maps: 10 %"
+    assert widget.status.text().endswith(" · Writing maps: 10 %")
     assert open_explore(viewer) is widget
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_sentences_can_be_read_in_every_theme(explore: Any, monkeypatch: Any, theme: str) -> None:
+    from napari.settings import get_settings
+
+    explore.status.complain("An error.")
+    monkeypatch.setattr(get_settings().appearance, "theme", theme)
+    for show in (explore.status.complain, explore.status.say):
+        show("A sentence.")
+        palette = explore.status.palette()
+        text, ground = (
+            _luminance(palette.color(role))
+            for role in (palette.ColorRole.WindowText, palette.ColorRole.Window)
+        )
+        assert (ground > 0.5) == (theme == "light")
+        assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 4.5  # WCAG 2.1, 1.4.3
+
+
+def _luminance(colour: Any) -> float:
+    """Relative luminance as WCAG 2.1 defines it."""
+    channels = np.array(colour.getRgbF()[:3])
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def test_closing_the_dock_ends_its_work(viewer: Any, explore: Any, qtbot: Any) -> None:

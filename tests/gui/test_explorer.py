@@ -10,7 +10,7 @@ from conftest import Desk, publish_again
 
 from napari_sbackprop.analysis.selection import ParticleSelection
 from napari_sbackprop.gui import loading, umap_process
-from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, Scene
+from napari_sbackprop.gui.explorer_model import PCA, UMAP, VARIABILITY, Columns, Scene
 from napari_sbackprop.gui.loading import load_scene
 from napari_sbackprop.run_directory import RunDirectory
 
@@ -111,6 +111,13 @@ def test_export_never_replaces_a_file(open_desk: Desk, tmp_path: Path) -> None:
     assert output.read_text() == "precious"
 
 
+def test_a_folder_that_cannot_be_made_is_said(open_desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    open_desk.explorer.selections.select_polygon(EVERYWHERE)
+    open_desk.explorer.selections.export(tmp_path / "file" / "out.star")
+    open_desk.until(lambda: "file" in open_desk.model.error)
+
+
 def test_the_map_of_a_selection_pools_its_particles(open_desk: Desk) -> None:
     model = open_desk.model
     open_desk.explorer.selections.select_polygon(EVERYWHERE)
@@ -131,6 +138,19 @@ def test_contour_and_smoothing_change_the_surface_alone(open_desk: Desk) -> None
     open_desk.explorer.set_smoothing(0.0)
     open_desk.until(lambda: model.frame is not second)
     np.testing.assert_array_equal(model.frame.smooth, model.frame.volume)
+
+
+def test_a_contour_step_does_not_overtake_a_click(open_desk: Desk) -> None:
+    model, explorer = open_desk.model, open_desk.explorer
+    explorer.pick(1.0, 0.0)
+    explorer.set_contour(4.5)
+    open_desk.until(lambda: not explorer.busy and open_desk.calls.empty())
+    assert model.frame.title == "Map at the cursor"
+    assert model.frame.threshold == pytest.approx(4.5 * model.scene.sigma)
+    explorer.show_consensus()
+    explorer.set_colouring(VARIABILITY)
+    open_desk.until(lambda: not explorer.busy and open_desk.calls.empty())
+    assert (model.frame.title, model.frame.meaning) == ("Consensus of all particles", VARIABILITY)
 
 
 def test_a_saved_map_is_the_one_on_screen(open_desk: Desk, tmp_path: Path) -> None:

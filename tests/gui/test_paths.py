@@ -95,6 +95,27 @@ def test_playing_goes_back_and_forth_or_round(drawn: Desk) -> None:
         assert seen == expected
 
 
+def test_a_path_stops_for_another_map(drawn: Desk) -> None:
+    explorer, model, paths = drawn.explorer, drawn.model, drawn.explorer.paths
+    explorer.selections.select_nearest(30)
+    explorer.walk.follow()
+    drawn.until(lambda: explorer.walk.model.directions is not None)
+    for title, ask in [
+        ("Map at the cursor", lambda: explorer.pick(0.5, 0.0)),
+        ("Consensus of all particles", explorer.show_consensus),
+        ("Map of selection", explorer.show_selection),
+        ("Back-projection of selection", explorer.reconstruct_selection),
+        ("Mean of the particles", explorer.walk.reset),
+        ("PC 2 at", lambda: explorer.walk.show(1)),
+    ]:
+        paths.play(True)
+        paths.step()
+        assert paths.model.playing
+        ask()
+        drawn.until(lambda title=title: model.frame.title.startswith(title))
+        assert not paths.model.playing
+
+
 def test_a_path_lives_on_in_the_next_epoch(drawn: Desk, run: Path) -> None:
     before = drawn.explorer.paths.latents()
     epoch = publish_again(run)  # mirrored
@@ -127,6 +148,13 @@ def test_writing_can_be_stopped_and_leaves_nothing(drawn: Desk, tmp_path: Path) 
     paths.model.frames = 400
     drawn.explorer.path_writer.save_maps(tmp_path / "maps")
     drawn.until(lambda: "Writing maps" in drawn.model.busy)
+    before = paths.model.weights
+    paths.draw(LINE[::-1])
+    paths.extend(0.0, 0.0)
+    paths.along_component(0)
+    paths.set_frames(3)
+    paths.play(True)
+    assert (paths.model.weights, paths.model.frames, paths.model.playing) == (before, 400, False)
     paths.model.saving = ""
     drawn.until(lambda: "Stopped" in drawn.model.message)
     assert not [file for file in tmp_path.iterdir() if "maps" in file.name]
@@ -186,7 +214,13 @@ def test_a_movie_of_the_path_is_recorded(
     options = explore.scatter_panel.options.path
     options.actions_by_name["Movie…"][1]()
     assert options.stop.isVisibleTo(options)
+    controls = (options.play, options.slider, options.way, options.frames, options.clear)
+    assert not any(control.isEnabled() for control in controls)
+    said: list[str] = []
+    model.events.busy.connect(said.append)
     qtbot.waitUntil(lambda: f"Saved {movie}" in model.message, timeout=TIMEOUT)
+    assert f"Recording {movie.name}: 4 of 4" in said
+    assert all(control.isEnabled() for control in controls)
     pictures = [
         ffmpeg.get_ffmpeg_exe(),
         "-i",
