@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from napari_sbackprop.analysis import trajectories
 from napari_sbackprop.analysis.particle_set import ParticleSet, write_sets
 from napari_sbackprop.cli import application
 from napari_sbackprop.cli.latent_plot import plot_latents
@@ -165,12 +166,22 @@ def test_volumes_of_latents_keep_their_order(trained: Path, tmp_path: Path) -> N
     assert 0 < level < maps[0].max()  # it shows something
 
 
-def test_a_path_between_particles_starts_and_ends_at_them(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("joined", [20_000, 20, 1])
+def test_a_path_between_particles_starts_and_ends_at_them(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, joined: int
+) -> None:
+    monkeypatch.setattr(trajectories, "MOST_JOINED", joined)
     values = succeed("volumes", trained, "-o", tmp_path / "maps", "--between", 3, 11, "--frames", 4)
     assert len(values["volumes"]) == 4
     mean = RunDirectory(trained).read_latents(values["epoch"]).mean
     np.testing.assert_allclose(np.load(tmp_path / "maps" / "latents.npy")[[0, -1]], mean[[3, 11]], atol=1e-6)
     assert not list(tmp_path.glob(".maps*"))
+
+
+def test_a_path_of_one_row_is_refused(trained: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros((1, 2), np.float32))
+    sentence = fail("volumes", trained, "-o", tmp_path / "maps", "--path", tmp_path / "one.npy")
+    assert "one.npy must have at least two rows for --path" in sentence
 
 
 def test_select_by_the_density_in_a_region(trained: Path, tmp_path: Path) -> None:
@@ -235,7 +246,9 @@ def test_the_least_contrast_parts_the_particles(trained: Path, sample: Path, tmp
     ]
 
 
-def test_a_selection_is_reconstructed_from_its_images(trained: Path, tmp_path: Path) -> None:
+def test_a_selection_is_reconstructed_from_its_images(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     np.save(tmp_path / "indices.npy", np.arange(0, PARTICLES, 2))
     succeed("select", trained, "-o", tmp_path / "half.star", "--indices", tmp_path / "indices.npy")
     values = succeed("reconstruct", trained, tmp_path / "half.star", "-o", tmp_path / "maps")
@@ -249,6 +262,10 @@ def test_a_selection_is_reconstructed_from_its_images(trained: Path, tmp_path: P
     assert table[0] == "shell,angstrom,unmasked,masked,corrected,decoded,consensus"
     again = ["reconstruct", trained, tmp_path / "half.star", "-o"]
     assert "is not empty" in fail(*again, tmp_path / "maps")
+    monkeypatch.chdir(trained)
+    succeed("select", ".", "-o", tmp_path / "here.star", "--indices", tmp_path / "indices.npy")
+    assert "is not empty" in fail("reconstruct", ".", tmp_path / "here.star", "-o", tmp_path / "maps")
+    assert json.loads((tmp_path / "here.json").read_text())["run"] == str(trained.resolve())
     (tmp_path / "half.json").unlink()
     assert "half.json does not say" in fail(*again, tmp_path / "other")
     assert not (tmp_path / "other").exists()
@@ -476,7 +493,7 @@ def test_simulation_options_are_checked(tmp_path: Path, box: int) -> None:
         (["volumes", "{run}", "-o", "{new}", "--basis", "--kmeans", "2"], "--kmeans and --basis"),
         (["volumes", "{run}", "-o", "{new}", "--particle", "200"], "--particle is 200"),
         (["volumes", "{run}", "-o", "{new}", "--between", "0", "200"], "--between is 200"),
-        (["volumes", "{run}", "-o", "{new}", "--between", "5", "5"], "at least two points"),
+        (["volumes", "{run}", "-o", "{new}", "--between", "5", "5"], "--between is 5 5, but a path needs"),
         (
             ["select", "{run}", "-o", "{new}.star", "--region", "1,2,3,4"],
             "--region X,Y,Z,R with --min-density D",
@@ -484,6 +501,10 @@ def test_simulation_options_are_checked(tmp_path: Path, box: int) -> None:
         (
             ["select", "{run}", "-o", "{new}.star", "--region", "1,2,3", "--min-density", "1"],
             "four numbers in Å",
+        ),
+        (
+            ["select", "{run}", "-o", "{new}.star", "--region", "144,144,144,-20", "--min-density", "1"],
+            "must be above 0 Å",
         ),
         (
             ["select", "{run}", "-o", "{new}.star", "--region", "144,144,144,20", "--min-density", "99"],

@@ -105,9 +105,8 @@ def _read_embedding(path: Path, count: int, epoch: int) -> Embedding | None:
 
 def _read_clustering(folder: Path, count: int, epoch: int) -> Clustering | None:
     """The most numerous k-means clusters; cluster i is decoded in vol_(i + 1).mrc beside them."""
-    paths = {
-        int(path.parent.name.removeprefix("kmeans")): path for path in folder.glob("kmeans[0-9]*/labels.pkl")
-    }
+    found = ((path.parent.name.removeprefix("kmeans"), path) for path in folder.glob("kmeans*/labels.pkl"))
+    paths = {int(number): path for number, path in found if number.isdecimal()}
     if not paths:
         return None
     number = max(paths)

@@ -11,10 +11,10 @@ SIGMA, EVIDENCE, MOVEMENT = "latent_sigma", "evidence", "movement"
 
 
 def particle_qualities(run: RunDirectory, epoch: int) -> dict[str, Array]:
-    """Numbers (N,) by name: SIGMA, EVIDENCE of a model of ours, and MOVEMENT where there is an epoch before."""
+    """Numbers (N,) by name: SIGMA, EVIDENCE of a model of the default recipe, and MOVEMENT if an epoch came before."""
     latents = run.read_latents(epoch)
     values = {SIGMA: latent_sigma(latents)}
-    if run.has_model(epoch):
+    if run.has_model(epoch) and run.config.recipe != "paper":  # whose information is a guess
         values[EVIDENCE] = evidence(latents)
     if earlier := [other for other in run.epochs() if other < epoch]:
         values[MOVEMENT] = movement(run.read_latents(earlier[-1]).mean, latents.mean)

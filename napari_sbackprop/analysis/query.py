@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.analysis.qualities import EVIDENCE, MOVEMENT
 from napari_sbackprop.errors import InputError
 
 Mask = npt.NDArray[np.bool_]
@@ -51,6 +52,13 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "!=": operator.ne,
 }
 _DEEPEST = 50
+_ABSENT = {
+    CLUSTER: "there are no clusters yet: make some first (k-means, GMM or HDBSCAN)",
+    CONTRAST: "this run has not measured it: leave that condition out",
+    EVIDENCE: "this epoch has no model to tell it: leave that condition out",
+    MOVEMENT: "there is no epoch before this one to tell it: take a later epoch",
+}
+"""Why a run may lack what others have."""
 
 
 @dataclass(frozen=True)
@@ -239,10 +247,8 @@ def _is_text(value: Any) -> bool:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    if name == CLUSTER:
-        return "The query names cluster, but there are no clusters yet: make some first (k-means, GMM or HDBSCAN)."
-    if name == CONTRAST:
-        return "The query names contrast, but this run has not measured it: leave that condition out."
+    if name in _ABSENT:
+        return f"The query names {name}, but {_ABSENT[name]}."
     by_lower = {other.lower(): other for other in known}
     close = difflib.get_close_matches(name.lower(), by_lower, 1)
     remedy = f"did you mean {by_lower[close[0]]}?" if close else "text needs quotes."

@@ -16,7 +16,7 @@ from napari_sbackprop.data.cryosparc_file import find_passthrough, match_uids, r
 from napari_sbackprop.data.cryosparc_subset import write_cryosparc_subset
 from napari_sbackprop.data.half_sets import describe_imbalance
 from napari_sbackprop.data.image_names import IMAGE_NAME, ORIGINAL_NAME
-from napari_sbackprop.data.output_file import new_file
+from napari_sbackprop.data.output_file import new_file, refuse_existing
 from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.data.subset import write_subset
 from napari_sbackprop.data.subtraction import write_reverted
@@ -230,13 +230,13 @@ def export_selection(
         indices = first_of_each_image(run.star_path, indices, ORIGINAL_NAME if revert else IMAGE_NAME)
     source = _source(run, output, original)
     if original is not None:
-        indices = _rows_in(original, run, indices)
-    record = {"name": selection.name, "run": str(run.path), "source": str(source), "count": len(indices)}
+        indices = _rows_in(original, run, indices, unique_images)
+    origin = str(run.path.resolve())
+    record = {"name": selection.name, "run": origin, "source": str(source), "count": len(indices)}
     record |= {"reverted": True} if revert else {}
     document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
-    with new_file(
-        note_path(output)
-    ) as temporary:  # first, so that neither file is written where one of them exists
+    refuse_existing(output)  # neither file is written where one of them exists
+    with new_file(note_path(output)) as temporary:
         temporary.write_text(json.dumps(document) + "\n")
         if revert:
             write_reverted(source, indices, output, run.source, run.path_map)
@@ -264,14 +264,14 @@ def _source(run: RunDirectory, output: Path, original: Path | None) -> Path:
     return source
 
 
-def _rows_in(original: Path, run: RunDirectory, indices: Indices) -> Indices:
+def _rows_in(original: Path, run: RunDirectory, indices: Indices, unique: bool) -> Indices:
     """Rows of another file that hold the particles: by uid where both files are cryoSPARC's, else by image."""
     if original.suffix == ".cs" and run.cryosparc_path.is_file():
         ours = read_rows(run.cryosparc_path)[indices]
         return np.sort(match_uids(run.cryosparc_path, ours, original, read_rows(original)))
     from napari_sbackprop.data.image_matching import matching_rows
 
-    return matching_rows(run.star_path, indices, original)
+    return matching_rows(run.star_path, indices, original, unique)
 
 
 def _write(run: RunDirectory, source: Path, indices: Indices, output: Path) -> npt.NDArray[np.int64] | None:

@@ -16,6 +16,7 @@ commands = typer.Typer()
         "napari-sbackprop simulate toy",
         "napari-sbackprop simulate hard --particles 20000 --box 96 --pixel-size 3 --snr 0.05",
         "napari-sbackprop simulate spike --models 6vxx.pdb.gz 6vyb.pdb.gz --states 10",
+        "napari-sbackprop simulate ring --models 6vxx.pdb.gz 6vyb.pdb.gz --motion circle",
     )
 )
 def simulate(

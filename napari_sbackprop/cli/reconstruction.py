@@ -58,7 +58,7 @@ def reconstruct(
     indices = _selected(selection, run, len(directory.read_latents(epoch).mean))
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} exists and is not empty: choose another folder.")
-    work = half_maps(directory, indices)
+    work = half_maps(directory, indices, epoch)
     with fraction_bar("back-projecting") as progress:
         halves = finished(work, lambda done: progress(done / len(indices)))
     agreement, maps, judgement = _judged(directory, epoch, indices, halves)
@@ -173,7 +173,7 @@ def _selected(path: Path, run: Path, count: int) -> "npt.NDArray[np.int64]":
             f"{note} does not say which particles {path} holds ({type(error).__name__}): give a STAR file that select or "
             "the explorer wrote, with its .json beside it, or an .npy file of particle numbers."
         ) from error
-    if origin.name != run.resolve().name:  # the folder may have been moved, but hardly renamed
+    if origin.resolve().name != run.resolve().name:  # the folder may have been moved, but hardly renamed
         raise InputError(
             f"{path} was selected in the run {origin}, not in {run}: give a selection of this run."
         )

@@ -246,6 +246,8 @@ def _from_region(run: "RunDirectory", epoch: int, text: str, least: float, name:
         x, y, z, radius = map(float, text.split(","))
     except ValueError as error:
         raise InputError(f"--region is {text}, but must be X,Y,Z,R: four numbers in Å.") from error
+    if not 0 < radius < np.inf:
+        raise InputError(f"--region is {text}, but its radius, the last number, must be above 0 Å.")
     decoder = Decoder.open(run, epoch)
     densities = region_densities(
         decoder, decoder.coefficients(decoder.latents.mean), Sphere((x, y, z), radius)

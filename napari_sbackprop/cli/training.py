@@ -163,7 +163,7 @@ def adopt(
     epoch: Epoch = None,
     as_json: Json = False,
 ) -> None:
-    """Make a run from a finished one of cryoDRGN, to select particles.
+    """Make a run from a finished one of cryoDRGN, to explore and to select particles.
 
     It holds latents, the UMAP embedding and the k-means clusters, and no decoder: explore, embed, select, classes and
     reconstruct work on it, and select writes the particles in the format they came in.

@@ -131,7 +131,7 @@ def _latents(
     import numpy as np
 
     from napari_sbackprop.analysis.clustering import kmeans
-    from napari_sbackprop.analysis.trajectories import NeighbourGraph, path_through
+    from napari_sbackprop.analysis.trajectories import path_through
 
     mean = decoder.latents.mean
     if clusters is not None:
@@ -141,12 +141,26 @@ def _latents(
     if latents is not None:
         return {"latents": read_latents(latents, decoder.latent_size)}
     if path is not None:
-        return {"latents": path_through(read_latents(path, decoder.latent_size), frames)}
+        corners = read_latents(path, decoder.latent_size)
+        if len(corners) < 2:
+            raise InputError(f"{path} must have at least two rows for --path, one for each corner.")
+        return {"latents": path_through(corners, frames)}
     if between is not None:
-        first, last = mean[_checked("--between", between, len(mean))]
-        graph = NeighbourGraph.build(mean)
-        return {"latents": path_through(graph.path(first, last) @ mean, frames)}
+        first, last = _checked("--between", between, len(mean))
+        return {"latents": path_through(_dense_path(mean, first, last), frames)}
     return {"latents": mean[_checked("--particle", particles, len(mean))]}
+
+
+def _dense_path(mean: "npt.NDArray[np.float32]", first: int, last: int) -> "npt.NDArray[np.float32]":
+    """Latents (V, Z) from one particle to another through dense regions."""
+    import numpy as np
+
+    from napari_sbackprop.analysis.trajectories import NeighbourGraph
+
+    if first == last:
+        raise InputError(f"--between is {first} {last}, but a path needs two particles: give another one.")
+    way = NeighbourGraph.build(mean).path(mean[first], mean[last]) @ mean
+    return np.concatenate([mean[[first]], way[1:-1], mean[[last]]])  # the graph may lack the two themselves
 
 
 def _checked(option: str, particles: Sequence[int], count: int) -> list[int]:

@@ -1,5 +1,7 @@
 """Rows of STAR and .cs files that show the same image."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -17,6 +19,8 @@ from napari_sbackprop.errors import InputError
 
 Indices = npt.NDArray[np.int64]
 
+logger = logging.getLogger(__name__)
+
 
 def first_of_each_image(star: Path, indices: Indices, label: str = IMAGE_NAME) -> Indices:
     """Keep the first of several rows of one image, as symmetry expansion makes them.
@@ -33,17 +37,19 @@ def first_of_each_image(star: Path, indices: Indices, label: str = IMAGE_NAME) -
     return indices[np.sort(first)]
 
 
-def matching_rows(star: Path, indices: Indices, original: Path) -> Indices:
+def matching_rows(star: Path, indices: Indices, original: Path, unique: bool = False) -> Indices:
     """Find the rows of another STAR or .cs file that show the chosen images.
 
-    An image is the same if its number and its stack's name are. Where no name agrees, the names before signal was
-    subtracted (rlnImageOriginalName) are compared as well, in either file. Where still none does, as between extractions
-    with and without binning, the stacks' file names without folder and ending decide, if each is the name of one stack only.
+    An image is the same if its number and its stack's name are, also by the names before signal was subtracted
+    (rlnImageOriginalName), in either file; where several agree, those decide that tell most rows apart. Where none does, as
+    between extractions with and without binning, the stacks' file names without folder and ending decide, if each is the
+    name of one stack only. More rows than were chosen are a warning.
 
     Parameters
     ----------
     star, indices : file and rows, from 0, of the chosen images.
     original : the other file; all its rows of an image are taken.
+    unique : take the first of its rows of an image instead.
 
     Returns
     -------
@@ -56,10 +62,9 @@ def matching_rows(star: Path, indices: Indices, original: Path) -> Indices:
     """
     pairs = list(product(_read_names(star).values(), _read_names(original).values()))
     short = [(_with_file_names(ours), _with_file_names(theirs)) for ours, theirs in pairs]
-    for ours, theirs in [*pairs, *short, pairs[0]]:  # the last, where nothing agrees, says what is missing
-        if set(ours.stacks) & set(theirs.stacks):
-            break
-    rows, missing = _match(ours, indices, theirs)
+    # the last, where nothing agrees, says what is missing
+    ours, theirs = _most_telling(pairs) or _most_telling(short) or pairs[0]
+    rows, missing = _match(ours, indices, theirs, unique)
     if missing:
         names, row = pairs[0][0], min(missing)
         name = f"{names.slice_index[row] + 1}@{names.stack_of(row)}"
@@ -67,10 +72,22 @@ def matching_rows(star: Path, indices: Indices, original: Path) -> Indices:
             f"{original} lacks {len(missing)} of the chosen images, first {name} of row {row + 1}: "
             "give a file with the same images."
         )
+    if len(rows) > len(indices):
+        logger.warning(
+            "%s has more rows of the chosen images, %d, than were chosen, %d: all are taken, for their names do not tell "
+            "which are meant; where one row per image is meant, give --unique-images.",
+            *(original, len(rows), len(indices)),
+        )
     return rows
 
 
-def _match(ours: ImageNames, indices: Indices, theirs: ImageNames) -> tuple[Indices, list[int]]:
+def _most_telling(pairs: Sequence[tuple[ImageNames, ImageNames]]) -> tuple[ImageNames, ImageNames] | None:
+    """Of the names with stacks in common, the pair with the fewest rows that share an image."""
+    common = [pair for pair in pairs if set(pair[0].stacks) & set(pair[1].stacks)]
+    return min(common, key=lambda pair: sum(names.count_repetitions() for names in pair), default=None)
+
+
+def _match(ours: ImageNames, indices: Indices, theirs: ImageNames, unique: bool) -> tuple[Indices, list[int]]:
     """Rows of their images that are chosen ones of ours, and a row of each image of ours that they lack."""
     chosen = zip(indices, ours.stack_index[indices], ours.slice_index[indices], strict=True)
     wanted = {(ours.stacks[stack], number): int(row) for row, stack, number in chosen}
@@ -78,6 +95,8 @@ def _match(ours: ImageNames, indices: Indices, theirs: ImageNames) -> tuple[Indi
     addresses = [(theirs.stacks[stack], number) for stack, number in pairs]
     missing = [wanted[address] for address in wanted.keys() - set(addresses)]
     rows = [row for row, address in enumerate(addresses) if address in wanted]
+    if unique:
+        rows = sorted({addresses[row]: row for row in reversed(rows)}.values())
     return np.array(rows, dtype=np.int64), missing
 
 

@@ -19,7 +19,7 @@ def new_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
     InputError
         `path` exists and may not be overwritten, or its folder does not exist or cannot be written.
     """
-    _refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite)
     if not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: the folder {path.parent} does not exist; make it first.")
     if not os.access(path.parent, os.W_OK):
@@ -29,7 +29,7 @@ def new_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
-        _refuse_existing(path, overwrite)  # it may have appeared meanwhile
+        refuse_existing(path, overwrite)  # it may have appeared meanwhile
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -58,7 +58,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
+def refuse_existing(path: Path, overwrite: bool = False) -> None:
+    """Raise an InputError where `path` is a folder, or a file that may not be overwritten."""
     if path.is_dir():
         raise InputError(f"{path} is a folder: give a file name.")
     if path.exists() and not overwrite:

@@ -10,6 +10,7 @@ from napari_sbackprop.data.blocks import Block, StarText, read_star
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_names import IMAGE_NAME, ORIGINAL_NAME, parse_image_names
 from napari_sbackprop.data.image_search import locate_stacks
+from napari_sbackprop.data.lookup import OPTICS_GROUP, match_optics
 from napari_sbackprop.data.mrc import read_header
 from napari_sbackprop.data.path_map import PathMap, moved
 from napari_sbackprop.data.replacement import Texts, write_replaced, written_values
@@ -18,7 +19,7 @@ from napari_sbackprop.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-_GROUP, _SIZE = "rlnOpticsGroup", "rlnImageSize"
+_SIZE = "rlnImageSize"
 
 
 def write_reverted(
@@ -49,31 +50,30 @@ def write_reverted(
             f"{source} has no {ORIGINAL_NAME}, so its images were not subtracted: leave --revert out."
         )
     after, before = written_values(text, block, (IMAGE_NAME, ORIGINAL_NAME))
-    boxes = _boxes_before(text, block, project, path_map)
+    boxes = _boxes_before(text, block, indices, project, path_map)
     write_replaced(text, {IMAGE_NAME: before, ORIGINAL_NAME: after}, output, indices, boxes)
 
 
-def _boxes_before(text: StarText, block: Block, project: Path, path_map: PathMap) -> Texts:
-    """Boxes of the optics groups' images before subtraction, where they differ from those of the file."""
+def _boxes_before(
+    text: StarText, block: Block, indices: npt.NDArray[np.integer], project: Path, path_map: PathMap
+) -> Texts:
+    """Boxes of the chosen rows' optics groups before subtraction, where they differ from those of the file."""
     optics = optics_block(text)
     if optics is None or _SIZE not in optics:
         return {}
     findings = Findings(text.path)
-    columns, table = block.columns((ORIGINAL_NAME, _GROUP)), optics.columns((_GROUP, _SIZE))
+    columns, table = block.columns((ORIGINAL_NAME, OPTICS_GROUP)), optics.columns((OPTICS_GROUP, _SIZE))
     names = parse_image_names(columns.texts[ORIGINAL_NAME], findings, ORIGINAL_NAME)
+    group_of_row = match_optics(columns, table, findings).optics_row[indices]
     findings.raise_first()
-    group_of_row = columns.numbers(_GROUP)
     sizes = table.texts[_SIZE].tolist()
-    for place, group in enumerate(table.numbers(_GROUP)):
-        rows = np.flatnonzero(group_of_row == group)
-        if not len(rows):
-            continue
-        box = _box(names.stack_of(rows[0]), text.path, project, path_map)
+    for place, first in zip(*np.unique(group_of_row, return_index=True), strict=True):
+        box = _box(names.stack_of(indices[first]), text.path, project, path_map)
         if box != table.numbers(_SIZE)[place]:
             logger.warning(
                 "%s: images of optics group %d are %d px wide before subtraction and %s px after it. If they were also "
                 "re-centred, their shifts do not fit the wide ones: take those rows by --original instead.",
-                *(text.path, group, box, sizes[place].decode()),
+                *(text.path, table.numbers(OPTICS_GROUP)[place], box, sizes[place].decode()),
             )
             sizes[place] = b"%d" % box
     return {} if sizes == table.texts[_SIZE].tolist() else {_SIZE: sizes}

@@ -145,7 +145,7 @@ class ImageReader:
         from napari_sbackprop.training.run_particles import run_particles
 
         if self._opened is None or self._opened[:2] != (scene.run.path, scene.epoch):
-            self._opened = (scene.run.path, scene.epoch, run_particles(scene.run))
+            self._opened = (scene.run.path, scene.epoch, run_particles(scene.run, scene.epoch))
         return self._opened[2]
 
     def _on_part(self, request: _Request, gallery: Gallery) -> None:

@@ -41,7 +41,7 @@ def reconstruct(
 
     name, count = selection.name, len(selection.indices)
     report(f"Back-projecting {name}: measuring the noise …")
-    work = half_maps(scene.run, selection.indices)
+    work = half_maps(scene.run, selection.indices, scene.epoch)
     while not stop.is_set():
         try:
             report(f"Back-projecting {name}: {next(work):,} of {count:,} particles")

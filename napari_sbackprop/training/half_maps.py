@@ -42,7 +42,9 @@ class HalfMaps:
     counts: tuple[int, int]
 
 
-def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[int, None, HalfMaps]:
+def half_maps(
+    run: RunDirectory, indices: npt.NDArray[np.integer], epoch: int | None = None
+) -> Generator[int, None, HalfMaps]:
     """Back-project the two half sets (rlnRandomSubset, else by turns) of some particles.
 
     Poses and CTFs are the run's own, corrected where it has refined them. Yields how many of the particles are done.
@@ -50,6 +52,7 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
     Parameters
     ----------
     indices : (n,) rows of the run's particles.
+    epoch : whose corrections count; the newest by default.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def half_maps(run: RunDirectory, indices: npt.NDArray[np.integer]) -> Generator[
     """
     if len(indices) < _LEAST:
         raise InputError(f"Half maps need at least {_LEAST} particles, but {len(indices)} are selected.")
-    particles = run_particles(run)
+    particles = run_particles(run, epoch)
     session = Session.for_reading(run, particles)
     disc = session.disc
     sphere = half_sphere(disc.radius)

@@ -30,6 +30,8 @@ from napari_sbackprop.training.spectra import Spectra, noise_amplitude, spectra_
 
 _CHUNK = 32  # particles whose own maps are in memory at once
 _MOST = 10_000  # particles: the relative error of the variance is then 1.4 %
+_LEAST = 50  # particles: of fewer, the variance says nothing
+_FEWEST_SHELLS = 4
 _WIDTH = 0.5  # of the window that variances are averaged in, in units of the resolution
 
 
@@ -65,10 +67,13 @@ def residual_variance(
         raise InputError(
             f"{run.path} has the paper's recipe, whose maps have no absolute scale: train with --recipe default."
         )
-    particles = run_particles(run)
+    if len(indices) < _LEAST:
+        raise InputError(
+            f"A residual map needs at least {_LEAST} particles, but {len(indices)} are selected."
+        )
+    particles = run_particles(run, epoch)
     session = Session.for_reading(run, particles)
-    shells = int(particles.box * particles.pixel_size / resolution)
-    disc = half_disc(max(4, min(session.disc.radius, shells)))
+    disc = half_disc(_shells(resolution, session))
     sphere = half_sphere(disc.radius)
     box = 2 * disc.radius + 2
     generator = torch.Generator().manual_seed(seed)
@@ -87,6 +92,16 @@ def residual_variance(
     width = _WIDTH * resolution / (particles.box * particles.pixel_size / box)
     excess = gaussian_filter(left, width) / gaussian_filter(expected, width) - 1
     return resample_volumes(excess, particles.box).numpy()
+
+
+def _shells(resolution: float, session: Session) -> int:
+    """Shells up to a resolution in angstrom, which the run's band must have."""
+    coarsest, finest = (session.resolution(radius) for radius in (_FEWEST_SHELLS, session.disc.radius))
+    if not finest <= resolution <= coarsest:  # not a number is neither
+        raise InputError(
+            f"--resolution is {resolution:g} Å, but {session.run.path} has maps for {finest:.3g} to {coarsest:.3g} Å."
+        )
+    return int(session.particles.box * session.particles.pixel_size / resolution)
 
 
 def _drawn_model(

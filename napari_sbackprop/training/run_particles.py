@@ -8,8 +8,8 @@ from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.group_contrast import stored_contrasts, with_contrasts
 
 
-def run_particles(run: RunDirectory) -> Particles:
-    """The particles that a run was trained on, their images found again, as its newest epoch sees them.
+def run_particles(run: RunDirectory, epoch: int | None = None) -> Particles:
+    """The particles that a run was trained on, their images found again, as an epoch sees them, by default the newest.
 
     Poses and CTFs are corrected where it refined them, and optics groups have the contrasts that it measured.
 
@@ -23,8 +23,9 @@ def run_particles(run: RunDirectory) -> Particles:
             f"{changed} is gone or has changed since {run.path} was trained: put the file back to read its images."
         )
     particles = read_particles(run.star_path, run.source, run.path_map)
-    if run.epochs():
-        contrasts = stored_contrasts(run.read_description(run.latest_epoch()))
-        particles = with_contrasts(particles, contrasts)
-    corrections = run.read_corrections()
+    if not run.epochs():
+        return particles
+    epoch = run.latest_epoch() if epoch is None else epoch
+    particles = with_contrasts(particles, stored_contrasts(run.read_description(epoch)))
+    corrections = run.read_corrections(epoch)
     return particles if corrections is None else aligned(particles, corrections)

@@ -60,8 +60,8 @@ def test_the_largest_number_of_clusters_is_taken_and_wrong_ones_are_refused(
     tmp_path: Path, toy: ParticleSource
 ) -> None:
     (tmp_path / "z.3.pkl").write_bytes(pickle.dumps(np.zeros((1000, 2), np.float32)))
-    for number in (5, 20, 100):
-        folder = tmp_path / "analyze.3" / f"kmeans{number}"
+    for name, number in (("200_old", 200), ("5", 5), ("20", 20), ("100", 100)):
+        folder = tmp_path / "analyze.3" / f"kmeans{name}"
         folder.mkdir(parents=True)
         (folder / "labels.pkl").write_bytes(pickle.dumps(np.arange(1000) % number))
     run = adopt(tmp_path, toy, tmp_path / "run")

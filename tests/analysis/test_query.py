@@ -90,6 +90,8 @@ def test_words_and_spaces_are_free(text: str, same: str) -> None:
         ("rlnMicrographName == mic", "names mic, .* text needs quotes"),
         ("cluster == 1", "there are no clusters yet"),
         ("contrast > 0.5", "has not measured it"),
+        ("movement > 0", "names movement, but there is no epoch before this one"),
+        ("evidence > 0", "names evidence, but this epoch has no model"),
         ("(" * 99 + "z1 > 0" + ")" * 99, "more than 50 brackets"),
         ("~" * 5000 + "z1 > 0", "more than 50 brackets"),
         ("__import__('os').system('true')", r"'\(' where a comparison belongs"),

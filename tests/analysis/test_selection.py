@@ -57,6 +57,13 @@ def test_export_keeps_the_rows_as_they_were_written(run, tmp_path):
     assert note["how"] == "by hand"
 
 
+def test_one_row_per_image_of_another_file(run, tmp_path):
+    other = tmp_path / "expanded.star"
+    other.write_text(STAR + "2@a.mrcs 30\n2@a.mrcs 40\n")
+    assert export_selection(run, chosen(1), tmp_path / "all.star", other) == 3
+    assert export_selection(run, chosen(1), tmp_path / "one.star", other, unique_images=True) == 1
+
+
 @pytest.mark.parametrize("existing", ["out.star", "out.json"])
 def test_export_overwrites_neither_file(run, tmp_path, existing):
     (tmp_path / existing).write_text("precious")
@@ -64,6 +71,12 @@ def test_export_overwrites_neither_file(run, tmp_path, existing):
         export_selection(run, chosen(1), tmp_path / "out.star")
     assert (tmp_path / existing).read_text() == "precious"
     assert not {"out.star", "out.json"} - {existing} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_second_export_names_the_file_that_was_asked_for(run, tmp_path):
+    export_selection(run, chosen(1), tmp_path / "out.star")
+    with pytest.raises(InputError, match=r"out\.star exists already"):
+        export_selection(run, chosen(1), tmp_path / "out.star")
 
 
 def test_export_needs_particles_and_a_star_name(run, tmp_path):

@@ -1,5 +1,6 @@
 """The same images in several STAR files."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,26 @@ def test_rows_are_matched_by_name_in_any_order(star: Path) -> None:
 
 def test_all_rows_of_an_image_are_taken(star: Path) -> None:
     assert matching_rows(star, np.array([1]), star).tolist() == [1, 3]
+
+
+def test_copies_of_an_image_are_told_apart_or_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three subtracted images of each of two expanded ones."""
+    copies = [f"{number}@sub.mrcs" for number in range(1, 7)]
+    images = ["1@a.mrcs"] * 3 + ["2@a.mrcs"] * 3
+    subtracted = write_star(tmp_path / "sub.star", copies[::-1], before=images[::-1])
+    reverted = write_star(tmp_path / "reverted.star", images, before=copies)
+    expanded = write_star(tmp_path / "expanded.star", images)
+    with caplog.at_level(logging.WARNING):
+        assert matching_rows(reverted, np.array([1]), subtracted).tolist() == [4]
+        assert matching_rows(subtracted, np.array([4]), reverted).tolist() == [1]
+        assert matching_rows(expanded, np.arange(3), subtracted).tolist() == [3, 4, 5]
+        assert matching_rows(expanded, np.array([1, 4]), subtracted, unique=True).tolist() == [0, 3]
+        assert not caplog.text
+        assert matching_rows(expanded, np.array([1]), subtracted).tolist() == [3, 4, 5]
+    assert "sub.star has more rows of the chosen images, 3, than were chosen, 1" in caplog.text
+    assert "--unique-images" in caplog.text
 
 
 def test_leading_zeros_do_not_matter(star: Path) -> None:

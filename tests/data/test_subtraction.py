@@ -69,6 +69,31 @@ def test_another_box_goes_into_the_optics_table_with_a_warning(
     assert "optics group 1 are 8 px wide before subtraction and 6 px after it" in caplog.text
 
 
+def test_a_table_without_groups_has_one(project: Project) -> None:
+    particles = subtracted(project, 6)
+    del particles["rlnOpticsGroup"]
+    star = project.write(particles, {**project.optics(), "rlnImageSize": [6]})
+    write_reverted(star, ALL, project.folder / "out.star", star)
+    assert starfile.read(project.folder / "out.star")["optics"]["rlnImageSize"].item() == 8
+    star = project.write(particles, project.optics(2), "two.star")
+    with pytest.raises(InputError, match="has 2 optics groups, but no column rlnOpticsGroup"):
+        write_reverted(star, ALL, project.folder / "other.star", star)
+
+
+def test_groups_of_which_nothing_is_chosen_need_no_images(project: Project) -> None:
+    particles = {**subtracted(project, 6), "rlnOpticsGroup": [1, 2, 2, 1]}
+    names = particles["rlnImageOriginalName"]
+    particles["rlnImageOriginalName"] = [
+        str(name).replace("Extract", "Gone") if group == 1 else name
+        for name, group in zip(names, particles["rlnOpticsGroup"], strict=True)
+    ]
+    star = project.write(particles, {**project.optics(2), "rlnImageSize": [6, 6]})
+    write_reverted(star, np.array([1, 2]), project.folder / "out.star", star)
+    assert starfile.read(project.folder / "out.star")["optics"]["rlnImageSize"].tolist() == [6, 8]
+    with pytest.raises(InputError, match="names Gone/images"):
+        write_reverted(star, ALL, project.folder / "all.star", star)
+
+
 def test_what_cannot_be_reverted_is_refused(project: Project) -> None:
     output = project.folder / "out.star"
     star = project.write(project.particles(), project.optics())

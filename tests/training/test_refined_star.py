@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import starfile
 import torch
-from refined_run import COUNT, refined
+from refined_run import COUNT, publish_corrections, refined
 
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.blocks import read_star
@@ -19,6 +19,7 @@ from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import Latents, RunDirectory
 from napari_sbackprop.training.refined_star import write_refined
+from napari_sbackprop.training.run_particles import run_particles
 
 REFINED = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst")
 
@@ -118,3 +119,13 @@ def test_refusals(star: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already"):
         write_refined(tmp_path / "run", output)
     assert output.read_text() == "mine"
+
+
+def test_particles_are_seen_as_an_epoch_sees_them(star: Path, tmp_path: Path) -> None:
+    early = refined(tmp_path / "run", star)
+    run = RunDirectory(tmp_path / "run")
+    late = publish_corrections(run, 4)
+    assert not torch.equal(early, late)
+    plain = particles_of(star)
+    assert_same(run_particles(run, 3), aligned(plain, early))
+    assert_same(run_particles(run), aligned(plain, late))

@@ -53,9 +53,20 @@ def test_what_the_basis_explains_is_not_left(run: RunDirectory, small_set: Path)
     assert without[truth.solvent > 0.5].max() > without[solvent].max()
 
 
+@pytest.mark.parametrize("resolution", [-5.0, 0.0, 1.0, 5000.0, float("inf"), float("nan")])
+def test_a_resolution_that_the_run_lacks_is_refused(run: RunDirectory, resolution: float) -> None:
+    with pytest.raises(InputError, match=r"--resolution is .* has maps for 16\.9 to 72 Å"):
+        finished(residual_variance(run, np.arange(400), resolution))
+
+
+def test_too_few_particles_are_refused(run: RunDirectory) -> None:
+    with pytest.raises(InputError, match="at least 50 particles, but 0 are selected"):
+        finished(residual_variance(run, np.arange(0), 40.0))
+
+
 def test_a_run_of_the_paper_is_refused(run: RunDirectory, small_set: Path, tmp_path: Path) -> None:
     paper = RunDirectory.create(
         tmp_path / "run", small_set / "particles.star", replace(OPTIONS, recipe="paper", epochs=1), {}
     )
     with pytest.raises(InputError, match="paper's recipe"):
-        finished(residual_variance(paper, np.arange(10), 20.0))
+        finished(residual_variance(paper, np.arange(400), 20.0))
