@@ -61,6 +61,7 @@ def write_sample(folder: Path, rows: int) -> Path:
         for start in range(0, rows, CHUNK):
             numbers = random.uniform(-180, 180, (min(CHUNK, rows - start), len(NUMBERS)))
             numbers[:, 4:6] = 15000 + 50 * numbers[:, 4:6]
+            numbers[:, NUMBERS.index("CtfScalefactor")] = 1
             whole = random.integers(1, 3, (len(numbers), len(WHOLE)))
             for row, (left, right) in enumerate(zip(numbers.tolist(), whole.tolist(), strict=True), start):
                 stack = f"job030/mic_{row // STACK:05d}.mrc"
@@ -120,7 +121,7 @@ def main() -> None:
         for name in ("open", "columns", "subset"):
             command = [sys.executable, __file__, "--task", name, "--folder", folder]
             command += ["--subset", str(options.subset)]
-            done = subprocess.run(map(str, command), capture_output=True, text=True, check=True)
+            done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True)
             row = {"task": name, **json.loads(done.stdout)}
             rows.append(row)
             line = f"{name:<16} {row['seconds']:>7} {row['cpu_seconds']:>7} {row['memory_gb']:>11}"
