@@ -46,7 +46,8 @@ bench: setup
 oracle: setup
 	@.ci/system-packages relion
 	@$(PIP) install --quiet --constraint constraints.txt --group oracle
-	@QT_API=pyqt5 PYTEST_QT_API=pyqt5 $(BIN)/python -m pytest -q -m oracle
+	@QT_API=pyqt5 PYTEST_QT_API=pyqt5 $(BIN)/python -m pytest -q -m oracle --ignore tests/data/test_dialects.py
+	@$(BIN)/python -m pytest -q --hypothesis-profile=thousand tests/data/test_dialects.py
 
 system:
 	@.ci/system-packages

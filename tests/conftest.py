@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("thousand", max_examples=1000)  # --hypothesis-profile=thousand
 
 
 @pytest.fixture(scope="session")

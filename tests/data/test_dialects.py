@@ -43,7 +43,7 @@ def some_rows(data: st.DataObject, sample: StarSample) -> list[int]:
     return sorted(data.draw(st.sets(st.integers(0, len(sample.row_lines) - 1), min_size=1)))
 
 
-@settings(max_examples=250, **SETTINGS)
+@settings(**SETTINGS)
 @given(sample=star_samples(FREE), data=st.data())
 def test_rows_that_were_not_chosen_go_and_all_else_stays(
     tmp_path: Path, sample: StarSample, data: st.DataObject
@@ -59,7 +59,7 @@ def test_rows_that_were_not_chosen_go_and_all_else_stays(
 
 
 @pytest.mark.oracle
-@settings(max_examples=100, phases=[Phase.generate], **SETTINGS)
+@settings(phases=[Phase.generate], **SETTINGS)
 @given(sample=star_samples(STARFILE), data=st.data())
 def test_starfile_reads_the_chosen_rows_of_every_dialect(
     tmp_path: Path, sample: StarSample, data: st.DataObject
@@ -79,7 +79,7 @@ def test_starfile_reads_the_chosen_rows_of_every_dialect(
 
 
 @pytest.mark.oracle
-@settings(max_examples=40, phases=[Phase.generate], **SETTINGS)
+@settings(phases=[Phase.generate], **SETTINGS)
 @given(sample=star_samples(RELION), data=st.data())
 def test_relion_reads_the_chosen_rows_of_every_dialect(
     tmp_path: Path, sample: StarSample, data: st.DataObject
