@@ -2,7 +2,8 @@
 
 The pose is a rotation vector whose matrix is RELION's A transposed. The shift has RELION's sign, in pixels of
 alignments3D/psize_A. Angles are in radians, the rest in RELION's units. An image is scaled by alignments3D/alpha, and
-blob/sign is -1 where protein is dark: their product is the factor on the CTF.
+blob/sign is -1 where protein is dark: their product is the factor on the CTF. ctf/anisomag is RELION's magnification
+matrix, by rows, less the identity (M. McLean of its developers, discuss.cryosparc.com/t/11402 and /t/12204).
 """
 
 from collections.abc import Sequence
@@ -26,11 +27,11 @@ REQUIRED = (*IMAGES, *_POSES, *_CTF)
 # Where a file may lack them, with the value that changes nothing.
 _NEUTRAL = {"ctf/exp_group_id": 0, "ctf/phase_shift_rad": 0.0, "ctf/bfactor": 0.0, "blob/sign": 1.0}
 _NEUTRAL |= {"alignments3D/alpha": 1.0}
-# What the image model does not apply, unless it has this value.
-_IGNORED = {f"ctf/{name}": 0.0 for name in ("shift_A", "tilt_A", "trefoil_A", "tetra_A", "anisomag")}
+# What is not applied, unless it has this value: the signs are not documented, and other programs' disagree.
+_IGNORED = {f"ctf/{name}": 0.0 for name in ("shift_A", "tilt_A", "trefoil_A", "tetra_A")}
 _IGNORED |= {"ctf/scale": 1.0}
-_OTHERS = ("alignments3D/psize_A", "alignments3D/split", "location/micrograph_path")
-_WIDTHS = {"blob/shape": 2, "alignments3D/pose": 3, "alignments3D/shift": 2}
+_OTHERS = ("alignments3D/psize_A", "alignments3D/split", "location/micrograph_path", "ctf/anisomag")
+_WIDTHS = {"blob/shape": 2, "alignments3D/pose": 3, "alignments3D/shift": 2, "ctf/anisomag": 4}
 
 
 def cryosparc_tables(path: Path, passthrough: Sequence[Path], findings: Findings) -> dict[str, Table]:
@@ -60,6 +61,7 @@ def cryosparc_tables(path: Path, passthrough: Sequence[Path], findings: Findings
         fields["ctf/exp_group_id"],
         (fields["blob/shape"][:, 0], fields["blob/psize_A"]),
         (fields["ctf/accel_kv"], fields["ctf/cs_mm"], fields["ctf/amp_contrast"]),
+        _magnification(fields),
     )
     return {"optics": optics, "particles": {**_particles(fields, findings), "rlnOpticsGroup": group}}
 
@@ -120,6 +122,12 @@ def _euler_angles(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
     matrix = rotation_vectors_to_matrix(from_numpy(vectors.astype(np.float64))).mT
     return matrix_to_euler(matrix).numpy()
+
+
+def _magnification(fields: Fields) -> npt.NDArray[Any] | None:
+    """Magnification matrices (N, 4) by rows, or None where no image is distorted."""
+    excess = fields.get("ctf/anisomag")
+    return None if excess is None or not excess.any() else excess.astype(np.float64) + np.eye(2).ravel()
 
 
 def _shift_unit(fields: Fields, findings: Findings) -> npt.NDArray[Any]:

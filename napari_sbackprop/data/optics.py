@@ -19,7 +19,8 @@ _REQUIRED = {
     "rlnSphericalAberration": "the spherical aberration in mm",
 }
 _AMPLITUDE_CONTRAST = "rlnAmplitudeContrast"
-_MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
+"""Columns of the matrix M, with the values that change nothing."""
 # What stands for a column that the file does not have.
 _DEFAULTS = {
     "rlnImageSize": 0.0,
@@ -27,7 +28,7 @@ _DEFAULTS = {
     _AMPLITUDE_CONTRAST: 0.1,
     "rlnCtfDataAreCtfPremultiplied": 0.0,
     "rlnCtfDataArePhaseFlipped": 0.0,
-    **_MAGNIFICATION,
+    **MAGNIFICATION,
 }
 _ZERNIKES = ("rlnOddZernike", "rlnEvenZernike")
 _BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
@@ -88,7 +89,7 @@ def read_optics(
             phase_flipped=bool(columns["rlnCtfDataArePhaseFlipped"][row]),
             odd_zernikes=odd[int(columns["odd"][row])],
             even_zernikes=even[int(columns["even"][row])],
-            magnification=tuple(float(columns[label][row]) for label in _MAGNIFICATION),
+            magnification=tuple(float(columns[label][row]) for label in MAGNIFICATION),
         )
         for number, row in enumerate(first[order], 1)
     )

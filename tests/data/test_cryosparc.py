@@ -250,6 +250,19 @@ def test_aberrations_are_a_warning(project: Project) -> None:
     assert "has ctf/tilt_A, not applied" in check(path).warnings[0]
 
 
+def test_anisotropic_magnification_is_relions_less_the_identity(project: Project) -> None:
+    star = project.write(project.particles(), project.optics())
+    excess = np.tile(np.array([0.02, 0.01, -0.005, -0.03]), (4, 1))
+    excess[2:] = 0
+    path = save_rows(project.folder / MAIN, cryosparc_rows(star, ctf_anisomag=excess.astype(np.float32)))
+    assert not [words for words in check(path).warnings if "not applied" in words]
+    particles = read_particles(path)
+    matrices = np.array([particles.optics[index].magnification for index in particles.optics_index])
+    np.testing.assert_allclose(matrices - [1, 0, 0, 1], excess, atol=1e-6)
+    save_rows(path, cryosparc_rows(star, ctf_anisomag=np.full((4, 2), 0.1)))
+    assert "ctf/anisomag has the shape (4, 2)" in check(path).errors[0]
+
+
 @pytest.mark.usefixtures("rows")
 def test_names_with_spaces_survive(project: Project) -> None:
     stack = project.folder / "Extract" / "images.mrcs"
