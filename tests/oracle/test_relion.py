@@ -9,13 +9,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import starfile
+import torch
 
+from napari_sbackprop.analysis.selection import ParticleSelection, export_selection
 from napari_sbackprop.analysis.validation import state_fsc
+from napari_sbackprop.config import Config
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.mrc import open_stack, read_volume, write_stack
 from napari_sbackprop.data.simulation import simulate
 from napari_sbackprop.data.star import read_columns, read_particles, write_subset
 from napari_sbackprop.data.truth import Truth
+from napari_sbackprop.imaging.shells import fourier_shell_correlation
+from napari_sbackprop.run_directory import RunDirectory
 
 pytestmark = [
     pytest.mark.oracle,
@@ -145,3 +151,28 @@ def test_relion_reads_a_subset_of_ours(simulated: SimulatedSet) -> None:
     assert theirs["rlnImageName"].tolist() == ours["rlnImageName"][first].tolist()
     assert np.allclose(theirs["rlnDefocusU"], ours["rlnDefocusU"][first].astype(float))
     assert agreement(reconstruct(simulated.folder / "first_half.star"), simulated.truth).min() > 0.9
+
+
+@pytest.mark.parametrize("from_original", [False, True])
+def test_an_exported_selection_reconstructs_as_the_same_rows_of_its_source(
+    tmp_path: Path, from_original: bool
+) -> None:
+    """Every shell, of noisy images, so that one wrong row would show."""
+    source = simulate(tmp_path / "set", states=1, particles=300, box=BOX, pixel_size=PIXEL_SIZE, snr=0.1)
+    run = RunDirectory.create(tmp_path / "run", source, Config(), {})
+    chosen = np.sort(np.random.default_rng(1).choice(300, 120, replace=False))
+    tables = starfile.read(source)
+    rows = tables["particles"].iloc[chosen]
+    original = source.with_name("reversed.star") if from_original else None
+    if original is not None:
+        starfile.write({**tables, "particles": tables["particles"][::-1]}, original)
+    exported, expected = source.with_name("exported.star"), source.with_name("expected.star")
+    export_selection(run, ParticleSelection("chosen", chosen, {}), exported, original)
+    starfile.write({**tables, "particles": rows}, expected)
+    maps = [torch.from_numpy(reconstruct(star)) for star in (exported, expected)]
+    assert fourier_shell_correlation(*maps)[1 : BOX // 2].min() >= 0.9999
+    starfile.write(
+        {**tables, "particles": tables["particles"].drop(chosen[0]).iloc[:120]}, expected, overwrite=True
+    )
+    other = torch.from_numpy(reconstruct(expected))
+    assert fourier_shell_correlation(maps[0], other)[1 : BOX // 2].min() < 0.99
