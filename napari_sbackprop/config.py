@@ -9,6 +9,8 @@ from napari_sbackprop.errors import InputError
 
 RECIPES = ("default", "paper")
 DEVICES = ("auto", "cpu", "cuda")
+MOST_THREADS = 1024
+"""CPU threads; some ten thousand bring the system down."""
 
 
 def _option(default: Any, help: str) -> Any:
@@ -59,7 +61,7 @@ class Config:
         for name in ("latent_size", "basis_size", "batch_size", "encoder_width"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         _require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
-        _require(self.threads >= 0, "threads", self.threads, "0 or more")
+        _require(0 <= self.threads <= MOST_THREADS, "threads", self.threads, f"from 0 to {MOST_THREADS}")
         _require(0 <= self.kl_weight < math.inf, "kl_weight", self.kl_weight, "0 or more, and finite")
         _require(0 <= self.seed < 2**63, "seed", self.seed, "0 or more, and below 2^63")
         _require(

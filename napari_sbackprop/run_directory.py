@@ -101,10 +101,14 @@ class RunDirectory:
             )
         path.mkdir(parents=True, exist_ok=True)
         files = {"particles.star": source} if files is None else files
-        for name, file in files.items():
-            shutil.copyfile(file, path / name)
-        if star is not None:
-            (path / "particles.star").write_bytes(star)
+        try:
+            for name, file in files.items():
+                shutil.copyfile(file, path / name)
+            if star is not None:
+                (path / "particles.star").write_bytes(star)
+        except OSError:
+            shutil.rmtree(path)  # it was empty
+            raise
         document = {
             "format": FORMAT_VERSION,
             "source": str(Path(source).absolute()),  # not where a link leads: images lie beside the link
@@ -130,8 +134,9 @@ class RunDirectory:
         copies = (self.path / name for name in self.files)
         for path in (self.log_path, self.star_path, *copies, self.config_path):
             path.unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+        for folder in (self.path / "epochs", self.path):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     @property
     def config_path(self) -> Path:

@@ -468,6 +468,21 @@ def test_check_of_a_damaged_file_fails_and_says_why(sample: Path) -> None:
     assert any("absent.mrcs" in sentence for sentence in json.loads(result.stdout)["errors"])
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit on sizes of files is Unix's")
+def test_a_training_on_a_full_disk_says_so_and_leaves_its_name_free(sample: Path, tmp_path: Path) -> None:
+    import resource
+
+    code = "from napari_sbackprop.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", sample / "particles.star", tmp_path / "run", *SMALL],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),  # less than a model
+        **{"capture_output": True, "text": True, "check": False},
+    )
+    assert done.returncode == 1
+    assert f"The disk of {tmp_path / 'run'} is full: free some space" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_existing_run_directory_is_refused(trained: Path, sample: Path) -> None:
     assert "--resume" in fail("train", sample / "particles.star", trained)
 
@@ -528,6 +543,13 @@ def test_simulation_options_are_checked(tmp_path: Path, box: int) -> None:
         (["select", "{run}", "-o", "{new}", "--polygon", "{wide}", "--method", "pca"], "JSON"),
         (["select", "{run}", "-o", "{new}", "--indices", "{infinite}"], "particle numbers"),
         (["evaluate", "{run}", "{empty}"], "{empty}"),
+        (["residual", "{run}", "-o", "{new}"], "does not end in .mrc"),
+        (["encode", "{run}", "any.star", "-o", "{new}"], "does not end in .npz"),
+        (["poses", "{run}", "-o", "{new}"], "does not end in .star"),
+        (
+            ["select", "{run}", "-o", "{empty}/no/a.star", "--kmeans", "2", "--cluster", "0"],
+            "{empty}/no/a.star cannot be written",
+        ),
     ],
     ids=lambda value: " ".join(value[:1] + value[2:]) if isinstance(value, list) else None,
 )

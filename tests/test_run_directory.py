@@ -100,6 +100,7 @@ def test_damaged_and_foreign_documents_are_told_apart(run):
         ({"latent_size": 8, "basis_size": 4}, "--basis-size is 4"),
         ({"held_out": 0.7}, r"--held-out is 0\.7"),
         ({"resolution": -1.0}, "--resolution is -1"),
+        ({"threads": 100_000}, "--threads is 100000, but must be from 0 to 1024"),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(options, message):
@@ -110,6 +111,13 @@ def test_options_out_of_range_are_refused_by_name(options, message):
 def test_an_unknown_option_in_the_document_is_refused():
     with pytest.raises(InputError, match="unknown option 'colour'"):
         Config.from_json({"colour": "red"})
+
+
+def test_a_run_that_cannot_be_made_leaves_its_name_free(tmp_path):
+    files = {"particles.star": Path(__file__), "ctf.pkl": tmp_path / "missing.pkl"}
+    with pytest.raises(FileNotFoundError):
+        RunDirectory.create(tmp_path / "run", Path(__file__), Config(), {}, files=files)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "latents.npz", "epoch.json"])

@@ -8,9 +8,8 @@ import numpy as np
 from napari_sbackprop.analysis.clustering import NO_CLUSTER, Clustering
 from napari_sbackprop.analysis.selection import note_path
 from napari_sbackprop.data.blocks import read_star
-from napari_sbackprop.data.output_file import new_file
+from napari_sbackprop.data.output_file import new_file, require_ending, require_room
 from napari_sbackprop.data.replacement import write_replaced
-from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 
 LABEL = "rlnClassNumber"
@@ -30,12 +29,12 @@ def export_classes(run: RunDirectory, clustering: Clustering, output: Path) -> l
     -------
     Particles in each class, from the first.
     """
-    if output.suffix != ".star":
-        raise InputError(f"{output} does not end in .star, and only STAR files have classes: name it so.")
+    require_ending(output, ".star")
     labels = np.where(clustering.labels == NO_CLUSTER, len(clustering.sizes), clustering.labels)
     counts = np.bincount(labels).tolist()
     note = {"run": str(run.path), "source": str(run.star_path), **clustering.provenance, "classes": counts}
-    with new_file(note_path(output)) as temporary:  # first, so that neither is written where one exists
+    require_room(output)  # neither file is written where one of them cannot be
+    with new_file(note_path(output)) as temporary:
         temporary.write_text(json.dumps(note) + "\n")
         classes = [b"%d" % (label + 1) for label in labels.tolist()]
         write_replaced(read_star(run.star_path), {LABEL: classes}, output)

@@ -11,9 +11,9 @@ from napari_sbackprop.data.blocks import read_star
 from napari_sbackprop.data.corrections import aligned
 from napari_sbackprop.data.cryodrgn import write_ctf, write_poses
 from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.output_file import new_folder
 from napari_sbackprop.data.particle_table import read_particle_table
 from napari_sbackprop.data.particles import Particles
-from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -36,18 +36,14 @@ def write_pickles(path: Path, output: Path, epoch: int | None = None) -> list[Pa
     run = RunDirectory(path)
     epoch = run.latest_epoch() if epoch is None else epoch
     latents = run.read_latents(epoch)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output} exists and is not empty: choose another folder.")
-    particles = _particles(run, epoch)
-    output.mkdir(parents=True, exist_ok=True)
-    files = [output / "poses.pkl", output / "ctf.pkl", output / f"z.{epoch}.pkl"]
-    write_poses(files[0], particles)
-    write_ctf(files[1], particles)
-    write_arrays(files[2], latents.mean, latents.log_variance)
-    if (embedding := run.read_embedding(epoch)) is not None:
-        files.append(output / "umap.pkl")
-        write_arrays(files[-1], embedding.coordinates)
-    return files
+    with new_folder(output) as folder:
+        particles = _particles(run, epoch)
+        write_poses(folder / "poses.pkl", particles)
+        write_ctf(folder / "ctf.pkl", particles)
+        write_arrays(folder / f"z.{epoch}.pkl", latents.mean, latents.log_variance)
+        if (embedding := run.read_embedding(epoch)) is not None:
+            write_arrays(folder / "umap.pkl", embedding.coordinates)
+    return sorted(output.iterdir())
 
 
 def _particles(run: RunDirectory, epoch: int) -> Particles:

@@ -16,7 +16,7 @@ from napari_sbackprop.data.cryosparc_file import find_passthrough, match_uids, r
 from napari_sbackprop.data.cryosparc_subset import write_cryosparc_subset
 from napari_sbackprop.data.half_sets import describe_imbalance
 from napari_sbackprop.data.image_names import IMAGE_NAME, ORIGINAL_NAME
-from napari_sbackprop.data.output_file import new_file, refuse_existing
+from napari_sbackprop.data.output_file import new_file, require_ending, require_room
 from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.data.subset import write_subset
 from napari_sbackprop.data.subtraction import write_reverted
@@ -220,8 +220,7 @@ def export_selection(
             f"The selection {selection.name!r} is empty: select at least one particle before exporting."
         )
     indices, output = selection.indices, Path(output)
-    if output.suffix not in ENDINGS:
-        raise InputError(f"{output} does not end in {', '.join(ENDINGS)}, which tell the format: name it so.")
+    require_ending(output, *ENDINGS)
     if revert and (original is not None or output.suffix != ".star"):
         raise InputError(f"{output} cannot hold reverted particles: name it .star, and give no --original.")
     if unique_images:
@@ -235,7 +234,7 @@ def export_selection(
     record = {"name": selection.name, "run": origin, "source": str(source), "count": len(indices)}
     record |= {"reverted": True} if revert else {}
     document = {**record, **selection.provenance, "indices": selection.indices.tolist()}
-    refuse_existing(output)  # neither file is written where one of them exists
+    require_room(output)  # neither file is written where one of them cannot be
     with new_file(note_path(output)) as temporary:
         temporary.write_text(json.dumps(document) + "\n")
         if revert:

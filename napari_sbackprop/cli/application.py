@@ -19,7 +19,7 @@ from napari_sbackprop.cli import (
     volumes,
 )
 from napari_sbackprop.cli.console import examples, log_to
-from napari_sbackprop.errors import InputError
+from napari_sbackprop.errors import NO_SPACE, InputError
 from napari_sbackprop.training.progress import TrainingError
 
 
@@ -34,10 +34,11 @@ class SentenceGroup(TyperGroup):
             print(f"Error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except OSError as error:
-            print(
-                f"Error: {error.filename or 'a file'} cannot be used: {error.strerror or error}.",
-                file=sys.stderr,
+            name = error.filename2 or error.filename or "A file"  # the second is what was written
+            remedy = (
+                "free some space, or write elsewhere" if error.errno in NO_SPACE else "check its permissions"
             )
+            print(f"Error: {name} cannot be used ({error.strerror or error}): {remedy}.", file=sys.stderr)
             raise typer.Exit(1) from None
 
 

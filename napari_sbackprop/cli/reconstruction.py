@@ -49,6 +49,7 @@ def reconstruct(
     decoded.mrc, where the run decodes maps.
     """
     from napari_sbackprop.data.mrc import write_volume
+    from napari_sbackprop.data.output_file import new_folder, refuse_used_folder
     from napari_sbackprop.run_directory import RunDirectory
     from napari_sbackprop.training.half_maps import half_maps
     from napari_sbackprop.training.progress import finished
@@ -56,18 +57,17 @@ def reconstruct(
     directory = RunDirectory(run)
     epoch = directory.latest_epoch() if epoch is None else epoch
     indices = _selected(selection, run, len(directory.read_latents(epoch).mean))
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output} exists and is not empty: choose another folder.")
+    refuse_used_folder(output)
     work = half_maps(directory, indices, epoch)
     with fraction_bar("back-projecting") as progress:
         halves = finished(work, lambda done: progress(done / len(indices)))
     agreement, maps, judgement = _judged(directory, epoch, indices, halves)
-    output.mkdir(parents=True, exist_ok=True)
     pixel_size = float(directory.read_description(epoch)["pixel_size"])
     maps = {"half1_unfil": halves.first, "half2_unfil": halves.second, "average": agreement.average, **maps}
-    for name, volume in maps.items():
-        write_volume(output / f"{name}.mrc", volume, pixel_size)
-    _write_curves(output / "fsc.csv", agreement, len(halves.first) * pixel_size)
+    with new_folder(output) as folder:
+        for name, volume in maps.items():
+            write_volume(folder / f"{name}.mrc", volume, pixel_size)
+        _write_curves(folder / "fsc.csv", agreement, len(halves.first) * pixel_size)
     show(
         {
             "folder": output,
@@ -112,11 +112,12 @@ def residual(
 
     from napari_sbackprop.analysis.reconstruction import Decoder
     from napari_sbackprop.data.mrc import write_volume
-    from napari_sbackprop.data.output_file import new_file
+    from napari_sbackprop.data.output_file import new_file, require_ending
     from napari_sbackprop.run_directory import RunDirectory
     from napari_sbackprop.training.progress import finished
     from napari_sbackprop.training.residual import residual_variance
 
+    require_ending(output, ".mrc")
     directory = RunDirectory(run)
     decoder = Decoder.open(directory, epoch)
     count = len(decoder.latents.mean)

@@ -129,11 +129,12 @@ def encode(
     """
     import numpy as np
 
-    from napari_sbackprop.data.output_file import new_file
+    from napari_sbackprop.data.output_file import new_file, require_ending
     from napari_sbackprop.data.path_map import parse_path_map
     from napari_sbackprop.data.source import open_source
     from napari_sbackprop.training.encoding import encode as encode_particles
 
+    require_ending(output, ".npz")
     moved = parse_path_map(path_map or [])
     with new_file(output) as temporary:
         source = open_source(star, passthrough or (), poses, ctf, path_map=moved)

@@ -11,8 +11,6 @@ closed from open in 99.8 % (`benchmarks/bayes_bound.py`). Better figures mean th
 
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_sbackprop.data.output_file import new_folder, refuse_used_folder
 from napari_sbackprop.data.projector import BeadProjector
 from napari_sbackprop.data.specimen import FloatArray, Specimen
 from napari_sbackprop.data.star_table import format_star
@@ -138,9 +137,7 @@ def simulate(
     projector = BeadProjector(specimen, box, pixel_size, B_FACTOR)
     share = SUBUNIT_SHARE if subunit_share is None else subunit_share
     draw = draw_particles(particles, states, seed, share if specimen.optional.any() else 1.0)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    try:
+    with new_folder(output) as partial:
         noise_sd = noise_level(projector, draw, snr, seed)
         write_images(partial / "particles.mrcs", projector, draw, noise_sd, seed, progress)
         write_star(partial / "particles.star", draw, box, pixel_size)
@@ -152,13 +149,6 @@ def simulate(
             "b_factor": B_FACTOR,
         }
         write_truth(partial / "truth", projector, draw.state, draw.present, settings)
-        partial.chmod(0o755)
-        if output.is_dir():
-            output.rmdir()  # empty, as checked; not every system renames onto a directory
-        partial.rename(output)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)  # a folder that this call made
-        raise
     return output / "particles.star"
 
 
@@ -296,10 +286,7 @@ def write_star(path: Path, draw: ParticleDraw, box: int, pixel_size: float) -> N
 def _check_options(
     output: Path, states: int, particles: int, box: int, pixel_size: float, snr: float, seed: int
 ) -> None:
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(
-            f"{output} exists and is not empty: choose another directory for the simulated particles."
-        )
+    refuse_used_folder(output)
     if states < 1 or particles < states:
         raise InputError(f"{particles} particles cannot show {states} states: ask for at least one of each.")
     if box < 16 or box % 2:

@@ -9,6 +9,7 @@ import torch
 from napari_sbackprop.data.blocks import read_star
 from napari_sbackprop.data.corrections import aligned
 from napari_sbackprop.data.findings import Findings
+from napari_sbackprop.data.output_file import require_ending
 from napari_sbackprop.data.particle_table import read_particle_table
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.replacement import write_replaced
@@ -39,6 +40,7 @@ def write_refined(path: Path, output: Path) -> list[str]:
     InputError
         The run has refined nothing, or its STAR file has no columns for refined shifts.
     """
+    require_ending(output, ".star")
     run = RunDirectory(path)
     corrections = run.read_corrections()
     if corrections is None:

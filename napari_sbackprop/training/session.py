@@ -81,6 +81,10 @@ class Session:
             raise InputError(
                 f"--mask-diameter is {self.config.mask_diameter:g} Å, but the box is only {width:.0f} Å wide."
             )
+        if radius < 1:
+            raise InputError(
+                f"--mask-diameter is {self.config.mask_diameter:g} Å, less than two pixels: give it in angstrom."
+            )
         return radius
 
     @property

@@ -24,7 +24,7 @@ from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource, main_file, open_source
 from napari_sbackprop.data.star import read_particles
-from napari_sbackprop.errors import InputError
+from napari_sbackprop.errors import NO_SPACE, InputError
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.progress import Progress, TrainingError
 from napari_sbackprop.training.session import Session
@@ -87,6 +87,13 @@ def train(
         if not resume:
             directory.discard()  # so that the same command works with the option mended
         raise
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        directory.discard()  # unless it has an epoch
+        raise TrainingError(
+            f"The disk of {run} is full: free some space, then go on with --resume if there are epochs."
+        ) from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             f"The memory of {device} is full: choose a smaller batch size or a coarser resolution."

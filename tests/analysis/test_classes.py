@@ -79,5 +79,5 @@ def test_nothing_is_overwritten(run: RunDirectory, tmp_path: Path, existing: str
     with pytest.raises(InputError, match="exists already"):
         export_classes(run, clustering(), tmp_path / "classes.star")
     assert [path.name for path in tmp_path.glob("classes*")] == [existing]
-    with pytest.raises(InputError, match=r"does not end in \.star, and only STAR files have classes"):
+    with pytest.raises(InputError, match=r"does not end in \.star, which tells the format"):
         export_classes(run, clustering(), tmp_path / "classes.cs")

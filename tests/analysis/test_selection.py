@@ -83,7 +83,7 @@ def test_export_needs_particles_and_a_star_name(run, tmp_path):
     with pytest.raises(InputError, match="is empty"):
         export_selection(run, chosen(), tmp_path / "out.star")
     for name in ("out.json", "out.csg", "out.CS", "out.mrcs", "out", "."):
-        with pytest.raises(InputError, match=r"does not end in \.star, \.cs, \.pkl, which tell the format"):
+        with pytest.raises(InputError, match=r"does not end in \.star, \.cs, \.pkl, which tells the format"):
             export_selection(run, chosen(1), tmp_path / name)
         with pytest.raises(InputError, match="does not end in"):
             export_selection(run, chosen(1), Path(name))

@@ -240,6 +240,7 @@ def test_training_ends_when_left_out_particles_fit_worse(tmp_path):
     [
         ({"resolution": 500.0}, "--resolution is 500"),
         ({"mask_diameter": 5000.0}, "--mask-diameter is 5000"),
+        ({"mask_diameter": 0.1}, r"--mask-diameter is 0\.1 Å, less than two pixels"),
     ],
 )
 def test_options_that_do_not_fit_the_data_are_refused_early(options, message, small_set, tmp_path):
