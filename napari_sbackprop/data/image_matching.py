@@ -1,6 +1,7 @@
 """Rows of STAR and .cs files that show the same image."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -14,6 +15,7 @@ from napari_sbackprop.data.cryosparc import IMAGES, image_names
 from napari_sbackprop.data.cryosparc_file import find_passthrough, read_fields
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.image_names import IMAGE_NAME, ORIGINAL_NAME, ImageNames, parse_image_names
+from napari_sbackprop.data.particle_table import ANGLES
 from napari_sbackprop.data.star_kind import particle_block
 from napari_sbackprop.errors import InputError
 
@@ -43,12 +45,13 @@ def matching_rows(star: Path, indices: Indices, original: Path, unique: bool = F
     An image is the same if its number and its stack's name are, also by the names before signal was subtracted
     (rlnImageOriginalName), in either file; where several agree, those decide that tell most rows apart. Where none does, as
     between extractions with and without binning, the stacks' file names without folder and ending decide, if each is the
-    name of one stack only. More rows than were chosen are a warning.
+    name of one stack only. Copies of an image that names do not tell apart, as symmetry expansion makes them, are told
+    apart by their orientations. More rows than were chosen are a warning.
 
     Parameters
     ----------
     star, indices : file and rows, from 0, of the chosen images.
-    original : the other file; all its rows of an image are taken.
+    original : the other file; all its rows of an image are taken where nothing tells them apart.
     unique : take the first of its rows of an image instead.
 
     Returns
@@ -72,10 +75,12 @@ def matching_rows(star: Path, indices: Indices, original: Path, unique: bool = F
             f"{original} lacks {len(missing)} of the chosen images, first {name} of row {row + 1}: "
             "give a file with the same images."
         )
+    if len(rows) > len(indices) and ours.count_repetitions():
+        rows = _nearest_copies(star, ours, indices, original, theirs, rows)
     if len(rows) > len(indices):
         logger.warning(
-            "%s has more rows of the chosen images, %d, than were chosen, %d: all are taken, for their names do not tell "
-            "which are meant; where one row per image is meant, give --unique-images.",
+            "%s has more rows of the chosen images, %d, than were chosen, %d: all are taken, for nothing tells which are "
+            "meant; where one row per image is meant, give --unique-images.",
             *(original, len(rows), len(indices)),
         )
     return rows
@@ -89,15 +94,57 @@ def _most_telling(pairs: Sequence[tuple[ImageNames, ImageNames]]) -> tuple[Image
 
 def _match(ours: ImageNames, indices: Indices, theirs: ImageNames, unique: bool) -> tuple[Indices, list[int]]:
     """Rows of their images that are chosen ones of ours, and a row of each image of ours that they lack."""
-    chosen = zip(indices, ours.stack_index[indices], ours.slice_index[indices], strict=True)
-    wanted = {(ours.stacks[stack], number): int(row) for row, stack, number in chosen}
-    pairs = zip(theirs.stack_index.tolist(), theirs.slice_index.tolist(), strict=True)
-    addresses = [(theirs.stacks[stack], number) for stack, number in pairs]
+    wanted = dict(zip(_addresses(ours, indices), indices.tolist(), strict=True))
+    addresses = _addresses(theirs, np.arange(len(theirs.stack_index)))
     missing = [wanted[address] for address in wanted.keys() - set(addresses)]
     rows = [row for row, address in enumerate(addresses) if address in wanted]
     if unique:
         rows = sorted({addresses[row]: row for row in reversed(rows)}.values())
     return np.array(rows, dtype=np.int64), missing
+
+
+def _addresses(names: ImageNames, rows: Indices) -> list[tuple[str, int]]:
+    """Stack and number of the images of some rows."""
+    pairs = zip(names.stack_index[rows].tolist(), names.slice_index[rows].tolist(), strict=True)
+    return [(names.stacks[stack], number) for stack, number in pairs]
+
+
+def _nearest_copies(
+    star: Path, ours: ImageNames, indices: Indices, original: Path, theirs: ImageNames, rows: Indices
+) -> Indices:
+    """Of their `rows` of the chosen images, the ones with the orientations of the chosen rows; all if that is ambiguous."""
+    chosen, others = _orientations(star), _orientations(original)
+    if chosen is None or others is None:
+        return rows
+    copies = defaultdict(list)
+    for row, address in zip(rows.tolist(), _addresses(theirs, rows), strict=True):
+        copies[address].append(row)
+    nearest = {
+        candidates[
+            int(np.einsum("ij,nij->n", chosen[row], others[candidates]).argmax())
+        ]  # the least angle between
+        for row, address in zip(indices.tolist(), _addresses(ours, indices), strict=True)
+        for candidates in [copies[address]]
+    }
+    if len(nearest) < len(indices):
+        return rows
+    logger.info("%s: copies of an image are told apart by their orientations.", original)
+    return np.array(sorted(nearest), dtype=np.int64)
+
+
+def _orientations(path: Path) -> npt.NDArray[np.float64] | None:
+    """Rotation matrices (N, 3, 3) of the rows of a STAR file; None where it has none."""
+    from torch import from_numpy
+
+    from napari_sbackprop.imaging.poses import euler_to_matrix
+
+    if path.suffix == ".cs":
+        return None
+    columns = particle_block(read_star(path)).columns(ANGLES)
+    if any(label not in columns for label in ANGLES):
+        return None
+    angles = np.stack([columns.numbers(label) for label in ANGLES], axis=-1)
+    return euler_to_matrix(from_numpy(angles)).numpy()
 
 
 def _with_file_names(names: ImageNames) -> ImageNames:

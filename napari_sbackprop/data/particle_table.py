@@ -14,7 +14,7 @@ from napari_sbackprop.data.optics_values import read_numbers
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.star_kind import optics_block, particle_block
 
-_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _SHIFTS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 _SHIFTS_PX = ("rlnOriginX", "rlnOriginY")
 _DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
@@ -31,7 +31,7 @@ _IMAGE = "rlnImageName"
 _LABELS = (
     _IMAGE,
     _HALF_SET,
-    *_ANGLES,
+    *ANGLES,
     *_SHIFTS_ANGSTROM,
     *_SHIFTS_PX,
     *_DEFOCUS,
@@ -77,7 +77,7 @@ def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
     groups, optics_index = read_optics(lookup, pixel_size, findings)
     shift, shift_unit = _read_shifts(columns, pixel_size, findings)
     angles = _read_required(
-        columns, _ANGLES, "take the particles of a 3D refinement, which have poses", findings
+        columns, ANGLES, "take the particles of a 3D refinement, which have poses", findings
     )
     defocus = _read_required(
         columns, _DEFOCUS, "estimate the CTF first, or join its table to this one", findings
@@ -102,7 +102,7 @@ def read_particle_table(text: StarText, findings: Findings) -> ParticleTable:
         slice_index=images.slice_index,
         source=text.path,
     )
-    return ParticleTable(particles, images, shift_unit, all(label in columns for label in _ANGLES))
+    return ParticleTable(particles, images, shift_unit, all(label in columns for label in ANGLES))
 
 
 def _read_pixel_sizes(lookup: Lookup, findings: Findings) -> npt.NDArray[np.float64]:

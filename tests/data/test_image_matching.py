@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_sbackprop.data.image_matching import first_of_each_image, matching_rows
+from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.errors import InputError
 
 ROWS = ["1@a/one.mrcs", "2@a/one.mrcs", "1@a/two.mrcs", "2@a/one.mrcs", "3@a/two.mrcs"]
@@ -63,6 +64,48 @@ def test_copies_of_an_image_are_told_apart_or_warned_of(
         assert matching_rows(expanded, np.array([1]), subtracted).tolist() == [3, 4, 5]
     assert "sub.star has more rows of the chosen images, 3, than were chosen, 1" in caplog.text
     assert "--unique-images" in caplog.text
+
+
+@pytest.fixture
+def expanded(tmp_path: Path) -> Path:
+    """Four images with three copies each, turned about an axis of symmetry; copy c of image i is row 3 i + c."""
+    angles = np.random.default_rng(4).uniform(0, 180, (4, 3)).repeat(3, axis=0)
+    angles[:, 0] += np.tile([0, 120, 240], 4)
+    return write_angles(
+        tmp_path / "expanded.star", [f"{row // 3 + 1}@a/one.mrcs" for row in range(12)], angles
+    )
+
+
+def write_angles(path: Path, names: list[str], angles: np.ndarray) -> Path:
+    labels = ["rlnImageName", "rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+    rows = [f"{name} {rot} {tilt} {psi}" for name, (rot, tilt, psi) in zip(names, angles, strict=True)]
+    path.write_text("\n".join(["data_particles", "loop_", *(f"_{label}" for label in labels), *rows, ""]))
+    return path
+
+
+@pytest.mark.parametrize("moved", [0.0, 5.0])
+def test_copies_are_told_apart_by_their_orientations(
+    expanded: Path, caplog: pytest.LogCaptureFixture, moved: float
+) -> None:
+    """Also after another refinement, and where the angles of the same orientation are written otherwise."""
+    table = read_columns(expanded)
+    angles = np.stack([table[label] for label in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")], axis=1)
+    angles = angles * [1, -1, 1] + [180, moved, 180]  # the same orientation, then moved
+    order = np.random.default_rng(2).permutation(12)
+    names = [str(name).replace("@a/", "@unbinned/") for name in table["rlnImageName"]]
+    original = write_angles(expanded.with_name("b.star"), [names[row] for row in order], angles[order])
+    for chosen in ([4], [0, 1, 5, 11], range(12)):
+        found = matching_rows(expanded, np.array(chosen), original)
+        assert sorted(order[found].tolist()) == list(chosen)
+    assert not caplog.text
+
+
+def test_copies_of_one_orientation_are_all_taken_with_a_warning(
+    expanded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    same = write_angles(expanded.with_name("same.star"), ["1@a/one.mrcs"] * 3, np.zeros((3, 3)))
+    assert matching_rows(expanded, np.array([0, 1]), same).tolist() == [0, 1, 2]
+    assert "nothing tells which are meant" in caplog.text
 
 
 def test_leading_zeros_do_not_matter(star: Path) -> None:
