@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_sbackprop.data.mrc import write_stack
-from napari_sbackprop.data.star import read_columns, read_particles, write_subset
+from napari_sbackprop.data.star import read_columns, read_particles
+from napari_sbackprop.data.subset import write_subset
 
 STACK, BOX, CHUNK = 500, 64, 50_000
 OPTICS = ["OpticsGroup", "OpticsGroupName", "Voltage", "SphericalAberration", "AmplitudeContrast"]

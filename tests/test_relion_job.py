@@ -127,15 +127,19 @@ def test_the_input_mask_is_used(finished: Path) -> None:
 
 def test_continuing_goes_on_and_replaces_the_outputs(project: Path, finished: Path) -> None:
     job = shutil.copytree(finished, finished.with_name("job013"))
-    text = (job / "RELION_OUTPUT_NODES.star").read_text().replace("job012", "job013")
-    (job / "RELION_OUTPUT_NODES.star").write_text(text)
+    (job / "RELION_OUTPUT_NODES.star").unlink()  # as where the job was killed before it was written
+    (job / "class_notes.star").write_text("the user's")
     trained = RunDirectory(job / "run").epochs()
     labels = "--in_mask MaskCreate/mask.mrc --classes 2 --epochs 1"
     done = run_as_relion(project, command("job013", labels))
     assert (done.returncode, done.stderr) == (0, "")
     assert "Going on" in done.stdout
     assert RunDirectory(job / "run").epochs() == [*trained, trained[-1] + 1]
-    assert sorted(path.name for path in job.glob("class*.star")) == ["class001.star", "class002.star"]
+    assert sorted(path.name for path in job.glob("class*.star")) == [
+        "class001.star",
+        "class002.star",
+        "class_notes.star",
+    ]
     assert len(nodes(job)) == 7
     assert endings(job) == ["EXIT_SUCCESS"]
 

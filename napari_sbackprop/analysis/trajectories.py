@@ -14,6 +14,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import KDTree
 
+from napari_sbackprop.analysis.axes import principal_directions
 from napari_sbackprop.errors import InputError
 
 Array = npt.NDArray[np.float32]
@@ -138,11 +139,9 @@ def along_component(latents: Array, members: Indices, component: int) -> csr_arr
     """
     if len(members) < 2:
         raise InputError("A principal component needs at least two particles: select more.")
-    centred = latents[members].astype(np.float64)
-    centred -= centred.mean(axis=0)
-    _, _, axes = np.linalg.svd(np.cov(centred.T).reshape(centred.shape[1], -1))
-    axis = axes[component] * np.sign(axes[component][np.abs(axes[component]).argmax()])
-    scores = centred @ axis
+    chosen = latents[members]
+    centred = chosen - chosen.mean(axis=0, dtype=np.float64)
+    scores = centred @ principal_directions(chosen)[component]
     if not (spread := np.square(scores).sum()) > 0:
         raise InputError(
             f"All the particles are alike along principal component {component + 1}: choose another."

@@ -40,6 +40,12 @@ def write_states(
             np.save(temporary / f"{name}.npy", table)
 
 
+def cluster_states(decoder: Decoder, labels: npt.NDArray[np.integer]) -> dict[str, npt.NDArray[np.generic]]:
+    """Tables of `write_states` for clusters, by their labels (N,) from 0: a latent each, from its pooled evidence."""
+    pooled = [decoder.pooled(np.flatnonzero(labels == cluster)) for cluster in range(int(labels.max()) + 1)]
+    return {"latents": np.stack(pooled), "labels": labels}
+
+
 def write_maps(decoder: Decoder, maps: Mapping[Path, Callable[[], Array]]) -> Generator[float]:
     """Decode maps one by one into their files; yields the share that is written."""
     for done, (file, decode) in enumerate(maps.items(), 1):

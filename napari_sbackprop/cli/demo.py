@@ -110,20 +110,16 @@ def _export(run: Path, output: Path, states: "npt.NDArray[np.integer]") -> dict[
     from napari_sbackprop.analysis.embedding import embed
     from napari_sbackprop.analysis.reconstruction import Decoder
     from napari_sbackprop.analysis.selection import ParticleSelection, export_selection
+    from napari_sbackprop.analysis.volume_series import cluster_states, write_states
     from napari_sbackprop.cli.latent_plot import plot_latents
-    from napari_sbackprop.data.mrc import write_volume
     from napari_sbackprop.run_directory import RunDirectory
 
     directory = RunDirectory(run)
     decoder = Decoder.open(directory)
     labels, _ = kmeans(decoder.latents.mean, CLUSTERS)
     plot_latents(output / "latents.png", embed(run).coordinates, states)
-    (output / "maps").mkdir()
-    for cluster in range(CLUSTERS):
-        latent = decoder.pooled(np.flatnonzero(labels == cluster))
-        write_volume(
-            output / "maps" / f"volume_{cluster:03d}.mrc", decoder.volume(latent), decoder.pixel_size
-        )
+    for _ in write_states(decoder, cluster_states(decoder, labels), output / "maps"):
+        pass
     largest = int(np.bincount(labels).argmax())
     provenance = {"kmeans": CLUSTERS, "cluster": largest, "epoch": decoder.latents.epoch}
     selection = ParticleSelection("selected", np.flatnonzero(labels == largest), provenance)

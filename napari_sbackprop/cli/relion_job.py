@@ -1,5 +1,6 @@
 """The command relion-job: training and its results as an External job of RELION."""
 
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from napari_sbackprop.run_directory import RunDirectory
 
 commands = typer.Typer()
+
+_RESULT = re.compile(
+    r"(consensus|mask)\.mrc|particles\.(star|json)|class\d{3,}\.(star|json|mrc)|classes\.cxc"
+)
 
 
 @commands.command(
@@ -78,10 +83,9 @@ def _run(options: JobOptions, folder: "JobFolder", stop: threading.Event) -> Non
         return
     run = RunDirectory(path)
     embed(path, method=options.method)
-    for file in folder.outputs():  # of an attempt that this one goes on with
-        file.unlink(missing_ok=True)
-        file.with_suffix(".json").unlink(missing_ok=True)
-    (options.output / "classes.cxc").unlink(missing_ok=True)
+    for file in options.output.iterdir():  # of an attempt that this one goes on with
+        if _RESULT.fullmatch(file.name):
+            file.unlink()
     decoder = Decoder.open(run)
     nodes = _export_particles(run, decoder, options) | _export_classes(run, decoder, options)
     folder.write_outputs(nodes)

@@ -128,16 +128,14 @@ def _latents(
     frames: int,
 ) -> "dict[str, npt.NDArray[np.generic]]":
     """The latents (S, Z) that the options ask for, and for clusters the particles' labels (N,)."""
-    import numpy as np
-
     from napari_sbackprop.analysis.clustering import kmeans
     from napari_sbackprop.analysis.trajectories import path_through
+    from napari_sbackprop.analysis.volume_series import cluster_states
 
     mean = decoder.latents.mean
     if clusters is not None:
         labels, _ = kmeans(mean, clusters)
-        pooled = [decoder.pooled(np.flatnonzero(labels == cluster)) for cluster in range(clusters)]
-        return {"latents": np.stack(pooled), "labels": labels}
+        return cluster_states(decoder, labels)
     if latents is not None:
         return {"latents": read_latents(latents, decoder.latent_size)}
     if path is not None:

@@ -7,9 +7,8 @@ import numpy.typing as npt
 
 from napari_sbackprop.data.blocks import readable
 from napari_sbackprop.data.findings import Findings
-from napari_sbackprop.data.values import characters
+from napari_sbackprop.data.values import MOST_DIGITS, characters
 
-_MOST_DIGITS = 15  # of a whole number that a float64 always holds exactly
 IMAGE_NAME = "rlnImageName"
 ORIGINAL_NAME = "rlnImageOriginalName"
 """Column of the images before RELION subtracted signal from them."""
@@ -60,7 +59,7 @@ def parse_image_names(
     for position in np.unique(at[at >= 0]).tolist():  # few: numbers have a handful of lengths
         rows = np.flatnonzero(at == position)
         number, tail = text[rows, :position] - np.uint8(ord("0")), text[rows, position + 1 :]
-        if 0 < position <= _MOST_DIGITS:
+        if 0 < position <= MOST_DIGITS:
             values = (number.astype(np.float64) @ 10.0 ** np.arange(position - 1, -1, -1)).astype(np.int64)
             slice_index[rows] = np.where((number < 10).all(axis=1), values - 1, -1)
         padded[rows] = np.ascontiguousarray(tail).view(f"S{tail.shape[1]}")[:, 0]

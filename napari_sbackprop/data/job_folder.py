@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
-from napari_sbackprop.data.blocks import read_star, readable
-
 _NAME, _TYPE, _TYPE_LABEL = "rlnPipeLineNodeName", "rlnPipeLineNodeType", "rlnPipeLineNodeTypeLabel"
 _POLL_SECONDS = 1.0
 
@@ -36,10 +34,6 @@ class JobFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    @property
-    def nodes_path(self) -> Path:
-        return self.path / "RELION_OUTPUT_NODES.star"
 
     def begin(self) -> None:
         """Make the folder, and take away how an earlier attempt ended."""
@@ -70,14 +64,6 @@ class JobFolder:
             done.set()
             watcher.join()
 
-    def outputs(self) -> list[Path]:
-        """Files in the folder that an earlier attempt listed as its output."""
-        if not self.nodes_path.is_file():
-            return []
-        (block,) = read_star(self.nodes_path).blocks
-        names = [Path(readable(name)) for name in block.columns([_NAME]).texts[_NAME].tolist()]
-        return [name for name in names if name.parent == self.path]
-
     def write_outputs(self, nodes: Mapping[str, Node]) -> None:
         """List files of the folder, by name, as output."""
         rows = [
@@ -85,4 +71,4 @@ class JobFolder:
         ]
         head = [f"_{label} #{number}" for number, label in enumerate((_NAME, _TYPE, _TYPE_LABEL), 1)]
         lines = ["# version 30001", "", "data_output_nodes", "", "loop_", *head, *rows, ""]
-        self.nodes_path.write_text("\n".join(lines))
+        (self.path / "RELION_OUTPUT_NODES.star").write_text("\n".join(lines))

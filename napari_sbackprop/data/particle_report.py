@@ -86,7 +86,7 @@ def _group_facts(group: OpticsGroup, beam_tilt: npt.NDArray[np.float32]) -> dict
         "particles": len(beam_tilt),
         "box": group.image_size or None,
         "pixel_size": group.pixel_size if math.isfinite(group.pixel_size) else None,
-        "voltage": group.voltage,
+        "voltage": group.voltage or None,
         "spherical_aberration": group.spherical_aberration,
         "amplitude_contrast": group.amplitude_contrast,
         **({"beam_tilt": beam_tilt.mean(axis=0).tolist()} if beam_tilt.any() else {}),

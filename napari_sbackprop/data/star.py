@@ -16,9 +16,6 @@ from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource, open_source
 from napari_sbackprop.data.star_kind import particle_block
-from napari_sbackprop.data.subset import write_subset
-
-__all__ = ["read_columns", "read_particles", "write_subset"]
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ Texts = npt.NDArray[np.bytes_]
 
 _VALUE = re.compile(rb'"([^"]*)"|\'([^\']*)\'|(#).*|(\S+)')
 _MARKS = (b'"', b"'", b"#")  # what makes more of a row than values between blanks
-_MOST_DIGITS = 15  # of a whole number that a float64 always holds exactly
-_POWERS = 10.0 ** np.arange(_MOST_DIGITS + 1)
+MOST_DIGITS = 15  # of a whole number that a float64 always holds exactly
+_POWERS = 10.0 ** np.arange(MOST_DIGITS + 1)
 _CHUNK = 1 << 14  # numbers at a time: their digits stay in the cache
 
 
@@ -98,7 +98,7 @@ def _parse_decimals(
     The digits without the point are a whole number below 2^53, so it and the power of ten are exact in float64, and
     their quotient is the float64 nearest to the decimal (Clinger, How to read floating point numbers accurately, 1990).
     """
-    width = min(characters.shape[1], _MOST_DIGITS)
+    width = min(characters.shape[1], MOST_DIGITS)
     columns = np.zeros((width + 1, len(characters)), dtype=np.uint8)  # a row of ends below
     columns[:-1] = characters[:, :width].T
     digit = columns - np.uint8(ord("0"))  # wraps round: only digits are below 10

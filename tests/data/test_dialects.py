@@ -11,7 +11,8 @@ from dialects import FREE, StarSample, Taste, star_samples
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from napari_sbackprop.data.star import read_columns, write_subset
+from napari_sbackprop.data.star import read_columns
+from napari_sbackprop.data.subset import write_subset
 
 PLAIN_WORDS = ("mic.mrc", "a/data_1.mrc", "[0,0.1]", "n/a", "-", "été", "0x1f", "12e")
 STARFILE = Taste(ends=("\n", "\r\n"), byte_order_mark=False, words=PLAIN_WORDS)

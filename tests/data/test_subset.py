@@ -9,8 +9,9 @@ import pytest
 from relion_project import Project, format_block
 
 from napari_sbackprop.data.blocks import read_star
-from napari_sbackprop.data.star import read_columns, write_subset
+from napari_sbackprop.data.star import read_columns
 from napari_sbackprop.data.star_kind import particle_block
+from napari_sbackprop.data.subset import write_subset
 from napari_sbackprop.errors import InputError
 
 PARTICLE_FILES = [

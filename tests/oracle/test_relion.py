@@ -18,7 +18,8 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.mrc import open_stack, read_volume, write_stack
 from napari_sbackprop.data.simulation import simulate
-from napari_sbackprop.data.star import read_columns, read_particles, write_subset
+from napari_sbackprop.data.star import read_columns, read_particles
+from napari_sbackprop.data.subset import write_subset
 from napari_sbackprop.data.truth import Truth
 from napari_sbackprop.imaging.shells import fourier_shell_correlation
 from napari_sbackprop.run_directory import RunDirectory
