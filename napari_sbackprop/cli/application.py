@@ -36,7 +36,9 @@ class SentenceGroup(TyperGroup):
         except OSError as error:
             name = error.filename2 or error.filename or "A file"  # the second is what was written
             remedy = (
-                "free some space, or write elsewhere" if error.errno in NO_SPACE else "check its permissions"
+                "free some space, or write elsewhere"
+                if error.errno in NO_SPACE
+                else "check its name and permissions"
             )
             print(f"Error: {name} cannot be used ({error.strerror or error}): {remedy}.", file=sys.stderr)
             raise typer.Exit(1) from None

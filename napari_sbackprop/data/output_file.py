@@ -35,7 +35,9 @@ def new_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside `path`; it becomes `path` when the block succeeds, else it disappears with its files.
+    """Give an empty folder; it becomes `path` when the block succeeds, else it disappears with its files.
+
+    Where `path` exists, perhaps as a link or on another disk, it stays, and gets the files.
 
     Raises
     ------
@@ -46,14 +48,19 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     refuse_used_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    exists = path.is_dir()
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path if exists else path.parent))
     try:
         with _named_if_full(path):
             yield temporary
-        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
-        if path.is_dir():
-            path.rmdir()  # raises where something has come into it meanwhile
-        temporary.rename(path)
+        if not exists:
+            temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
+            temporary.rename(path)
+            return
+        if list(path.iterdir()) != [temporary]:
+            raise InputError(f"{path} is not empty any more: choose another folder.")
+        for item in temporary.iterdir():
+            item.rename(path / item.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -56,6 +56,28 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "deep").iterdir())
 
 
+@pytest.mark.parametrize("name", ["new", "empty", "link", "."])
+def test_a_folder_may_be_new_or_empty_a_link_or_the_present_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    monkeypatch.chdir(tmp_path / "empty" if name == "." else tmp_path)
+    with new_folder(Path(name)) as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "first").write_text("complete")
+    assert sorted(item.name for item in Path(name).iterdir()) == ["first", "inner"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == sorted({"empty", "link", name} - {"."})
+    with pytest.raises(InputError, match="exists and is not empty"), new_folder(Path(name)):
+        pass
+
+
+def test_files_that_come_into_a_folder_meanwhile_stay(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not empty any more"):
+        write(new_folder, tmp_path, lambda: (tmp_path / "first").write_text("another's"))
+    assert [item.read_text() for item in tmp_path.iterdir()] == ["another's"]
+
+
 def test_room_and_endings_are_asked_for_before_work(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the folder .*nowhere does not exist; make it first"):
         require_room(tmp_path / "nowhere" / "a.star")
