@@ -13,7 +13,7 @@ from napari_sbackprop.data.cryodrgn import write_ctf, write_poses
 from napari_sbackprop.data.findings import Findings
 from napari_sbackprop.data.output_file import new_folder
 from napari_sbackprop.data.particle_table import read_particle_table
-from napari_sbackprop.data.particles import Particles
+from napari_sbackprop.data.particles import OpticsGroup, Particles
 from napari_sbackprop.run_directory import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -53,12 +53,28 @@ def _particles(run: RunDirectory, epoch: int) -> Particles:
     findings.raise_first()
     box = int(run.read_description(epoch)["box"])
     optics = tuple(replace(group, image_size=group.image_size or box) for group in particles.optics)
-    if particles.b_factor.any() or not np.allclose(np.abs(particles.scale), 1):
-        logger.warning(
-            "%s has B-factors or scales, which cryoDRGN does not know: they are left out.", run.path
-        )
+    if lost := ", ".join(_unknown_to_cryodrgn(particles)):
+        logger.warning("%s has %s, which cryoDRGN does not know: left out.", run.path, lost)
     if (particles.scale < 0).any():
         logger.warning("%s has dark particles on bright ground: run cryoDRGN with --uninvert-data.", run.path)
     particles = replace(particles, optics=optics)
     corrections = run.read_corrections(epoch)
     return particles if corrections is None else aligned(particles, corrections)
+
+
+def _unknown_to_cryodrgn(particles: Particles) -> list[str]:
+    """What of the image model has no place in the pickles."""
+    groups = particles.optics
+    present = {
+        "B-factors": particles.b_factor.any(),
+        "scales": not np.allclose(np.abs(particles.scale), 1),
+        "beam tilt": particles.beam_tilt.any(),
+        "Zernike coefficients": any(any(group.odd_zernikes + group.even_zernikes) for group in groups),
+        "anisotropic magnification": any(
+            group.magnification != OpticsGroup.magnification for group in groups
+        ),
+        "phase-flipped or premultiplied images": any(
+            group.phase_flipped or group.ctf_premultiplied for group in groups
+        ),
+    }
+    return [name for name, is_present in present.items() if is_present]

@@ -57,3 +57,21 @@ def test_an_earlier_epoch_has_its_own_poses(star: Path, tmp_path: Path) -> None:
     for epoch, name in ((3, "third"), (4, "fourth")):
         write_pickles(tmp_path / "run", tmp_path / name, epoch)
         assert_holds(tmp_path / name, tmp_path / f"{name}.star")
+
+
+def test_what_cryodrgn_does_not_know_is_said(
+    star: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refined(tmp_path / "plain", star)
+    write_pickles(tmp_path / "plain", tmp_path / "plain_drgn")
+    assert "does not know" not in caplog.text
+    tables = starfile.read(star)
+    tables["optics"] = tables["optics"].assign(
+        rlnMagMat00=1.01, rlnMagMat01=0, rlnMagMat10=0, rlnMagMat11=1, rlnEvenZernike="[0,0,0,5]"
+    )
+    tables["particles"] = tables["particles"].assign(rlnCtfBfactor=20, rlnBeamTiltX=1, rlnBeamTiltY=0)
+    starfile.write(tables, tmp_path / "more.star")
+    refined(tmp_path / "more", tmp_path / "more.star")
+    write_pickles(tmp_path / "more", tmp_path / "drgn")
+    lost = "has B-factors, beam tilt, Zernike coefficients, anisotropic magnification, which cryoDRGN does not know"
+    assert lost in caplog.text
