@@ -3,7 +3,7 @@
 The pose is a rotation vector whose matrix is RELION's A transposed. The shift has RELION's sign, in pixels of
 alignments3D/psize_A. Angles are in radians, the rest in RELION's units. An image is scaled by alignments3D/alpha, and
 blob/sign is -1 where protein is dark: their product is the factor on the CTF. ctf/anisomag is RELION's magnification
-matrix, by rows, less the identity (M. McLean of its developers, discuss.cryosparc.com/t/11402 and /t/12204).
+matrix, by rows, less the identity (answers of its developers at discuss.cryosparc.com/t/11402 and /t/12204).
 """
 
 from collections.abc import Sequence

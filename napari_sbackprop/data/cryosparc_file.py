@@ -20,8 +20,8 @@ Fields = dict[str, npt.NDArray[Any]]
 """Values (N, ...) by name."""
 
 _UID = "uid"
-# A result of a .csg file, which is YAML: its name, and the file beside the .csg file that holds it.
-_RESULT = re.compile(r"^  (\w+):\n(?:    .*\n)*?    metafile: ['\"]?>?(.*?)['\"]?[ \r]*$", re.MULTILINE)
+# A result of a .csg file, which is YAML: its name, and maybe in quotes the file beside the .csg file that holds it.
+_RESULT = re.compile(r"^  (\w+):\n(?:    .*\n)*?    metafile: (['\"]?)>?(.*?)\2[ \r]*$", re.MULTILINE)
 
 
 def read_rows(path: Path) -> Rows:
@@ -99,7 +99,11 @@ def read_group(path: Path) -> tuple[Path, tuple[Path, ...]]:
         The file lists no alignments3D.
     """
     require_file(path)
-    files = {name: path.parent / file for name, file in _RESULT.findall(path.read_text(errors="replace"))}
+    results = _RESULT.findall(path.read_text(errors="replace"))
+    files = {
+        name: path.parent / (file.replace("''", "'") if quote == "'" else file)
+        for name, quote, file in results
+    }
     if "alignments3D" not in files:
         raise InputError(f"{path} lists no alignments3D, hence no poses: give the group of a 3D refinement.")
     main = files["alignments3D"]

@@ -7,6 +7,7 @@ import pytest
 from foreign_files import cryosparc_rows, only, save_rows, without
 from relion_project import Project
 
+from napari_sbackprop.data.cryosparc_file import read_group
 from napari_sbackprop.data.cryosparc_subset import write_cryosparc_subset
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
@@ -42,6 +43,7 @@ def test_a_group_lists_every_result_and_its_file(project: Project, tmp_path: Pat
         part = np.load(tmp_path / result["metafile"].removeprefix(">"))
         np.testing.assert_array_equal(part["uid"], rows["uid"][[1, 3]])
         assert any(field.startswith(f"{name}/") for field in part.dtype.names)
+    assert read_group(tmp_path / "it's.csg") == (tmp_path / "it's.cs", (tmp_path / "it's_passthrough_1.cs",))
 
 
 def test_a_subset_can_be_trained_on(project: Project) -> None:
