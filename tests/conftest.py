@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("thousand", max_examples=1000)  # --hypothesis-profile=thousand
+settings.register_profile("repository", deadline=None)  # a busy machine is no fault
+settings.register_profile("thousand", deadline=None, max_examples=1000)  # --hypothesis-profile=thousand
+settings.load_profile("repository")
 
 
 @pytest.fixture(scope="session")

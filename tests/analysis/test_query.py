@@ -47,7 +47,7 @@ conditions = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(conditions)
 def test_queries_mean_what_they_mean_to_pandas(text: str) -> None:
     np.testing.assert_array_equal(mask(text), by_pandas(text))

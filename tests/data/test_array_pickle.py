@@ -91,7 +91,7 @@ def test_weights_are_refused(shared_data: Path) -> None:
         read_arrays(shared_data / "cryodrgn" / "het_weights.pkl")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 400), byte=st.integers(0, 255))
 def test_a_damaged_pickle_gives_arrays_or_a_sentence(tmp_path: Path, place: int, byte: int) -> None:
     content = bytearray(pickle.dumps((np.arange(12.0).reshape(4, 3), np.zeros(3, np.float32)), 4))

@@ -207,7 +207,7 @@ def test_folders_and_missing_files(tmp_path: Path) -> None:
     assert "does not exist" in check(tmp_path / "missing.star").errors[0]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     start=st.sampled_from(
         [b"", b"\x1f\x8b", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"\x80\x04", b"data_\nloop_\n_rlnImageName\n"]

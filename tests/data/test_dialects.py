@@ -27,7 +27,6 @@ RELION = Taste(
 """What RELION 3.1 reads: for it an empty line ends a table, a comment in one is a broken row, and CRLF is no line end."""
 
 SETTINGS: dict[str, Any] = {
-    "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 

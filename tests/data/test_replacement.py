@@ -18,7 +18,6 @@ from napari_sbackprop.errors import InputError
 
 SETTINGS: dict[str, Any] = {
     "max_examples": 120,
-    "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 

@@ -15,7 +15,7 @@ from napari_sbackprop.errors import InputError
 NAMES = st.text(st.characters(blacklist_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(names=st.lists(NAMES, min_size=1, max_size=5))
 @example(names=["", "a b", "it's", 'say "so"', "#1", "data_x", "loop_", "_label", "ü", "\u3000"])
 def test_texts_survive(names: list[str]) -> None:
@@ -33,7 +33,7 @@ def test_texts_survive(names: list[str]) -> None:
     np.testing.assert_array_equal(columns.numbers("rlnNumber"), count)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=5))
 def test_starfile_reads_the_same_numbers(tmp_path: Path, values: list[float]) -> None:
     numbers = np.array(values)
