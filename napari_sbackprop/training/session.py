@@ -37,7 +37,7 @@ class Session:
     particles : all N of them.
     device : where tensors live.
     stop : set by others to end the training after the present step.
-    corrections : (N, 7) of `alignment.Alignment`, published with every epoch; None where particles are not refined.
+    corrections : (N, 6) of `alignment.Alignment`, published with every epoch; None where particles are not refined.
     contrasts : of the images of each scale, published with every epoch.
     """
 
@@ -192,6 +192,7 @@ def latents_of(posterior: Posterior, epoch: int) -> Latents:
         information=_numpy(posterior.information),
         contrast=_numpy(posterior.contrast),
         epoch=epoch,
+        scale=_numpy(posterior.scale),
     )
 
 
