@@ -210,6 +210,12 @@ class ClosedForm:
         return self.iterations[self.done].radius != self.iterations[self.done - 1].radius
 
     @property
+    def half_set_fsc(self) -> Tensor | None:
+        """(C, R + 1) between the volumes of the half sets; None where the last iteration solved none apart."""
+        halved = self.done > 0 and self.iterations[self.done - 1].kind is Kind.HALVES
+        return self.model.correlation if halved else None
+
+    @property
     def _at_full_band_after_halves(self) -> bool:
         """The present iteration has the full band, and half sets have already shrunk what is empty."""
         before, present = self.iterations[max(self.done - 1, 0)], self.iterations[self.done]

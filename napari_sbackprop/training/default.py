@@ -215,6 +215,13 @@ def _run_closed_form(
             "decode_filter": start.model.decode_filter,
             "mask": data.mask,
         }
-        epoch = session.publish(tensors, posterior, radius=radius, stage=stage, metrics=metrics)
+        epoch = session.publish(
+            tensors,
+            posterior,
+            radius=radius,
+            stage=stage,
+            metrics=metrics,
+            half_set_fsc=start.half_set_fsc,
+        )
         session.run.write_resume({**with_prefix(start.state(), "start."), "generator": generator.get_state()})
         yield session.progress(stage, fraction, rate=rate, epoch=epoch, metrics=metrics)

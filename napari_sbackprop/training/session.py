@@ -157,8 +157,14 @@ class Session:
         radius: int,
         stage: str,
         metrics: dict[str, float],
+        half_set_fsc: Tensor | None = None,
     ) -> int:
-        """Publish the next epoch and add its figures to metrics.csv; returns its number."""
+        """Publish the next epoch and add its figures to metrics.csv; returns its number.
+
+        Parameters
+        ----------
+        half_set_fsc : (C, R + 1), of each volume between the half sets, where it was measured.
+        """
         known = self.run.epochs()
         epoch = known[-1] + 1 if known else 1
         latents = latents_of(posterior, epoch)
@@ -173,6 +179,10 @@ class Session:
             "group_contrasts": [item._asdict() for item in self.contrasts],
             "metrics": metrics,
         }
+        if half_set_fsc is not None:
+            description["half_set_fsc"] = [
+                [round(value, 4) for value in row] for row in half_set_fsc.tolist()
+            ]
         self.run.publish(
             epoch,
             {name: tensor.cpu() for name, tensor in {**tensors, **refined}.items()},
