@@ -1,10 +1,10 @@
 """How well can a simulated set be sorted at all? The Bayes bound, printed as JSON.
 
-Each image of a subset is assigned to its most likely state, given the true maps, pose, shift, CTF and noise. No method can
-honestly do better.
+Each image of a subset is assigned to its most likely state, given the true maps, pose, shift, CTF, contrast and spectrum of
+the noise. No method can honestly do better.
 
     python benchmarks/bayes_bound.py [--states 10 --box 64 --pixel-size 4 --snr 0.1 --images 500 --models A.pdb B.pdb]
-                                     [--motion circle --subunit-share 1]
+                                     [--motion circle --subunit-share 1 --contrast-sd 0.2 --noise-falloff 20]
 """
 
 import argparse
@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_sbackprop.analysis.validation import StateAccuracy, most_likely_states, state_accuracy
 from napari_sbackprop.data.atoms import interpolate_models
@@ -23,6 +24,7 @@ from napari_sbackprop.data.simulation import (
     ParticleDraw,
     clean_images,
     draw_particles,
+    noise_amplitude,
     noise_level,
 )
 from napari_sbackprop.data.specimen import Specimen
@@ -30,19 +32,35 @@ from napari_sbackprop.data.toy import MOTIONS, toy_complex
 
 
 def bayes_bound(
-    specimen: Specimen, box: int, pixel_size: float, snr: float, images: int, share: float, seed: int = 0
+    specimen: Specimen,
+    box: int,
+    pixel_size: float,
+    snr: float,
+    images: int,
+    share: float,
+    contrast_sd: float = 0.0,
+    noise_falloff: float = 1.0,
+    seed: int = 0,
 ) -> StateAccuracy:
     """Accuracy of the best assignment of `images` images; the optional part, in a `share` of them, is unknown to it."""
     projector = BeadProjector(specimen, box, pixel_size, B_FACTOR)
-    draw = draw_particles(images, specimen.states, seed, share if specimen.optional.any() else 1.0)
+    draw = draw_particles(
+        images, specimen.states, seed, share if specimen.optional.any() else 1.0, contrast_sd
+    )
     noise_sd = noise_level(projector, draw, snr, seed)
     everyone = np.arange(images)
-    clean = clean_images(projector, draw, everyone)
+    amplitude = noise_amplitude(box, noise_falloff)
+
+    def whitened(draw: ParticleDraw) -> npt.NDArray[np.float32]:
+        clean = clean_images(projector, draw, everyone)
+        return np.fft.irfft2(np.fft.rfft2(clean) / amplitude, s=(box, box)).astype(np.float32)
+
+    clean = whitened(draw)
     noisy = clean + noise_sd * np.random.default_rng(seed).standard_normal(clean.shape)
     candidates, states = [], []
     for state in range(specimen.states):
         for present in (True, False) if specimen.optional.any() and share < 1 else (True,):
-            candidates.append(clean_images(projector, _all_in(draw, state, present), everyone))
+            candidates.append(whitened(_all_in(draw, state, present)))
             states.append(state)
     assigned = most_likely_states(noisy, np.stack(candidates), np.array(states), noise_sd)
     return state_accuracy(assigned, draw.state, specimen.states, specimen.arrangement)
@@ -65,13 +83,22 @@ def main() -> None:
     parser.add_argument("--models", type=Path, nargs=2, metavar=("FIRST", "LAST"))
     parser.add_argument("--motion", choices=MOTIONS, default="swing")
     parser.add_argument("--subunit-share", type=float, default=SUBUNIT_SHARE)
+    parser.add_argument("--contrast-sd", type=float, default=0.0)
+    parser.add_argument("--noise-falloff", type=float, default=1.0)
     options = parser.parse_args()
     if options.models:
         specimen = interpolate_models(*options.models, options.states, circle=options.motion == "circle")
     else:
         specimen = toy_complex(options.states, options.motion)
     accuracy = bayes_bound(
-        specimen, options.box, options.pixel_size, options.snr, options.images, options.subunit_share
+        specimen,
+        options.box,
+        options.pixel_size,
+        options.snr,
+        options.images,
+        options.subunit_share,
+        options.contrast_sd,
+        options.noise_falloff,
     )
     print(json.dumps(vars(accuracy)))
 

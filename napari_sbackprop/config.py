@@ -49,7 +49,7 @@ class Config:
     encoder_width: int = _option(256, "width of the encoder's hidden layers")
     kl_weight: float = _option(1.0, "weight of the KL divergence; 1 is the evidence lower bound")
     refine_poses: bool = _option(False, "correct each particle's pose and shift while the volumes form")
-    refine_ctf: bool = _option(False, "correct each particle's defocus and contrast while the volumes form")
+    refine_ctf: bool = _option(False, "correct each particle's defocus while the volumes form")
     held_out: float = _option(0.05, "share of the particles left out of training to show overfitting")
     device: str = _option("auto", "auto, cpu or cuda")
     threads: int = _option(0, "CPU threads; 0 takes all cores")

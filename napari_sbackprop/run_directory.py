@@ -36,6 +36,9 @@ from napari_sbackprop.errors import InputError
 FORMAT_VERSION = 1
 
 
+_LATENT_ARRAYS = ("mean", "log_variance", "information", "contrast", "scale")  # in latents.npz
+
+
 @dataclass(frozen=True)
 class Latents:
     """Where each particle lies in the latent space, as of one epoch.
@@ -47,6 +50,7 @@ class Latents:
     information : (N, Z, Z) float32, precision that the image alone adds to the unit prior; what pooling needs.
     contrast : (N,) float32, scale of the consensus in each image, near 0 without a particle; NaN where not measured.
     epoch : number of the epoch.
+    scale : (N,) float32, of each particle's own map in its image; None where all are 1.
     """
 
     mean: npt.NDArray[np.float32]
@@ -54,6 +58,7 @@ class Latents:
     information: npt.NDArray[np.float32]
     contrast: npt.NDArray[np.float32]
     epoch: int
+    scale: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -264,13 +269,9 @@ class RunDirectory:
         try:
             if tensors:
                 _save_tensors(temporary / "model.safetensors", tensors)
-            np.savez(
-                temporary / "latents.npz",
-                mean=latents.mean,
-                log_variance=latents.log_variance,
-                information=latents.information,
-                contrast=latents.contrast,
-            )
+            arrays = {name: getattr(latents, name) for name in _LATENT_ARRAYS}
+            arrays = {name: values for name, values in arrays.items() if values is not None}
+            np.savez(temporary / "latents.npz", allow_pickle=False, **arrays)
             (temporary / "epoch.json").write_text(json.dumps(dict(description), indent=2) + "\n")
             temporary.chmod(0o755)
             temporary.rename(final)
@@ -292,7 +293,7 @@ class RunDirectory:
         return _load_tensors(self._epoch_file(epoch, "model.safetensors"))
 
     def read_corrections(self, epoch: int | None = None) -> Any | None:
-        """Corrections (N, 7) of the particles' poses and CTFs by an epoch, the newest by default; None without any."""
+        """Corrections (N, 6) of the particles' poses and CTFs by an epoch, the newest by default; None without any."""
         if not self.config.refine_poses and not self.config.refine_ctf:
             return None
         return self.read_model(self.latest_epoch() if epoch is None else epoch).get("alignment")
@@ -302,7 +303,8 @@ class RunDirectory:
         try:
             with np.load(path, allow_pickle=False) as file:
                 contrast = file.get("contrast", np.full(len(file["mean"]), np.nan, np.float32))
-                return Latents(file["mean"], file["log_variance"], file["information"], contrast, epoch)
+                mean, log_variance, information = file["mean"], file["log_variance"], file["information"]
+                return Latents(mean, log_variance, information, contrast, epoch, file.get("scale"))
         except (ValueError, KeyError, zipfile.BadZipFile) as error:
             raise _damaged(path, error) from error
 

@@ -13,15 +13,15 @@ COUNT = 40
 
 
 def refined(path: Path, star: Path, *, poses: bool = True, ctf: bool = True, epoch: int = 3) -> Tensor:
-    """Make a run on `COUNT` particles; its only epoch holds the corrections (N, 7) that are returned."""
+    """Make a run on `COUNT` particles; its only epoch holds the corrections (N, 6) that are returned."""
     run = RunDirectory.create(path, star, Config(refine_poses=poses, refine_ctf=ctf), {})
     return publish_corrections(run, epoch)
 
 
 def publish_corrections(run: RunDirectory, epoch: int) -> Tensor:
-    """Publish an epoch with random corrections (N, 7) of what the run refines."""
-    corrections = torch.randn(COUNT, 7, generator=torch.Generator().manual_seed(epoch))
-    corrections *= torch.tensor([0.05] * 3 + [0.8] * 2 + [300.0, 0.1])
+    """Publish an epoch with random corrections (N, 6) of what the run refines."""
+    corrections = torch.randn(COUNT, 6, generator=torch.Generator().manual_seed(epoch))
+    corrections *= torch.tensor([0.05] * 3 + [0.8] * 2 + [300.0])
     corrections[:, :5] *= run.config.refine_poses
     corrections[:, 5:] *= run.config.refine_ctf
     zero = np.zeros((COUNT, 2), np.float32)

@@ -46,6 +46,12 @@ def simulate(
             show_default=False,
         ),
     ] = None,
+    contrast_sd: Annotated[
+        float, typer.Option(help="standard deviation of the particles' contrasts about 1")
+    ] = 0.0,
+    noise_falloff: Annotated[
+        float, typer.Option(help="power of the noise at low frequencies over that at Nyquist; 1: white")
+    ] = 1.0,
     as_json: Json = False,
 ) -> None:
     """Make particles of a moving complex, with the truth beside them.
@@ -57,7 +63,19 @@ def simulate(
 
     with fraction_bar("simulating") as progress:
         star = simulate_particles(
-            output, states, particles, box, pixel_size, snr, seed, models, progress, motion, subunit_share
+            output,
+            states,
+            particles,
+            box,
+            pixel_size,
+            snr,
+            seed,
+            models,
+            progress,
+            motion,
+            subunit_share,
+            contrast_sd,
+            noise_falloff,
         )
     show({"star": star, "particles": particles, "states": states, "truth": output / "truth"}, as_json)
 

@@ -125,7 +125,7 @@ def encode(
 ) -> None:
     """Find the latents of particles not trained on.
 
-    The file gets "mean" and "log_variance" of shape (N, Z) and "contrast" (N), one row per particle.
+    The file gets "mean" and "log_variance" of shape (N, Z) and "contrast" and "scale" (N), one row per particle.
     """
     import numpy as np
 
@@ -140,7 +140,8 @@ def encode(
         source = open_source(star, passthrough or (), poses, ctf, path_map=moved)
         latents = encode_particles(run, source, exact, epoch, moved)
         with temporary.open("wb") as file:
-            np.savez(file, mean=latents.mean, log_variance=latents.log_variance, contrast=latents.contrast)
+            arrays = {name: getattr(latents, name) for name in ("mean", "log_variance", "contrast", "scale")}
+            np.savez(file, allow_pickle=False, **arrays)
     count, size = latents.mean.shape
     show({"latents": output, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)
 

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from vispy.color import get_colormap
 
 from napari_sbackprop.analysis.distribution import Histogram
-from napari_sbackprop.gui.loss_curve import BACKGROUND, COLOURS, FRAME, TEXT
+from napari_sbackprop.gui.line_plot import BACKGROUND, COLOURS, FRAME, TEXT
 from napari_sbackprop.gui.point_colours import NUMBER_MAP
 
 HEIGHT = 128  # pixels

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QScrollArea,
     QSizePolicy,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -25,8 +26,9 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.config_form import ConfigForm, PathEdit
 from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button
 from napari_sbackprop.gui.docks import open_explore
-from napari_sbackprop.gui.loss_curve import LossCurve
 from napari_sbackprop.gui.tasks import Failure, Task
+from napari_sbackprop.gui.training_curves import FscCurve, LossCurve
+from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.progress import Progress
 
 SECONDS_BETWEEN_UPDATES = 0.25  # redrawing the window more often would slow the training
@@ -35,6 +37,7 @@ NO_FILE = "Choose the STAR or .cs file of a 3D refinement, or drop one on napari
 PATTERNS = "Particles (*.star *.cs *.csg);;All files (*)"
 PREFERRED_SIZE = QSize(560, 620)
 INFORMATION = "information_"
+FSC = "FSC of half sets"
 
 
 class TrainWidget(QWidget):
@@ -130,6 +133,14 @@ class TrainWidget(QWidget):
             "Figures of the training. Evidence: how much better the states explain a particle than the consensus does; "
             "where it falls on held-out particles, the model begins to fit noise."
         )
+        self.fsc = FscCurve()
+        self.fsc.setToolTip(
+            "Agreement of maps from half of the particles each, by resolution: of the consensus, and of each direction of "
+            "motion. Where a direction's curve is low, its map holds noise."
+        )
+        self.curves = QStackedWidget()
+        self.curves.addWidget(self.curve)
+        self.curves.addWidget(self.fsc)
         self.figure = QComboBox()
         self.figure.setToolTip("Which figure the curve shows.")
         self.figure.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
@@ -151,7 +162,7 @@ class TrainWidget(QWidget):
         part.addLayout(buttons)
         part.addWidget(self.progress)
         part.addWidget(self.status)
-        part.addWidget(self.curve)
+        part.addWidget(self.curves)
         part.addLayout(beneath)
         return part
 
@@ -159,7 +170,7 @@ class TrainWidget(QWidget):
         self.star.line.textChanged.connect(lambda _: self._typing.start())
         self.run.line.textChanged.connect(lambda _: self._on_run_changed())
         self._typing.timeout.connect(self._on_star_changed)
-        self.figure.currentTextChanged.connect(self.curve.show_figure)
+        self.figure.currentTextChanged.connect(self._on_figure)
 
     # -- the particles -----------------------------------------------------------------------------------------------
 
@@ -227,6 +238,7 @@ class TrainWidget(QWidget):
 
         self._run, self._explore = run, None
         self.curve.clear()
+        self.fsc.show_fsc((), 0.0)
         self.figure.clear()
         self.figure.hide()
         self.information.clear()
@@ -260,7 +272,23 @@ class TrainWidget(QWidget):
             self._shown_at = now
             self._show(progress)
         if progress.epoch is not None and self._run is not None:
+            self._show_fsc(self._run, progress.epoch)
             self._show_epoch()
+
+    def _on_figure(self, name: str) -> None:
+        self.curve.show_figure(name)
+        self.curves.setCurrentWidget(self.fsc if name == FSC else self.curve)
+
+    def _show_fsc(self, run: Path, epoch: int) -> None:
+        description = RunDirectory(run).read_description(epoch)
+        if (
+            fsc := description.get("half_set_fsc")
+        ) is None:  # the auto-encoder's epochs train all volumes together
+            return
+        finest = description["box"] * description["pixel_size"] / description["radius"]
+        self.fsc.show_fsc(fsc, finest)
+        if self.figure.findText(FSC) < 0:
+            self.figure.addItem(FSC)
 
     def _show_epoch(self) -> None:
         """Open the explorer at the first epoch; whoever closes it later has seen enough."""

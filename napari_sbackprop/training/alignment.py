@@ -1,6 +1,6 @@
-"""Alignment of particles to a model: small corrections of pose, shift, defocus and contrast.
+"""Alignment of particles to a model: small corrections of pose, shift and defocus.
 
-Each particle takes Gauss-Newton steps on the misfit of its image to its own map, V_0 + sum_k s_k V_k, under a Gaussian
+Each particle takes Gauss-Newton steps on the misfit of its image to its own map, c (V_0 + sum_k s_k V_k), under a Gaussian
 prior whose width is learnt from all particles: where images say nothing, or were aligned well, little moves.
 """
 
@@ -10,10 +10,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from napari_sbackprop import ops
-from napari_sbackprop.data.corrections import CONTRAST, DEFOCUS, PARAMETERS, SHIFT, TURN
+from napari_sbackprop.data.corrections import DEFOCUS, PARAMETERS, SHIFT, TURN
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.imaging.grids import HalfDisc
 from napari_sbackprop.imaging.poses import rotation_vectors_to_matrix, shift_phase
@@ -22,7 +21,7 @@ from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.spectra import Spectra
 
 _POSE = ((TURN, np.radians(1.0)), (SHIFT, 0.5))  # parameters, and where their spread begins: rad, px
-_CTF = ((DEFOCUS, 200.0), (CONTRAST, 0.1))  # Å, 1
+_CTF = ((DEFOCUS, 200.0),)  # Å
 _DEFOCUS_STEP = 50.0  # Å, of the difference that stands for the derivative
 _BATCH = 256
 
@@ -35,12 +34,12 @@ class Alignment:
     particles : as they were read; their poses and CTFs are where the corrections begin.
     spectra : theirs, at full resolution; changed in place by every step.
     noise : (G, R + 1), variance by optics group and shell, as `noise_spectra` gives it.
-    poses, ctf : correct turns and shifts; correct defocus and contrast.
+    poses, ctf : correct turns and shifts; correct defocus.
 
     Attributes
     ----------
-    corrections : (N, 7), changed in place; `data.corrections` says what they are.
-    spread : (7,), standard deviation of the corrections' prior; 0 where nothing is corrected.
+    corrections : (N, 6), changed in place; `data.corrections` says what they are.
+    spread : (6,), standard deviation of the corrections' prior; 0 where nothing is corrected.
     """
 
     def __init__(
@@ -56,12 +55,12 @@ class Alignment:
             self.spread[group] = first
         self._active = torch.nonzero(self.spread).squeeze(-1)
 
-    def step(self, model: LinearModel, mean: Tensor) -> None:
-        """Correct every particle once, given the volumes and its coefficients (N, K), and learn the prior's width."""
+    def step(self, model: LinearModel, weights: Tensor) -> None:
+        """Correct every particle once, given the volumes and its weights (N, C) of them, and learn the prior's width."""
         squares = torch.zeros_like(self.spread)
         for rows in torch.arange(self._spectra.count).split(_BATCH):
             part = self._spectra.subset(rows).cropped(model.sphere.radius)
-            corrected, variance = self._solve(model, mean[rows], part, rows)
+            corrected, variance = self._solve(model, weights[rows], part, rows)
             self._apply(rows, corrected)
             squares += (corrected.square() + variance).sum(0)
         for group, _ in self._groups:
@@ -77,14 +76,15 @@ class Alignment:
         for rows in torch.arange(self._spectra.count).split(_BATCH):
             self._apply(rows, state["corrections"][rows].to(self.corrections))
 
-    def _solve(self, model: LinearModel, mean: Tensor, part: Spectra, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Corrections (B, 7) after a step, where it lowers the misfit, and their posterior variances (B, 7)."""
-        disc, weight, present = part.disc, part.disc.weight.to(mean), self.corrections[rows]
-        coefficients = pad(mean, (1, 0), value=1.0)
+    def _solve(
+        self, model: LinearModel, weights: Tensor, part: Spectra, rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Corrections (B, 6) after a step, where it lowers the misfit, and their posterior variances (B, 6)."""
+        disc, weight, present = part.disc, part.disc.weight.to(weights), self.corrections[rows]
 
         def slices(turn: Tensor) -> Tensor:
             rotation = rotation_vectors_to_matrix(turn) @ part.rotation
-            return ops.project(model.volumes, coefficients, rotation, disc, model.sphere)
+            return ops.project(model.volumes, weights, rotation, disc, model.sphere)
 
         def objective(residual: Tensor, corrections: Tensor) -> Tensor:
             return (residual.abs().square() @ weight) + (precision * corrections[:, active].square()).sum(
@@ -126,17 +126,16 @@ class Alignment:
             change[DEFOCUS] = _DEFOCUS_STEP
             ahead, behind = (self._transfer(rows, part.disc, present + sign * change) for sign in (1, -1))
             yield ((ahead - behind) / (2 * _DEFOCUS_STEP) * prediction)[..., None]
-            yield (image / (1 + present[:, CONTRAST]))[..., None]
 
     def _transfer(self, rows: Tensor, disc: HalfDisc, corrections: Tensor) -> Tensor:
-        """Whitened transfer (B, P) under some corrections (B, 7)."""
+        """Whitened transfer (B, P) under some corrections (B, 6)."""
         indices = rows.numpy()
         defocus = self._particles.defocus.copy()
         defocus[indices, :2] += corrections[:, DEFOCUS].cpu().numpy()
         transfer = transfer_function(replace(self._particles, defocus=defocus), indices, disc)
         group = torch.from_numpy(self._particles.optics_index[indices]).long()
         transfer /= self._noise.sqrt()[:, disc.shell][group]
-        return transfer.to(corrections) * (1 + corrections[:, CONTRAST])
+        return transfer.to(corrections)
 
     def _apply(self, rows: Tensor, corrections: Tensor) -> None:
         spectra, change = self._spectra, corrections - self.corrections[rows]

@@ -16,7 +16,14 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.grids import HalfSphere, half_sphere
 from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.linear_model import LinearModel, posterior_filter
-from napari_sbackprop.training.posterior import Posterior, image_statistics, linear_posterior, relevance
+from napari_sbackprop.training.posterior import (
+    Posterior,
+    fitted_scale,
+    image_statistics,
+    linear_posterior,
+    relevance,
+    scaled_statistics,
+)
 from napari_sbackprop.training.session import nested, with_prefix
 from napari_sbackprop.training.signal_mask import signal_mask
 from napari_sbackprop.training.spectra import Spectra
@@ -60,6 +67,7 @@ LEAST_ALIGNED = 20
 """Shells from which particles are aligned where the full band has no finer ones; of fewer they are not."""
 _DEAD = 0.2  # mean information per image below which a direction is lost, in units of the prior's
 _EMPTY = 0.1  # and below which it is not worth the full band
+_FIRST_SPREAD = 0.1  # of the images' scales
 
 
 def schedule(radius: int) -> tuple[Iteration, ...]:
@@ -116,6 +124,7 @@ def update_volumes(
     second = first[:, :, None] * first[:, None, :]
     if not subspace:
         second[:, 1:, 1:] += inverse @ posterior.covariance @ inverse.T
+    first, second = posterior.scale[:, None] * first, posterior.scale.square()[:, None, None] * second
 
     solved = [
         mask_solution(solve_volumes(spectra, sphere, chosen, first, second), sphere, mask) for chosen in sets
@@ -170,6 +179,7 @@ class ClosedForm:
         alignment: Alignment | None = None,
     ) -> None:
         self._alignment = alignment
+        self.scale_spread = _FIRST_SPREAD
         self.iterations = schedule(spectra.disc.radius)
         self.done = 0
         self.model = consensus.resized(self.iterations[0].radius).with_random_basis(latent_size, generator)
@@ -200,6 +210,12 @@ class ClosedForm:
         return self.iterations[self.done].radius != self.iterations[self.done - 1].radius
 
     @property
+    def half_set_fsc(self) -> Tensor | None:
+        """(C, R + 1) between the volumes of the half sets; None where the last iteration solved none apart."""
+        halved = self.done > 0 and self.iterations[self.done - 1].kind is Kind.HALVES
+        return self.model.correlation if halved else None
+
+    @property
     def _at_full_band_after_halves(self) -> bool:
         """The present iteration has the full band, and half sets have already shrunk what is empty."""
         before, present = self.iterations[max(self.done - 1, 0)], self.iterations[self.done]
@@ -214,8 +230,11 @@ class ClosedForm:
 
     def posterior(self) -> Posterior:
         """Posterior of all particles under the present model, at its resolution."""
+        return linear_posterior(*self._statistics(), self.scale_spread)
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
         spectra, _ = self._at_radius(self.model.sphere.radius)
-        return linear_posterior(*image_statistics(spectra, self.model.volumes, self.model.sphere))
+        return image_statistics(spectra, self.model.volumes, self.model.sphere)
 
     def iterate(self) -> Posterior:
         """One iteration; returns the posterior under the volumes that it began with."""
@@ -223,7 +242,9 @@ class ClosedForm:
         same_stage = self.model.sphere.radius == radius
         self.model = self.model.resized(radius)
         spectra, mask = self._at_radius(radius)
-        posterior = self.posterior()
+        statistics = self._statistics()
+        _, self.scale_spread = fitted_scale(*statistics, self.scale_spread)
+        posterior = linear_posterior(*statistics, self.scale_spread)
         strength = posterior.information.mean(0).diagonal()
         if kind is Kind.SEARCH and self.iterations[self.done - 1].kind is not Kind.SEARCH:
             self.model = self.model.restarted(strength < _DEAD, self._generator)
@@ -232,7 +253,7 @@ class ClosedForm:
             self.model = self.model.reduced(strength >= _EMPTY)
             posterior = self.posterior()
         if self._alignment is not None and self._settled:
-            self._alignment.step(self.model, posterior.mean)
+            self._alignment.step(self.model, posterior.weights)
             self._at_radius.cache_clear()
             spectra, mask = self._at_radius(radius)
             posterior = self.posterior()
@@ -244,6 +265,7 @@ class ClosedForm:
             statistics = image_statistics(
                 spectra.subset(self._held_out), self.model.volumes, self.model.sphere
             )
+            statistics = scaled_statistics(*statistics, posterior.scale[self._held_out])
             self.model = self.model.rescaled(relevance(*statistics), earlier)
         return posterior
 
@@ -255,18 +277,20 @@ class ClosedForm:
             "relevance": self.model.relevance,
             "region": self.model.region,
             "done": torch.tensor(self.done),
+            "scale_spread": torch.tensor(self.scale_spread),
             **({} if self._alignment is None else with_prefix(self._alignment.state(), "alignment.")),
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Continue from a stored `state`."""
-        if "region" not in state:
+        if "scale_spread" not in state:
             raise InputError(
                 "The run was begun by an earlier version and cannot be resumed: start a new run."
             )
         if self._alignment is not None:
             self._alignment.load(nested(state, "alignment."))
         self.done = int(state["done"])
+        self.scale_spread = float(state["scale_spread"])
         sphere = half_sphere(state["correlation"].shape[1] - 1)
         device = self.model.volumes.device
         volumes, correlation, relevance, region = (

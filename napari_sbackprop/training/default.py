@@ -24,7 +24,7 @@ from napari_sbackprop.training.group_contrast import (
     normalised,
 )
 from napari_sbackprop.training.linear_model import LinearModel
-from napari_sbackprop.training.posterior import evidence_figures
+from napari_sbackprop.training.posterior import SCALE_SPREAD, evidence_figures
 from napari_sbackprop.training.progress import Progress
 from napari_sbackprop.training.reference import scaled_reference
 from napari_sbackprop.training.session import Session, nested, with_prefix
@@ -73,7 +73,16 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
         generator.set_state(stored["generator"])
     yield from _run_closed_form(session, data, start, generator)
     if start.finished and session.config.epochs and not session.stop.is_set():
-        vae = VariationalStage(session.config, start.model, spectra, data.mask, chosen, held_out, generator)
+        vae = VariationalStage(
+            session.config,
+            start.model,
+            start.scale_spread,
+            spectra,
+            data.mask,
+            chosen,
+            held_out,
+            generator,
+        )
         if vae_state := nested(stored, "vae."):
             vae.load(vae_state)
         yield from run_epochs(
@@ -200,12 +209,19 @@ def _run_closed_form(
             )
             continue
         posterior = start.posterior()
-        metrics = evidence_figures(posterior, data.held_out)
+        metrics = {**evidence_figures(posterior, data.held_out), SCALE_SPREAD: start.scale_spread}
         tensors = {
             "basis.volumes": start.model.volumes,
             "decode_filter": start.model.decode_filter,
             "mask": data.mask,
         }
-        epoch = session.publish(tensors, posterior, radius=radius, stage=stage, metrics=metrics)
+        epoch = session.publish(
+            tensors,
+            posterior,
+            radius=radius,
+            stage=stage,
+            metrics=metrics,
+            half_set_fsc=start.half_set_fsc,
+        )
         session.run.write_resume({**with_prefix(start.state(), "start."), "generator": generator.get_state()})
         yield session.progress(stage, fraction, rate=rate, epoch=epoch, metrics=metrics)

@@ -23,6 +23,7 @@ from napari_sbackprop.training.group_contrast import (
 )
 from napari_sbackprop.training.paper import diagonal_posterior, encoder_input, masked_spectra
 from napari_sbackprop.training.posterior import (
+    SCALE_SPREAD,
     Posterior,
     image_statistics,
     linear_posterior,
@@ -73,7 +74,7 @@ def encode(
         volumes = tensors.get("encoder.volumes", tensors["basis.volumes"])
         contrasts = _contrasts(particles, spectra, description, volumes[:, :1].contiguous())
         apply_contrasts(contrasts, particles, spectra)
-        posterior = _posterior(tensors, spectra, exact)
+        posterior = _posterior(tensors, spectra, description["metrics"].get(SCALE_SPREAD, 0.0), exact)
     return latents_of(posterior, epoch)
 
 
@@ -102,7 +103,7 @@ def _contrasts(
 
 
 @torch.no_grad()
-def _posterior(tensors: dict[str, Tensor], spectra: Spectra, exact: bool) -> Posterior:
+def _posterior(tensors: dict[str, Tensor], spectra: Spectra, scale_spread: float, exact: bool) -> Posterior:
     sphere = half_sphere(spectra.disc.radius)
     statistics = image_statistics(spectra, tensors["basis.volumes"], sphere)
     # The bank was published with the head, and has the size of the latent.
@@ -110,8 +111,8 @@ def _posterior(tensors: dict[str, Tensor], spectra: Spectra, exact: bool) -> Pos
     basis_size = tensors["basis.volumes"].shape[1] - 1
     head = stored_head(tensors, latent_size, basis_size, linear_start=True)
     if head is None:  # an epoch of the closed-form start is linear, and its posterior exact
-        return linear_posterior(*statistics)
-    bank = linear_posterior(*image_statistics(spectra, tensors["encoder.volumes"], sphere))
+        return linear_posterior(*statistics, scale_spread)
+    bank = linear_posterior(*image_statistics(spectra, tensors["encoder.volumes"], sphere), scale_spread)
     network = nested(tensors, "encoder.")
     del network["volumes"]
     encoder = PosteriorEncoder(latent_size, len(network["enter.bias"]))
@@ -119,7 +120,7 @@ def _posterior(tensors: dict[str, Tensor], spectra: Spectra, exact: bool) -> Pos
     mean, log_variance = encoder(bank.mean, bank.covariance, bank.information)
     if not exact:
         return diagonal_posterior(mean, log_variance)
-    return refined_posterior(statistics, head, mean)
+    return refined_posterior(statistics, bank.scale, head, mean)
 
 
 @torch.no_grad()

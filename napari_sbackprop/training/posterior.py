@@ -1,13 +1,15 @@
 """Exact posterior of the latent for a linear decoder.
 
 For fixed volumes, data = transfer * slice(V_0 + sum_k s_k V_k) + unit noise with s ~ N(0, 1) is linear and Gaussian:
-one K x K solve per image gives the posterior, with the image's own pose and CTF (probabilistic PCA).
+one K x K solve per image gives the posterior, with the image's own pose and CTF (probabilistic PCA). Each image also has
+its own scale, a contrast that differs with the ice: where all had one, a direction would be spent on it.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from napari_sbackprop import ops
 from napari_sbackprop.imaging.grids import HalfSphere
@@ -15,6 +17,8 @@ from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.training.spectra import Spectra
 
 _BATCH = 512
+SCALE_SPREAD = "scale_spread"
+"""Metric of an epoch: standard deviation of the images' scales, which new particles need."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +32,7 @@ class Posterior:
     information : (N, K, K), what the image adds to the unit precision of the prior.
     evidence : (N,), log evidence gained over the consensus volume alone, in nats.
     contrast : (N,), scale of the consensus in each image: 1 on average, near 0 where the molecule is not there.
+    scale : (N,), of the particle's own map in its image, under which all the rest but the contrast holds.
     """
 
     mean: Tensor
@@ -35,6 +40,12 @@ class Posterior:
     information: Tensor
     evidence: Tensor
     contrast: Tensor
+    scale: Tensor
+
+    @property
+    def weights(self) -> Tensor:
+        """(N, C) of the channels in each image: scale times 1 and the mean coefficients."""
+        return self.scale[:, None] * pad(self.mean, (1, 0), value=1.0)
 
 
 def image_statistics(spectra: Spectra, volumes: Tensor, sphere: HalfSphere) -> tuple[Tensor, Tensor]:
@@ -48,8 +59,16 @@ def image_statistics(spectra: Spectra, volumes: Tensor, sphere: HalfSphere) -> t
     return torch.cat([gram for gram, _ in parts]), torch.cat([cross for _, cross in parts])
 
 
-def linear_posterior(gram: Tensor, cross: Tensor) -> Posterior:
-    """Solve for the posterior from the statistics of `image_statistics`; channel 0 is the consensus."""
+def linear_posterior(gram: Tensor, cross: Tensor, scale_spread: float = 0.0) -> Posterior:
+    """Solve for the posterior from the statistics of `image_statistics`; channel 0 is the consensus.
+
+    Parameters
+    ----------
+    scale_spread : standard deviation of the images' scales about 1; 0 where all are 1.
+    """
+    ratio = contrast(gram, cross)
+    scale = fitted_scale(gram, cross, scale_spread)[0] if scale_spread else torch.ones_like(ratio)
+    gram, cross = scaled_statistics(gram, cross, scale)
     information = gram[:, 1:, 1:]
     target = cross[:, 1:] - gram[:, 1:, 0]
     factor = torch.linalg.cholesky(information + torch.eye(information.shape[-1]).to(gram))
@@ -60,8 +79,36 @@ def linear_posterior(gram: Tensor, cross: Tensor) -> Posterior:
         covariance=torch.cholesky_inverse(factor),
         information=information,
         evidence=((target * mean).sum(-1) - log_determinant) / 2,
-        contrast=contrast(gram, cross),
+        contrast=ratio,
+        scale=scale,
     )
+
+
+def fitted_scale(gram: Tensor, cross: Tensor, spread: float) -> tuple[Tensor, float]:
+    """Scale (N,) of each image whatever its coefficients, and the standard deviation of scales that follows.
+
+    An image is a sum of slices with weights (c, c s): linear in them, with priors N(1, spread^2) of c and N(0, 1) of c s,
+    which c does not change much. The posterior mean of c is the scale; the next value of `spread` is that of expectation
+    maximisation.
+
+    Parameters
+    ----------
+    gram, cross : statistics of `image_statistics`.
+    """
+    precision = torch.ones(gram.shape[-1]).to(gram)
+    precision[0] = spread**-2
+    first = torch.zeros_like(precision)
+    first[0] = 1
+    factor = torch.linalg.cholesky(gram + torch.diag(precision))
+    sides = torch.stack([cross + first * precision, first.expand_as(cross)], dim=-1)
+    mean, variance = torch.cholesky_solve(sides, factor)[:, 0].unbind(-1)
+    spread = float(((mean - 1).square() + variance).mean().sqrt())
+    return mean.clamp(min=0), spread  # below 0 lies noise alone
+
+
+def scaled_statistics(gram: Tensor, cross: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Statistics of `image_statistics` for volumes that each image shows at its own scale (N,)."""
+    return scale.square()[:, None, None] * gram, scale[:, None] * cross
 
 
 def contrast(gram: Tensor, cross: Tensor) -> Tensor:
@@ -99,16 +146,22 @@ def relevance(gram: Tensor, cross: Tensor, iterations: int = 100) -> Tensor:
 
 
 def refined_posterior(
-    statistics: tuple[Tensor, Tensor], head: CoefficientHead, start: Tensor, iterations: int = 3
+    statistics: tuple[Tensor, Tensor],
+    scale: Tensor,
+    head: CoefficientHead,
+    start: Tensor,
+    iterations: int = 3,
 ) -> Posterior:
     """Posterior of a latent behind a curved head s(z), by Gauss-Newton steps: exact where the head is linear.
 
     Parameters
     ----------
     statistics : of `image_statistics` for the volumes that the head weighs.
+    scale : (N,), of each image.
     start : (N, Z), where the steps begin, such as the encoder's mean.
     """
-    gram, cross = statistics
+    ratio = contrast(*statistics)
+    gram, cross = scaled_statistics(*statistics, scale)
     target = cross[:, 1:] - gram[:, 1:, 0]  # (N, K)
     mean = start
     for _ in range(iterations):
@@ -129,7 +182,8 @@ def refined_posterior(
         covariance=torch.cholesky_inverse(factor),
         information=information,
         evidence=(fit - log_determinant) / 2,
-        contrast=contrast(gram, cross),
+        contrast=ratio,
+        scale=scale,
     )
 
 

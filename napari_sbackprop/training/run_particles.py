@@ -1,6 +1,6 @@
 """The particles of a finished run, as the run itself sees them."""
 
-from napari_sbackprop.data.corrections import aligned
+from napari_sbackprop.data.corrections import aligned, with_contrast
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import InputError
@@ -11,7 +11,7 @@ from napari_sbackprop.training.group_contrast import stored_contrasts, with_cont
 def run_particles(run: RunDirectory, epoch: int | None = None) -> Particles:
     """The particles that a run was trained on, their images found again, as an epoch sees them, by default the newest.
 
-    Poses and CTFs are corrected where it refined them, and optics groups have the contrasts that it measured.
+    Poses and CTFs are corrected where it refined them, and optics groups and images have the contrasts that it found.
 
     Raises
     ------
@@ -27,5 +27,7 @@ def run_particles(run: RunDirectory, epoch: int | None = None) -> Particles:
         return particles
     epoch = run.latest_epoch() if epoch is None else epoch
     particles = with_contrasts(particles, stored_contrasts(run.read_description(epoch)))
+    if (scale := run.read_latents(epoch).scale) is not None:
+        particles = with_contrast(particles, scale)
     corrections = run.read_corrections(epoch)
     return particles if corrections is None else aligned(particles, corrections)

@@ -37,7 +37,7 @@ class Session:
     particles : all N of them.
     device : where tensors live.
     stop : set by others to end the training after the present step.
-    corrections : (N, 7) of `alignment.Alignment`, published with every epoch; None where particles are not refined.
+    corrections : (N, 6) of `alignment.Alignment`, published with every epoch; None where particles are not refined.
     contrasts : of the images of each scale, published with every epoch.
     """
 
@@ -161,8 +161,14 @@ class Session:
         radius: int,
         stage: str,
         metrics: dict[str, float],
+        half_set_fsc: Tensor | None = None,
     ) -> int:
-        """Publish the next epoch and add its figures to metrics.csv; returns its number."""
+        """Publish the next epoch and add its figures to metrics.csv; returns its number.
+
+        Parameters
+        ----------
+        half_set_fsc : (C, R + 1), of each volume between the half sets, where it was measured.
+        """
         known = self.run.epochs()
         epoch = known[-1] + 1 if known else 1
         latents = latents_of(posterior, epoch)
@@ -177,6 +183,10 @@ class Session:
             "group_contrasts": [item._asdict() for item in self.contrasts],
             "metrics": metrics,
         }
+        if half_set_fsc is not None:
+            description["half_set_fsc"] = [
+                [round(value, 4) for value in row] for row in half_set_fsc.tolist()
+            ]
         self.run.publish(
             epoch,
             {name: tensor.cpu() for name, tensor in {**tensors, **refined}.items()},
@@ -196,6 +206,7 @@ def latents_of(posterior: Posterior, epoch: int) -> Latents:
         information=_numpy(posterior.information),
         contrast=_numpy(posterior.contrast),
         epoch=epoch,
+        scale=_numpy(posterior.scale),
     )
 
 

@@ -21,6 +21,7 @@ from napari_sbackprop.models.latent import kl_divergence, sample_latent
 from napari_sbackprop.training.epochs import adam_tensors, load_adam
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import (
+    SCALE_SPREAD,
     Posterior,
     evidence_figures,
     image_statistics,
@@ -48,6 +49,7 @@ class VariationalStage:
     ----------
     config : sizes and weights.
     start : the linear model; its volumes are the encoder's filter bank and the first K volumes' start.
+    scale_spread : standard deviation of the images' scales, which stay as they are in the start.
     spectra : at the model's resolution.
     mask : (M, M, M) solvent mask.
     chosen, held_out : indices of the particles to train on, and of those that only show overfitting.
@@ -58,6 +60,7 @@ class VariationalStage:
         self,
         config: Config,
         start: LinearModel,
+        scale_spread: float,
         spectra: Spectra,
         mask: Tensor,
         chosen: Tensor,
@@ -66,6 +69,7 @@ class VariationalStage:
     ) -> None:
         self.config, self.start, self.spectra, self.mask = config, start, spectra, mask
         self.chosen, self.held_out, self.generator = chosen, held_out, generator
+        self.scale_spread = scale_spread
         self.epochs_done = 0
         device = start.volumes.device
         latent_size = start.volumes.shape[1] - 1
@@ -80,8 +84,10 @@ class VariationalStage:
         self.optimiser = torch.optim.Adam(
             [*self.encoder.parameters(), *self.head.parameters()], lr=_LEARNING_RATE, fused=True
         )
-        self.filter_bank = linear_posterior(*image_statistics(spectra, start.volumes, start.sphere))
-        self._weight = voxel_weight(spectra, start.sphere, chosen)
+        self.filter_bank = linear_posterior(
+            *image_statistics(spectra, start.volumes, start.sphere), scale_spread
+        )
+        self._weight = voxel_weight(spectra, start.sphere, chosen, self.filter_bank.scale)
         # Diagonal of the inverse Hessian, (W, C)
         self._inverse = 1 / (self._weight[:, None] + self._prior_precision(self._weight))
         self._gradient = torch.zeros_like(self.volumes)
@@ -110,8 +116,8 @@ class VariationalStage:
         with torch.no_grad():
             statistics = image_statistics(self.spectra, self.volumes, self.sphere)
             mean, _ = self.encode(torch.arange(self.spectra.count))
-        posterior = refined_posterior(statistics, self.head, mean)
-        return posterior, evidence_figures(posterior, self.held_out)
+        posterior = refined_posterior(statistics, self.filter_bank.scale, self.head, mean)
+        return posterior, {**evidence_figures(posterior, self.held_out), SCALE_SPREAD: self.scale_spread}
 
     def published(self) -> dict[str, Tensor]:
         """Tensors that decoding and encoding need, by name."""
@@ -148,9 +154,10 @@ class VariationalStage:
         spectra = self.spectra
         mean, log_variance = self.encode(rows)
         coefficients = self.head(sample_latent(mean, log_variance, self.generator))
+        scale = self.filter_bank.scale[rows, None]
         misfit, slope = ops.misfit(
             self.volumes,
-            pad(coefficients.detach(), (1, 0), value=1.0),
+            scale * pad(coefficients.detach(), (1, 0), value=1.0),
             spectra.rotation[rows],
             spectra.data,
             spectra.transfer,
@@ -168,7 +175,7 @@ class VariationalStage:
             )
 
         # The misfit's own gradient is known; this has the same one in the coefficients.
-        stand_in = (slope[:, 1:] * coefficients).sum(-1).mean()
+        stand_in = (scale * slope[:, 1:] * coefficients).sum(-1).mean()
         self.optimiser.zero_grad()
         (stand_in + self.config.kl_weight * divergence).backward()
         self.optimiser.step()

@@ -61,9 +61,13 @@ class BackProjection:
         return _solve(self._weight, self._sum, self._sphere)
 
 
-def voxel_weight(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> Tensor:
-    """Sum of the squared transfer that the chosen particles put on each voxel: (W,), the x = 0 plane averaged."""
-    weight = _weight_and_sum(spectra, sphere, chosen)[0][:, 0]
+def voxel_weight(spectra: Spectra, sphere: HalfSphere, chosen: Tensor, scale: Tensor) -> Tensor:
+    """Sum of the squared transfer, times the squared scale (N,), that the chosen particles put on each voxel: (W,).
+
+    The x = 0 plane is averaged.
+    """
+    scale = scale[:, None]
+    weight = _accumulate(spectra, sphere, chosen, scale, scale.square()[:, :, None])[0][:, 0]
     return (weight + weight[sphere.conjugate.to(weight.device)]) / 2
 
 

@@ -49,6 +49,30 @@ def test_noisy_images_are_the_clean_ones_and_noise_of_that_level(star: Path) -> 
     assert residual.std() == pytest.approx(noise_sd, rel=0.05)
 
 
+def test_contrasts_scale_the_signal_alone(tmp_path: Path) -> None:
+    options = {**SMALL, "states": 4, "snr": math.inf}
+    even, uneven = (
+        np.array(
+            open_stack(simulate(tmp_path / str(sd), contrast_sd=sd, **options).parent / "particles.mrcs")
+        )
+        for sd in (0.0, 0.3)
+    )
+    contrast = draw_particles(24, 4, seed=0, contrast_sd=0.3).contrast
+    assert contrast.std() == pytest.approx(0.3, rel=0.4)
+    assert np.allclose(uneven, contrast[:, None, None] * even, atol=1e-5 * np.abs(even).max())
+
+
+def test_power_of_coloured_noise_falls_as_asked(tmp_path: Path) -> None:
+    options = {"particles": 200, "box": 32, "pixel_size": 9.5, "states": 4, "snr": 1e-3}
+    star = simulate(tmp_path / "set", noise_falloff=20, **options)
+    images = np.array(open_stack(star.parent / "particles.mrcs"))
+    power = np.abs(np.fft.fft2(images)) ** 2
+    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(32), np.fft.fftfreq(32), indexing="ij"))
+    low, high = (power[:, np.abs(radius - r) < 0.03].mean() for r in (0.1, 0.5))
+    assert low / high == pytest.approx(20**0.8, rel=0.1)
+    assert images.std() == pytest.approx(1, rel=0.05)
+
+
 def test_backgrounds_have_mean_0_and_deviation_1(star: Path) -> None:
     background = radius_grid(32, 2).numpy() > 0.45 * 32
     values = np.array(open_stack(star.parent / "particles.mrcs"))[:, background]
@@ -132,6 +156,9 @@ def test_a_directory_with_anything_in_it_is_refused(tmp_path: Path) -> None:
         ({"states": 0}, "states"),
         ({"states": 30}, "30 states"),
         ({"seed": -1}, "seed"),
+        ({"contrast_sd": -0.1}, "--contrast-sd is -0.1"),
+        ({"noise_falloff": 0.5}, "--noise-falloff is 0.5"),
+        ({"noise_falloff": math.nan}, "--noise-falloff is nan"),
     ],
 )
 def test_bad_options_are_refused_and_leave_nothing(

@@ -61,6 +61,15 @@ def test_particles_and_map_update_while_training_runs(
     assert train.curve.points("evidence")
     assert np.isfinite([value for _, value in train.curve.points("held_out_evidence")]).all()
     assert train.information.text().startswith("information")
+    train.figure.setCurrentText("FSC of half sets")
+    assert train.fsc.isVisible()
+    curves = train.fsc.lines().named
+    halved = [
+        RunDirectory(run).read_description(epoch).get("half_set_fsc") for epoch in RunDirectory(run).epochs()
+    ]
+    newest = [fsc for fsc in halved if fsc is not None][-1]
+    assert [value for _, value in curves["consensus"]] == newest[0]
+    assert [value for _, value in curves["direction 1"]] == newest[1]
     assert train.start_button.text() == "Continue training"
 
 

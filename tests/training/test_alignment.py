@@ -10,7 +10,7 @@ import starfile
 import torch
 
 from napari_sbackprop.config import Config
-from napari_sbackprop.data.corrections import aligned
+from napari_sbackprop.data.corrections import aligned, with_contrast
 from napari_sbackprop.data.loader import read_images
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.simulation import simulate
@@ -92,7 +92,7 @@ def test_spoilt_poses_are_found_again(still):
     wrong = spoilt(particles)
     alignment, _ = alignment_of(wrong, poses=True, ctf=False)
     for _ in range(4):
-        alignment.step(model, torch.zeros(wrong.count, 0))
+        alignment.step(model, torch.ones(wrong.count, 1))
     before, after = errors(wrong, particles), errors(aligned(wrong, alignment.corrections), particles)
     assert before == pytest.approx((3, 2), rel=0.1)
     assert after[0] < before[0] / 3
@@ -105,36 +105,35 @@ def test_right_poses_stay(still):
     particles, model = still
     alignment, _ = alignment_of(particles, poses=True, ctf=False)
     for _ in range(4):
-        alignment.step(model, torch.zeros(particles.count, 0))
+        alignment.step(model, torch.ones(particles.count, 1))
     angle, shift = errors(aligned(particles, alignment.corrections), particles)
     assert angle < 0.7
     assert shift < 0.6
     assert not alignment.corrections[:, 5:].any()
 
 
-def test_defocus_and_contrast_are_found(still):
+def test_defocus_is_found_whatever_the_scale_of_an_image(still):
     particles, model = still
     random = np.random.default_rng(2)
     defocus = random.normal(0, 800, particles.count).astype(np.float32)
-    contrast = random.normal(1, 0.2, particles.count).astype(np.float32)
+    scale = random.normal(1, 0.2, particles.count).astype(np.float32)
     wrong = replace(
         particles,
         defocus=particles.defocus + defocus[:, None] * np.float32([1, 1, 0]),
-        scale=particles.scale * contrast,
+        scale=particles.scale / scale,
     )
     alignment, _ = alignment_of(wrong, poses=False, ctf=True)
     for _ in range(6):
-        alignment.step(model, torch.zeros(wrong.count, 0))
+        alignment.step(model, torch.from_numpy(scale)[:, None])
     found = alignment.corrections.numpy()
     assert np.corrcoef(found[:, 5], -defocus)[0, 1] > 0.8
-    assert np.corrcoef(1 + found[:, 6], 1 / contrast)[0, 1] > 0.8
     assert not found[:, :5].any()
 
 
 def test_spectra_are_those_of_the_aligned_particles(still):
     particles, model = still
     alignment, spectra = alignment_of(spoilt(particles), poses=True, ctf=True)
-    alignment.step(model, torch.zeros(particles.count, 0))
+    alignment.step(model, torch.ones(particles.count, 1))
     refined = aligned(spoilt(particles), alignment.corrections)
     again = finished(whitened_spectra(refined, half_disc(RADIUS), MASK_RADIUS))
     np.testing.assert_allclose(spectra.rotation, again.rotation, atol=1e-5)
@@ -155,7 +154,7 @@ def refined_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, C
 def test_a_run_keeps_its_corrections_and_uses_them(refined_run):
     star, run, _ = refined_run
     corrections = RunDirectory(run).read_corrections()
-    assert corrections.shape == (300, 7)
+    assert corrections.shape == (300, 6)
     assert (corrections.abs().amax(0) > 0).all()
     plain = RunDirectory.create(run.with_name("plain"), star, Config(), {})
     chosen = np.arange(100)
@@ -216,9 +215,8 @@ def test_a_contrast_multiplies_the_image_whether_or_not_its_ctf_is_squared(
     particles = replace(
         still[0], optics=[replace(group, ctf_premultiplied=premultiplied) for group in still[0].optics]
     )
-    corrections = torch.zeros(particles.count, 7)
-    corrections[:, 6] = torch.linspace(-0.5, 0.5, particles.count)
+    contrast = torch.linspace(0.5, 1.5, particles.count)
     rows, disc = np.arange(particles.count), half_disc(RADIUS)
     before = transfer_function(particles, rows, disc)
-    after = transfer_function(aligned(particles, corrections), rows, disc)
-    torch.testing.assert_close(after, before * (1 + corrections[:, 6:]))
+    after = transfer_function(with_contrast(particles, contrast.numpy()), rows, disc)
+    torch.testing.assert_close(after, before * contrast[:, None])

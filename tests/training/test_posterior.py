@@ -6,7 +6,7 @@ import torch
 from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.models.encoder import PosteriorEncoder
 from napari_sbackprop.models.latent import kl_divergence, sample_latent
-from napari_sbackprop.training.posterior import linear_posterior, refined_posterior
+from napari_sbackprop.training.posterior import fitted_scale, linear_posterior, refined_posterior
 
 
 @pytest.fixture
@@ -42,11 +42,56 @@ def test_contrast_is_the_scale_of_the_consensus(statistics):
     torch.testing.assert_close(found, torch.tensor([1.0, 0.5, 0.0, 2.0, -1.0], dtype=torch.float64))
 
 
+def scaled_images(spread):
+    """Scales (2000,), coefficients (2000, 3), and statistics of images of a strong consensus and three directions."""
+    generator = torch.Generator().manual_seed(4)
+    design = torch.randn(2000, 60, 4, generator=generator, dtype=torch.float64)
+    design[..., 0] *= 3
+    scale = 1 + spread * torch.randn(2000, generator=generator, dtype=torch.float64)
+    coefficients = torch.randn(2000, 4, generator=generator, dtype=torch.float64)
+    coefficients[:, 0] = 1
+    data = scale[:, None] * (design @ coefficients[..., None])[..., 0]
+    data += torch.randn(2000, 60, generator=generator, dtype=torch.float64)
+    return scale, coefficients[:, 1:], (design.mT @ design, (design.mT @ data[..., None])[..., 0])
+
+
+def test_scales_and_their_spread_are_found():
+    scale, coefficients, statistics = scaled_images(0.2)
+    spread = 0.1
+    for _ in range(20):
+        found, spread = fitted_scale(*statistics, spread)
+    assert spread == pytest.approx(scale.std().item(), rel=0.05)
+    assert (found - scale).std() < 0.06  # 1 / sqrt(9 * 60) = 0.043 but for the directions
+
+    def error(posterior):
+        return (posterior.mean - coefficients).square().mean()
+
+    posterior = linear_posterior(*statistics, spread)
+    assert torch.equal(posterior.scale, found)
+    assert error(posterior) < 0.8 * error(linear_posterior(*statistics))
+    torch.testing.assert_close(posterior.contrast, linear_posterior(*statistics).contrast)
+
+
+def test_equal_scales_are_found_equal():
+    _, _, statistics = scaled_images(0.0)
+    spread = 0.1
+    for _ in range(50):
+        found, spread = fitted_scale(*statistics, spread)
+    assert spread < 0.02
+    assert (found - 1).abs().max() < 0.03
+
+
+def test_an_image_of_noise_has_no_negative_scale():
+    _, _, (gram, cross) = scaled_images(0.2)
+    assert fitted_scale(gram, -cross, 1.0)[0].max() == 0
+
+
 def test_refinement_behind_the_identity_is_the_linear_posterior(statistics):
     _, _, gram, cross = statistics
     exact = linear_posterior(gram, cross)
     head = CoefficientHead(3, 3, linear_start=True).double()
-    refined = refined_posterior((gram, cross), head, torch.zeros(5, 3, dtype=torch.float64))
+    one = torch.ones(5, dtype=torch.float64)
+    refined = refined_posterior((gram, cross), one, head, torch.zeros(5, 3, dtype=torch.float64))
     assert torch.allclose(refined.mean, exact.mean)
     assert torch.allclose(refined.covariance, exact.covariance)
     assert torch.allclose(refined.evidence, exact.evidence)
@@ -57,7 +102,10 @@ def test_refinement_finds_the_peak_behind_a_curved_head(statistics):
     torch.manual_seed(1)
     head = CoefficientHead(3, 3, linear_start=True).double()
     torch.nn.init.normal_(head.leave.weight, std=0.05)
-    refined = refined_posterior((gram, cross), head, torch.zeros(5, 3, dtype=torch.float64), iterations=20)
+    one = torch.ones(5, dtype=torch.float64)
+    refined = refined_posterior(
+        (gram, cross), one, head, torch.zeros(5, 3, dtype=torch.float64), iterations=20
+    )
     latent = refined.mean.clone().requires_grad_()
     s = head(latent)
     target = cross[:, 1:] - gram[:, 1:, 0]

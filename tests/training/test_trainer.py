@@ -14,12 +14,13 @@ import pytest
 from napari_sbackprop.analysis.reconstruction import Decoder
 from napari_sbackprop.analysis.validation import knn_state_accuracy
 from napari_sbackprop.config import Config
-from napari_sbackprop.data.simulation import simulate
+from napari_sbackprop.data.simulation import draw_particles, simulate
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.encoding import encode
 from napari_sbackprop.training.half_maps import half_maps
 from napari_sbackprop.training.progress import TrainingError, finished
+from napari_sbackprop.training.run_particles import run_particles
 from napari_sbackprop.training.trainer import train
 
 SMALL = {"latent_size": 3, "basis_size": 4, "batch_size": 64, "threads": 2, "device": "cpu"}
@@ -115,6 +116,20 @@ def test_contrast_tells_particles_from_junk(small_set, tmp_path):
         good = np.setdiff1d(np.arange(len(images)), np.concatenate([noise, wrong]))
         for junk in (noise, wrong):
             assert (contrast[good][:, None] > contrast[junk]).mean() > 0.98  # area under the ROC curve
+
+
+def test_images_of_uneven_contrast_have_their_own_scales(tmp_path):
+    options = {"states": 4, "particles": 400, "box": 36, "pixel_size": 8.0, "snr": 0.5, "seed": 3}
+    star = simulate(tmp_path / "set", contrast_sd=0.3, **options)
+    finished(train(star, tmp_path / "run", RECIPES["default"]))
+    run = RunDirectory(tmp_path / "run")
+    latents = run.read_latents(run.latest_epoch())
+    truth = draw_particles(400, 4, seed=3, contrast_sd=0.3).contrast
+    assert np.corrcoef(latents.scale, truth)[0, 1] > 0.95
+    figures = run.read_description(run.latest_epoch())["metrics"]
+    assert figures["scale_spread"] == pytest.approx(0.3, rel=0.2)
+    assert np.allclose(run_particles(run).scale, latents.scale)
+    assert np.corrcoef(encode(run.path, star).scale, latents.scale)[0, 1] > 0.99
 
 
 def test_maps_are_linear_in_the_coefficients(trained):
