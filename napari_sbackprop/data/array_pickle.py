@@ -6,7 +6,8 @@ Not even numpy's own functions are called with what stands in the file, as they 
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from pickletools import genops
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,9 @@ def read_arrays(path: Path) -> list[Array]:
     try:
         with path.open("rb") as file:
             while file.tell() < size:
+                start = file.tell()
+                _refuse_far_places(file, size)
+                file.seek(start)
                 arrays += _flatten(_ArrayUnpickler(file).load())
     except _ForeignObjectError as error:
         raise InputError(
@@ -51,6 +55,13 @@ def write_arrays(path: Path, *contents: Array | tuple[Array, ...]) -> None:
     with new_file(path) as temporary, temporary.open("wb") as file:
         for content in contents:
             pickle.dump(content, file, protocol=4)
+
+
+def _refuse_far_places(file: BinaryIO, size: int) -> None:
+    """Look through a pickle; the unpickler makes as many places as the highest that it is told to fill."""
+    for operation, argument, _ in genops(file):
+        if "PUT" in operation.name and int(argument or 0) > size:
+            raise pickle.UnpicklingError(f"place {argument} in {size} bytes")
 
 
 class _ForeignObjectError(Exception):

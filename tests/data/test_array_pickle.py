@@ -86,6 +86,14 @@ def test_other_contents_are_refused(tmp_path: Path, content: bytes, words: str) 
         read_arrays(tmp_path / "file.pkl")
 
 
+def test_a_far_place_takes_no_memory(tmp_path: Path) -> None:
+    """LONG_BINPUT, as which a damaged byte may be read, makes the unpickler take 16 bytes for every place before."""
+    content = pickle.dumps(np.zeros(3), 4)
+    (tmp_path / "file.pkl").write_bytes(content[:-1] + b"r" + (10**7).to_bytes(4, "little") + b".")
+    with pytest.raises(InputError, match=r"cannot be read as a pickle \(UnpicklingError\)"):
+        read_arrays(tmp_path / "file.pkl")
+
+
 def test_weights_are_refused(shared_data: Path) -> None:
     with pytest.raises(InputError, match=r"het_weights\.pkl cannot be read as a pickle"):
         read_arrays(shared_data / "cryodrgn" / "het_weights.pkl")
