@@ -81,7 +81,7 @@ def test_cryodrgn_in_and_out(cryodrgn_run: Path, tmp_path: Path) -> None:
     assert pickle.loads((tmp_path / "out.pkl").read_bytes()).tolist() == [2, 4, 30]
     assert "no rows for" in fail("select", cryodrgn_run, *choice, "-o", tmp_path / "out.cs")
     values = succeed("pickles", cryodrgn_run, "-o", tmp_path / "drgn")
-    assert values["files"][:2] == ["poses.pkl", "ctf.pkl"]
+    assert values["files"][:2] == ["ctf.pkl", "poses.pkl"]
     rotation, shift = pickle.loads((tmp_path / "drgn" / "poses.pkl").read_bytes())
     expected = pickle.loads((cryodrgn_run / "poses.pkl").read_bytes())
     np.testing.assert_allclose(rotation, expected[0], atol=2e-6)
