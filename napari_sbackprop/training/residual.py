@@ -71,7 +71,7 @@ def residual_variance(
         raise InputError(
             f"A residual map needs at least {_LEAST} particles, but {len(indices)} are selected."
         )
-    particles = run_particles(run, epoch)
+    particles = run_particles(run, epoch, scaled=True)
     session = Session.for_reading(run, particles)
     disc = half_disc(_shells(resolution, session))
     sphere = half_sphere(disc.radius)
