@@ -108,6 +108,19 @@ class Guide:
         self.person.click(self.scatter, self.crowded(share))
         self.settle()
 
+    def show_tab(self, panel: QWidget) -> None:
+        """Click the tab of a panel."""
+        bar, index = self.dock.tabs.tabBar(), self.dock.tabs.indexOf(panel)
+        middle = bar.tabRect(index).center()
+        self.person.click(bar, (middle.x(), middle.y()))
+        self.loop.run(0.1)
+
+    def save_path(self, entry: str, path: Path) -> None:
+        """Save the path by an entry of its menu, and wait until it is written."""
+        self.person.answer(path)
+        self.person.take(self.dock.scatter_panel.options.path.save, entry)
+        self.loop.until(lambda: self.model.message.startswith(f"Saved") and str(path) in self.model.message, f"{path.name}")
+
     def hold(self, tool: str) -> None:
         """Take a tool in hand by its key."""
         self.focus()

@@ -1,6 +1,7 @@
 """A person before the window: real mouse and key events, sent where Qt would send them."""
 
 import operator
+import sys
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -27,6 +28,7 @@ from qtpy.QtWidgets import (
 
 MOVE_SECONDS = 0.015  # between two events of a moving mouse
 POLL_MILLISECONDS = 40
+PATIENCE = 20.0  # seconds for a menu or a dialog to come, or to close once it was answered
 Place = npt.ArrayLike
 
 
@@ -40,10 +42,8 @@ class Person:
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._plans: list[Callable[[], bool]] = []
-        self._eyes = QTimer()  # look for menus and dialogs, which have event loops of their own
-        self._eyes.setInterval(POLL_MILLISECONDS)
-        self._eyes.timeout.connect(self._look)
-        self._eyes.start()
+        self._waited = 0.0
+        self._look()
 
     # -- the mouse ---------------------------------------------------------------------------------------------------
 
@@ -163,10 +163,29 @@ class Person:
         self._plans.insert(0, lambda: self._take(text))
 
     def _look(self) -> None:
-        if self._plans:
-            plan = self._plans.pop(0)  # before it acts: what it does may have an event loop of its own
-            if not plan():
+        """Look for the menu or dialog that a plan is for; they have event loops of their own."""
+        QTimer.singleShot(POLL_MILLISECONDS, self._look)  # another timer: one never fires in what it has begun itself
+        stopping = QApplication.activePopupWidget() or QApplication.activeModalWidget()
+        if not self._plans and stopping is None:
+            self._waited = 0.0
+            return
+        self._waited += POLL_MILLISECONDS / 1000
+        if self._waited > PATIENCE:
+            self._give_up(stopping)
+        elif self._plans:
+            plan = self._plans.pop(0)  # before it acts: the next one may be for what it opens
+            if plan():
+                self._waited = 0.0
+            else:
                 self._plans.insert(0, plan)
+
+    def _give_up(self, stopping: QWidget | None) -> None:
+        """Close what stays open, lest the tour stand still."""
+        print(f"closing {stopping}", file=sys.stderr)
+        self._plans.clear()
+        self._waited = 0.0
+        if stopping is not None:
+            stopping.close()
 
     def _take(self, text: str) -> bool:
         menu = QApplication.activePopupWidget()

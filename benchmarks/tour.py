@@ -21,13 +21,16 @@ os.environ.setdefault("NAPARI_CONFIG", "")  # leave the settings of whoever take
 
 from event_loop import EventLoop
 from guide import Guide, Report
-from stations import exploring
+from stations import comparing, exploring, paths, selecting
 
 from napari_sbackprop.gui.app import open_viewer
 
 WINDOW = (1600, 1000)
 STATIONS = {
     "1 the map follows the hand": exploring.explore,
+    "2 compare": comparing.compare,
+    "3 paths": paths.follow_paths,
+    "4 select": selecting.select,
 }
 
 
@@ -48,6 +51,7 @@ def visit(guide: Guide, name: str, station: Any) -> Report:
 
 
 def main() -> int:
+    import faulthandler; faulthandler.dump_traceback_later(100, exit=False)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -60,10 +64,11 @@ def main() -> int:
     for folder in (pictures, files):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+    run = Path(shutil.copytree(options.run, files / "run"))  # the tour keeps sets in it
     viewer = open_viewer(None)
     viewer.window.resize(*WINDOW)
     guide = Guide(viewer, EventLoop(), files, pictures, options.particles)
-    guide.open(options.run)
+    guide.open(run)
     reports = [
         visit(guide, name, station)
         for name, station in STATIONS.items()
