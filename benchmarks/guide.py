@@ -9,7 +9,7 @@ import numpy.typing as npt
 from event_loop import EventLoop
 from person import Person
 from PIL import Image
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_sbackprop.gui.docks import open_explore
 from napari_sbackprop.gui.screenshot import close_notifications
@@ -63,6 +63,13 @@ class Guide:
         """The canvas of the map."""
         (canvas,) = self.viewer.window._qt_window.centralWidget().findChildren(type(self.scatter))
         return canvas
+
+    @property
+    def explore_dock(self) -> QDockWidget:
+        parent = self.dock.parentWidget()
+        while not isinstance(parent, QDockWidget):
+            parent = parent.parentWidget()
+        return parent
 
     @property
     def map_names(self) -> list[str]:

@@ -17,9 +17,12 @@ from qtpy.QtWidgets import (
     QAbstractButton,
     QApplication,
     QComboBox,
+    QDialog,
+    QDialogButtonBox,
     QFileDialog,
     QLineEdit,
     QMenu,
+    QRadioButton,
     QSlider,
     QStyle,
     QStyleOptionSlider,
@@ -159,6 +162,10 @@ class Person:
         for path in paths:
             self._plans.append(lambda path=path: self._fill(path))
 
+    def agree(self, text: str) -> None:
+        """Take an entry of the dialog that comes next, and close it with its OK."""
+        self._plans.append(lambda: self._agree(text))
+
     def _plan_menu(self, text: str) -> None:
         self._plans.insert(0, lambda: self._take(text))
 
@@ -193,6 +200,15 @@ class Person:
         if not isinstance(menu, QMenu) or action is None:
             return False
         self.click(menu, _corner(menu.actionGeometry(action).center()))
+        return True
+
+    def _agree(self, text: str) -> bool:
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, QDialog):
+            return False
+        self.click(next(button for button in dialog.findChildren(QRadioButton) if text in button.text()))
+        buttons = dialog.findChild(QDialogButtonBox)
+        self.click(buttons.button(QDialogButtonBox.StandardButton.Ok))
         return True
 
     def _fill(self, path: Path) -> bool:

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ os.environ.setdefault("NAPARI_CONFIG", "")  # leave the settings of whoever take
 
 from event_loop import EventLoop
 from guide import Guide, Report
-from stations import comparing, exploring, paths, selecting
+from stations import colours, comparing, exploring, exports, images, manners, paths, selecting
 
 from napari_sbackprop.gui.app import open_viewer
 
@@ -31,6 +32,10 @@ STATIONS = {
     "2 compare": comparing.compare,
     "3 paths": paths.follow_paths,
     "4 select": selecting.select,
+    "5 evidence": images.look_at_images,
+    "6 colour by anything": colours.colour_by_everything,
+    "8 out": exports.export,
+    "9 manners": manners.behave,
 }
 
 
@@ -50,8 +55,13 @@ def visit(guide: Guide, name: str, station: Any) -> Report:
     return guide.report
 
 
+def note_error(guide: Guide, kind: type, error: BaseException, trace: Any) -> None:
+    """Take an error in one of Qt's callbacks for a claim that fails."""
+    traceback.print_exception(kind, error, trace)
+    guide.report.failed.append(f"no error ({guide.loop.action}: {kind.__name__}: {error})")
+
+
 def main() -> int:
-    import faulthandler; faulthandler.dump_traceback_later(100, exit=False)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -60,14 +70,15 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("docs"))
     parser.add_argument("--stations", nargs="*", default=[], help="numbers of the stations to visit alone")
     options = parser.parse_args()
-    pictures, files = options.output / "tour", options.run.parent / "files"
+    pictures, files = options.output / "tour", options.run.resolve().parent / "files"
     for folder in (pictures, files):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     run = Path(shutil.copytree(options.run, files / "run"))  # the tour keeps sets in it
     viewer = open_viewer(None)
     viewer.window.resize(*WINDOW)
-    guide = Guide(viewer, EventLoop(), files, pictures, options.particles)
+    guide = Guide(viewer, EventLoop(), files, pictures, options.particles.resolve())
+    sys.excepthook = partial(note_error, guide)
     guide.open(run)
     reports = [
         visit(guide, name, station)

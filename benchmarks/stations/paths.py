@@ -65,12 +65,10 @@ def _dense(guide: Guide) -> None:
     guide.person.drag(guide.scatter, np.linspace(line[0], line[-1], 12))
     guide.loop.until(lambda: paths.model.ready, "a path through dense regions")
     guide.settle()
-    inner = paths.model.weights[1:-1]
-    guide.check("it leads from particle to particle", len(inner.data) == inner.shape[0] > 2)
-    coordinates = guide.model.projection.coordinates
-    detour = np.linalg.norm(np.diff(paths.line(), axis=0), axis=1).sum()
-    straight = np.linalg.norm(coordinates[:, :2].max(axis=0) - coordinates.min(axis=0))
-    guide.check("and stays among them", straight / 2 < detour < 5 * straight)
+    projection, line = guide.model.projection, paths.line()
+    guide.check("it stays among the particles", not any(projection.anchor(point).outside for point in line))
+    straight = np.linalg.norm(line[-1] - line[0])
+    guide.check("and goes a long way round", np.linalg.norm(np.diff(line, axis=0), axis=1).sum() > 1.2 * straight)
     guide.picture("path-dense")
 
 
