@@ -9,6 +9,7 @@ the exit status tells of it.
 import argparse
 import json
 import os
+import platform
 import shutil
 import sys
 import time
@@ -20,13 +21,28 @@ from typing import Any
 
 os.environ.setdefault("NAPARI_CONFIG", "")  # leave the settings of whoever takes the tour alone
 
+import qtpy
+import tour_figures
 from event_loop import EventLoop
 from guide import Guide, Report
-from stations import colours, comparing, exploring, exports, images, manners, paths, selecting
+from stations import (
+    colours,
+    comparing,
+    exploring,
+    exports,
+    images,
+    manners,
+    paths,
+    selecting,
+    training,
+)
+from tour_figures import Figure
 
 from napari_sbackprop.gui.app import open_viewer
+from napari_sbackprop.gui.opengl import renderer_name
 
 WINDOW = (1600, 1000)
+LONGEST_BLOCK = 100  # ms
 STATIONS = {
     "1 the map follows the hand": exploring.explore,
     "2 compare": comparing.compare,
@@ -34,31 +50,71 @@ STATIONS = {
     "4 select": selecting.select,
     "5 evidence": images.look_at_images,
     "6 colour by anything": colours.colour_by_everything,
+    "7 while training": training.train,
     "8 out": exports.export,
     "9 manners": manners.behave,
 }
+FIGURES = {
+    "maps": tour_figures.maps,
+    "training": tour_figures.training_speed,
+    "many": tour_figures.many_particles,
+    "million": tour_figures.million_points,
+    "start": tour_figures.start,
+}
 
 
-def visit(guide: Guide, name: str, station: Any) -> Report:
-    """Go to one station, and say what held there."""
-    guide.report, guide.loop.station = Report(name), name
-    started = time.monotonic()
-    try:
-        station(guide)
-    except Exception as error:
-        traceback.print_exc()
-        guide.report.failed.append(f"came to its end ({guide.loop.action}: {type(error).__name__}: {error})")
-    guide.report.seconds = round(time.monotonic() - started, 1)
-    print(f"{name}: {len(guide.report.held)} claims hold, {guide.report.seconds} s", file=sys.stderr)
-    for claim in guide.report.failed:
-        print(f"    FAILED: {claim}", file=sys.stderr)
-    return guide.report
+class Tour:
+    """Goes from station to station with a guide, and takes down what is found."""
 
+    def __init__(self, guide: Guide, run: Path) -> None:
+        self._guide, self._run = guide, run
+        self.reports: list[Report] = []
+        self.figures: list[Figure] = []
+        sys.excepthook = self._on_error  # of what Qt calls, which would end the program
 
-def note_error(guide: Guide, kind: type, error: BaseException, trace: Any) -> None:
-    """Take an error in one of Qt's callbacks for a claim that fails."""
-    traceback.print_exception(kind, error, trace)
-    guide.report.failed.append(f"no error ({guide.loop.action}: {kind.__name__}: {error})")
+    def visit(self, name: str, station: Any) -> None:
+        """Go to one station, on the run of the tour."""
+        guide = self._guide
+        guide.report, guide.loop.station = Report(name), name
+        self.reports.append(guide.report)
+        started = time.monotonic()
+        try:
+            guide.open(self._run)
+            self.figures += station(guide) or []
+        except Exception as error:
+            traceback.print_exc()
+            guide.check(f"it comes to its end ({guide.loop.action}: {type(error).__name__}: {error})", False)
+        guide.report.seconds = round(time.monotonic() - started, 1)
+        print(f"{name}: {len(guide.report.held)} claims hold, {guide.report.seconds} s", file=sys.stderr)
+        for claim in guide.report.failed:
+            print(f"    FAILED: {claim}", file=sys.stderr)
+
+    def _on_error(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        traceback.print_exception(kind, error, trace)
+        self._guide.check(f"no error comes up ({self._guide.loop.action}: {kind.__name__}: {error})", False)
+
+    @property
+    def failed(self) -> bool:
+        return any(report.failed for report in self.reports)
+
+    def results(self) -> dict[str, Any]:
+        """All that was found, for a file."""
+        loop, scatter = self._guide.loop, self._guide.dock.scatter
+        scatter.canvas.set_current()
+        blocks = sorted(loop.blocks, key=lambda block: -block.milliseconds)
+        return {
+            "machine": {
+                "cores": os.cpu_count(),
+                "processor": platform.processor() or platform.machine(),
+                "gl_renderer": renderer_name(),
+                "qt": f"{qtpy.API_NAME} {qtpy.QT_VERSION}",
+                "python": platform.python_version(),
+            },
+            "figures": [asdict(figure) | {"reached": figure.reached} for figure in self.figures],
+            "longest_block_ms": loop.longest,
+            "blocks": [asdict(block) for block in blocks],
+            "stations": [asdict(report) for report in self.reports],
+        }
 
 
 def main() -> int:
@@ -68,7 +124,7 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("particles", type=Path)
     parser.add_argument("--output", type=Path, default=Path("docs"))
-    parser.add_argument("--stations", nargs="*", default=[], help="numbers of the stations to visit alone")
+    parser.add_argument("--only", nargs="*", help="first words of the stations and figures to visit alone")
     options = parser.parse_args()
     pictures, files = options.output / "tour", options.run.resolve().parent / "files"
     for folder in (pictures, files):
@@ -78,20 +134,15 @@ def main() -> int:
     viewer = open_viewer(None)
     viewer.window.resize(*WINDOW)
     guide = Guide(viewer, EventLoop(), files, pictures, options.particles.resolve())
-    sys.excepthook = partial(note_error, guide)
-    guide.open(run)
-    reports = [
-        visit(guide, name, station)
-        for name, station in STATIONS.items()
-        if not options.stations or name.split()[0] in options.stations
-    ]
-    blocks = sorted(guide.loop.blocks, key=lambda block: -block.milliseconds)
-    results = {"stations": [asdict(report) for report in reports], "blocks": [asdict(block) for block in blocks]}
-    (options.output / "tour.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-    for block in blocks[:20]:
-        print(block, file=sys.stderr)
+    tour = Tour(guide, run)
+    for name, station in {**STATIONS, **FIGURES}.items():
+        if options.only is None or name.split()[0] in options.only:
+            tour.visit(name, station)
+    (options.output / "tour.json").write_text(json.dumps(tour.results(), indent=1, ensure_ascii=False) + "\n")
+    for found in tour.figures:
+        print(f"{found.what}: {found.measured} {found.unit} (target {found.target})", file=sys.stderr)
     viewer.close()
-    return int(any(report.failed for report in reports))
+    return int(tour.failed)
 
 
 if __name__ == "__main__":

@@ -103,6 +103,7 @@ def _narrow(guide: Guide) -> None:
     with guide.loop.listening():
         window.resizeDocks([dock], [2000], Qt.Orientation.Horizontal)
     guide.loop.run(0.3)
+    print(guide.map.width(), dock.width())
     guide.check("a wide one leaves the map some room", guide.map.width() > 50)
     with guide.loop.listening():
         window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
