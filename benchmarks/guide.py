@@ -126,7 +126,9 @@ class Guide:
         """Save the path by an entry of its menu, and wait until it is written."""
         self.person.answer(path)
         self.person.take(self.dock.scatter_panel.options.path.save, entry)
-        self.loop.until(lambda: self.model.message.startswith(f"Saved") and str(path) in self.model.message, f"{path.name}")
+        self.loop.until(
+            lambda: self.model.message.startswith("Saved") and str(path) in self.model.message, f"{path.name}"
+        )
 
     def hold(self, tool: str) -> None:
         """Take a tool in hand by its key."""

@@ -50,7 +50,9 @@ class Person:
 
     # -- the mouse ---------------------------------------------------------------------------------------------------
 
-    def press(self, widget: QWidget, place: Place | None = None, held: str = "", button: str = "Left") -> None:
+    def press(
+        self, widget: QWidget, place: Place | None = None, held: str = "", button: str = "Left"
+    ) -> None:
         self._mouse(widget, "MouseButtonPress", place, held, button)
 
     def move(self, widget: QWidget, place: Place, held: str = "", button: str = "Left") -> None:
@@ -171,7 +173,9 @@ class Person:
 
     def _look(self) -> None:
         """Look for the menu or dialog that a plan is for; they have event loops of their own."""
-        QTimer.singleShot(POLL_MILLISECONDS, self._look)  # another timer: one never fires in what it has begun itself
+        QTimer.singleShot(
+            POLL_MILLISECONDS, self._look
+        )  # another timer: one never fires in what it has begun itself
         stopping = QApplication.activePopupWidget() or QApplication.activeModalWidget()
         if not self._plans and stopping is None:
             self._waited = 0.0

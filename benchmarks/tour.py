@@ -15,7 +15,6 @@ import sys
 import time
 import traceback
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 

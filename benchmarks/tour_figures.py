@@ -46,7 +46,9 @@ class Figure:
 def figure(what: str, measured: float, unit: str, *, most: float | None = None, least: float = 0.0) -> Figure:
     """A figure with its target, `most` or `least`."""
     target = least if most is None else most
-    return Figure(what, round(float(measured), 2), unit, target, most is not None, round(os.getloadavg()[0], 2))
+    return Figure(
+        what, round(float(measured), 2), unit, target, most is not None, round(os.getloadavg()[0], 2)
+    )
 
 
 def maps(guide: Guide) -> list[Figure]:
@@ -83,17 +85,24 @@ def million_points(guide: Guide) -> list[Figure]:
     scatter, panel = guide.scatter, guide.dock.scatter_panel
     middle = np.array([scatter.width() / 2, scatter.height() / 2])
     guide.person.press(scatter, middle, button="Right")
-    moves = [middle + (step, step) for step in range(5, 105, 5)]
-    pan = [_drawn(guide, lambda place=place: guide.person.move(scatter, place, button="Right")) for place in moves]
+    moves = [middle + step for step in range(5, 105, 5)]
+    pan = [
+        _drawn(guide, lambda place=place: guide.person.move(scatter, place, button="Right"))
+        for place in moves
+    ]
     guide.person.release(scatter, moves[-1], button="Right")
     zoom = [_drawn(guide, lambda turn=turn: _turn_wheel(guide, turn)) for turn in [120] * 6 + [-120] * 6]
     recolour = [
         _drawn(guide, lambda row=row: panel.colour.setCurrentIndex(row))
-        for row in [panel.colour.findText(name) for name in ("contrast", "latent_sigma", "rlnDefocusU", "density")]
+        for row in [
+            panel.colour.findText(name) for name in ("contrast", "latent_sigma", "rlnDefocusU", "density")
+        ]
     ]
     lasso = [_lasso(guide, middle, radius) for radius in (60, 90, 120, 150)]
     return [
-        figure("1,000,000 points: redraw of a move or a zoom, median", 1e3 * np.median(pan + zoom), "ms", most=50),
+        figure(
+            "1,000,000 points: redraw of a move or a zoom, median", 1e3 * np.median(pan + zoom), "ms", most=50
+        ),
         figure("1,000,000 points: recolour, median", 1e3 * np.median(recolour), "ms", most=150),
         figure("1,000,000 points: lasso, median", 1e3 * np.median(lasso), "ms", most=150),
     ]
@@ -149,13 +158,17 @@ def many_particles(guide: Guide) -> list[Figure]:
 def _open(guide: Guide, run: Path) -> None:
     with guide.loop.listening():
         open_explore(guide.viewer).open_run(run)
-    guide.loop.until(lambda: guide.model.scene and guide.model.scene.run.path == run, f"the run {run.name}", 180)
+    guide.loop.until(
+        lambda: guide.model.scene and guide.model.scene.run.path == run, f"the run {run.name}", 180
+    )
 
 
 def training_speed(guide: Guide) -> list[Figure]:
     """How much longer an epoch takes with the window open on it, hands off."""
     alone = guide.files / "alone"
-    flags = [word for name, value in OPTIONS.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")]
+    flags = [
+        word for name, value in OPTIONS.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")
+    ]
     command = "from napari_sbackprop.cli import main; main()"
     arguments = ["train", str(guide.particles), str(alone), *flags, "--epochs", str(EPOCHS)]
     guide.does("a training without a window")

@@ -22,7 +22,9 @@ def _click_and_drag(guide: Guide) -> None:
     guide.click_particle(0.95)
     second = guide.model.frame
     guide.check("a click shows the map under it", second.title == "Map at the cursor")
-    guide.check("another place has another map", np.abs(first.volume - second.volume).max() > guide.model.scene.sigma)
+    guide.check(
+        "another place has another map", np.abs(first.volume - second.volume).max() > guide.model.scene.sigma
+    )
     layer = np.asarray(guide.layer().data[0])
     guide.check("the layer holds the surface of that map", np.array_equal(layer, second.vertices))
 
@@ -36,13 +38,17 @@ def _click_and_drag(guide: Guide) -> None:
     print(len(on_the_way), len(frames))
     guide.check("maps come while the mouse moves", len(on_the_way) >= 5 and on_the_way[-1].coarse)
     guide.check("the last one is fine", not frames[-1].coarse)
-    guide.check("it is that of the place", np.abs(frames[-1].volume - first.volume).max() < 1e-3 * first.volume.max())
+    guide.check(
+        "it is that of the place", np.abs(frames[-1].volume - first.volume).max() < 1e-3 * first.volume.max()
+    )
     guide.picture("drag")
 
     guide.does("click outside the particles")
     guide.person.click(guide.scatter, np.array([guide.scatter.width() - 12, 12]))
     guide.settle()
-    guide.check("a place far from all particles is said to be so", "outside the particles" in guide.dock.status.text())
+    guide.check(
+        "a place far from all particles is said to be so", "outside the particles" in guide.dock.status.text()
+    )
     guide.picture("outside")
 
 
@@ -85,7 +91,9 @@ def _slice(guide: Guide) -> None:
     guide.settle()
     moved = np.subtract(plane.position, before)
     pixel_size = guide.model.scene.decoder.pixel_size
-    guide.check("the slice moves along its axis", abs(moved[0] * pixel_size - guide.model.slice_offset) < 0.01)
+    guide.check(
+        "the slice moves along its axis", abs(moved[0] * pixel_size - guide.model.slice_offset) < 0.01
+    )
     guide.check("and along no other", not moved[1:].any())
     guide.picture("slice")
     guide.person.choose(panel.renderer, "Surface")

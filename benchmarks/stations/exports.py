@@ -53,7 +53,9 @@ def _cryosparc(guide: Guide) -> None:
     _wait_for(guide, path)
     chosen = guide.model.selection.indices
     written, every = np.load(path), np.load(ours)
-    guide.check("the .cs rows are those of the selection", np.array_equal(written["uid"], every["uid"][chosen]))
+    guide.check(
+        "the .cs rows are those of the selection", np.array_equal(written["uid"], every["uid"][chosen])
+    )
 
 
 def _cryosparc_file(guide: Guide) -> Path:

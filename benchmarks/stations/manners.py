@@ -5,7 +5,15 @@ from pathlib import Path
 from guide import Guide
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QSlider, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QSlider,
+    QWidget,
+)
 
 from napari_sbackprop.gui.docks import open_explore, open_train
 from napari_sbackprop.gui.tool_strip import COMBINATIONS, TOOLS
@@ -56,7 +64,9 @@ def _drop(guide: Guide) -> None:
     guide.does("dropping particles")
     _drop_on(guide, guide.particles)
     train = open_train(guide.viewer)
-    guide.loop.until(lambda: "Å" in train.report.text() or "px" in train.report.text(), "the report of the particles")
+    guide.loop.until(
+        lambda: "Å" in train.report.text() or "px" in train.report.text(), "the report of the particles"
+    )
     guide.check("dropped particles are looked at", train.star.path == guide.particles)
     guide.picture("dropped-particles")
     open_explore(guide.viewer)

@@ -61,8 +61,13 @@ def _keep_what_is_at_hand(guide: Guide) -> None:
     guide.settle()
     guide.check("points move", not np.array_equal(points, model.projection.coordinates))
     guide.check("the map moves", not np.array_equal(frame.volume, model.frame.volume))
-    guide.check("selection, contour and camera stay", kept == (model.selection, model.contour, camera.angles, camera.zoom))
-    guide.check("progress is in the dock", guide.dock.training.isVisible() and guide.dock.training.value() > 0)
+    guide.check(
+        "selection, contour and camera stay",
+        kept == (model.selection, model.contour, camera.angles, camera.zoom),
+    )
+    guide.check(
+        "progress is in the dock", guide.dock.training.isVisible() and guide.dock.training.value() > 0
+    )
     guide.picture("training-explored")
 
 
@@ -121,7 +126,9 @@ def _stop_and_resume(guide: Guide, run: Path) -> None:
     guide.does("resuming a training")
     guide.person.click(train.start_button)
     guide.loop.until(lambda: RunDirectory(run).epochs()[-1] > epochs[-1], "an epoch of the resumed training")
-    guide.check("resumed, it has new epochs and all before", RunDirectory(run).epochs()[: len(epochs)] == epochs)
+    guide.check(
+        "resumed, it has new epochs and all before", RunDirectory(run).epochs()[: len(epochs)] == epochs
+    )
     guide.loop.until(lambda: guide.model.scene.epoch > epochs[-1], "the new epoch on screen")
     open_train(guide.viewer)
     guide.person.click(train.stop_button)
