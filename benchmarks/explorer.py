@@ -96,7 +96,7 @@ def main() -> None:
     loop.until(lambda: screen.settled, "the first map")
     opened = time.perf_counter() - started
     loop.run(SETTLING)
-    widget.explorer.training = True  # keeps UMAP from taking a core
+    widget.explorer.umaps.training = True  # keeps UMAP from taking a core
     close_notifications()
 
     places = places_of_particles(widget, options.clicks)

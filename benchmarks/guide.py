@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 from napari_sbackprop.gui.docks import open_explore
 from napari_sbackprop.gui.screenshot import close_notifications
 
-COLOURS = 128  # of a picture's palette: ten times smaller, and hardly to be told from the original
+COLOURS = 256  # of a picture's palette: smaller by far, and hardly to be told from the original
 Array = npt.NDArray[np.float64]
 
 
@@ -154,4 +154,5 @@ class Guide:
         self._number += 1
         image = np.asarray(self.viewer.screenshot(canvas_only=False, flash=False))[..., :3]
         path = self._pictures / f"{self._number:02d}-{name}.png"
-        Image.fromarray(image).quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        few = Image.fromarray(image).quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(path, optimize=True)

@@ -41,6 +41,7 @@ from napari_sbackprop.gui.app import open_viewer
 from napari_sbackprop.gui.opengl import renderer_name
 
 WINDOW = (1600, 1000)
+SETTLING = 3.0  # seconds, until napari has said what it says at its start
 LONGEST_BLOCK = 100  # ms
 STATIONS = {
     "1 the map follows the hand": exploring.explore,
@@ -134,6 +135,8 @@ def main() -> int:
     viewer.window.resize(*WINDOW)
     guide = Guide(viewer, EventLoop(), files, pictures, options.particles.resolve())
     tour = Tour(guide, run)
+    guide.loop.run(SETTLING)
+    guide.picture("empty")
     for name, station in {**STATIONS, **FIGURES}.items():
         if options.only is None or name.split()[0] in options.only:
             tour.visit(name, station)

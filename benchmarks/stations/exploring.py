@@ -35,7 +35,6 @@ def _click_and_drag(guide: Guide) -> None:
     on_the_way = list(frames)
     guide.settle()
     guide.model.events.frame.disconnect(frames.append)
-    print(len(on_the_way), len(frames))
     guide.check("maps come while the mouse moves", len(on_the_way) >= 5 and on_the_way[-1].coarse)
     guide.check("the last one is fine", not frames[-1].coarse)
     guide.check(

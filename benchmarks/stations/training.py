@@ -9,8 +9,8 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.gui.docks import open_explore, open_train
 from napari_sbackprop.run_directory import RunDirectory
 
-OPTIONS = {"resolution": 15.0, "latent_size": 4, "basis_size": 4}
-"""Small, so that epochs come every few seconds."""
+OPTIONS = {"resolution": 15.0, "latent_size": 4, "basis_size": 4, "held_out": 0.0}
+"""Small, so that epochs come every few seconds; without left-out particles, by which a training may end itself."""
 MANY = 1000  # epochs: more than there is time for
 
 

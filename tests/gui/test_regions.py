@@ -91,7 +91,7 @@ def test_a_click_on_the_map_places_the_sphere_and_the_slider_selects(
     assert f"{len(model.selection.indices):,} particles" in options.found.text()
     assert explore.scatter_panel.colour.currentText() == REGION_DENSITY
     explore.scatter_panel.tools.buttons["explore"].click()
-    assert not layer.visible
+    assert REGION_LAYER not in viewer.layers
     hand.click(middle[0] + 5, middle[1])
     assert regions.model.sphere.centre[2] == 200
 
