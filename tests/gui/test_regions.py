@@ -110,6 +110,18 @@ def test_particles_can_be_coloured_by_what_the_epoch_says(explore: Any, run: Pat
 
 
 @pytest.mark.gui
+def test_the_crosshair_stays_at_its_place_when_options_take_room(explore: Any, qtbot: Any) -> None:
+    explore.explorer.pick(0.5, 0.2)
+    qtbot.waitUntil(lambda: not explore.explorer.busy, timeout=TIMEOUT)
+    height = explore.scatter.native.height()
+    explore.scatter_panel.tools.buttons["region"].click()
+    qtbot.waitUntil(lambda: explore.scatter.native.height() != height, timeout=TIMEOUT)
+    qtbot.wait(50)
+    middle = explore.scatter._crosshair.geometry().center()
+    np.testing.assert_allclose((middle.x(), middle.y()), explore.scatter.pixel((0.5, 0.2)), atol=1.5)
+
+
+@pytest.mark.gui
 def test_a_small_screen_holds_the_options_of_every_tool(explore: Any) -> None:
     for _ in range(3):
         explore.explorer.selections.select(np.arange(5), {})
