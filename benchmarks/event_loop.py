@@ -15,15 +15,16 @@ BEAT_MILLISECONDS = 4
 BLOCK = 0.1  # seconds; shorter ones nobody feels
 
 
-@dataclass(frozen=True)
-class Block:
-    """A time in which nothing was answered."""
+@dataclass
+class Blocks:
+    """Times in which nothing was answered, during one action: how many, and the longest with the machine's load then."""
 
-    milliseconds: int
     station: str
     action: str
     training: bool
-    load: float
+    count: int = 0
+    longest_ms: int = 0
+    load: float = 0.0
 
 
 class EventLoop:
@@ -33,19 +34,22 @@ class EventLoop:
     ----------
     station, action : what is being done, for the notes.
     training : whether a training runs meanwhile.
-    blocks : every time beyond BLOCK without a beat.
+    blocks : the times beyond BLOCK without a beat.
     """
 
     def __init__(self) -> None:
         self.station, self.action, self.training = "", "", False
-        self.blocks: list[Block] = []
-        self.longest: dict[str, int] = {}
+        self._blocks: dict[tuple[str, str, bool], Blocks] = {}
         self._last: float | None = None  # None while the script itself works
         self._heart = QTimer()
         self._heart.setTimerType(Qt.TimerType.PreciseTimer)
         self._heart.setInterval(BEAT_MILLISECONDS)
         self._heart.timeout.connect(self._beat)
         self._heart.start()
+
+    @property
+    def blocks(self) -> list[Blocks]:
+        return sorted(self._blocks.values(), key=lambda blocks: -blocks.longest_ms)
 
     def until(self, condition: Callable[[], Any], what: str = "an answer", seconds: float = SECONDS) -> None:
         """Run Qt until a condition holds."""
@@ -80,8 +84,12 @@ class EventLoop:
             return
         now = time.perf_counter()
         gap, self._last = now - self._last, now
-        milliseconds = round(1000 * gap)
-        self.longest[self.station] = max(milliseconds, self.longest.get(self.station, 0))
         if gap > BLOCK:
-            load = round(os.getloadavg()[0], 2)
-            self.blocks.append(Block(milliseconds, self.station, self.action, self.training, load))
+            self._note(round(1000 * gap))
+
+    def _note(self, milliseconds: int) -> None:
+        here = (self.station, self.action, self.training)
+        blocks = self._blocks.setdefault(here, Blocks(*here))
+        blocks.count += 1
+        if milliseconds > blocks.longest_ms:
+            blocks.longest_ms, blocks.load = milliseconds, round(os.getloadavg()[0], 2)

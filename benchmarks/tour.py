@@ -79,6 +79,7 @@ class Tour:
         self.reports.append(guide.report)
         started = time.monotonic()
         try:
+            guide.does("opening the run")
             guide.open(self._run)
             self.figures += station(guide) or []
         except Exception as error:
@@ -101,7 +102,7 @@ class Tour:
         """All that was found, for a file."""
         loop, scatter = self._guide.loop, self._guide.dock.scatter
         scatter.canvas.set_current()
-        blocks = sorted(loop.blocks, key=lambda block: -block.milliseconds)
+        figures = [*self.figures, *tour_figures.blocked(loop.blocks, {*STATIONS})]
         return {
             "machine": {
                 "cores": os.cpu_count(),
@@ -110,9 +111,8 @@ class Tour:
                 "qt": f"{qtpy.API_NAME} {qtpy.QT_VERSION}",
                 "python": platform.python_version(),
             },
-            "figures": [asdict(figure) | {"reached": figure.reached} for figure in self.figures],
-            "longest_block_ms": loop.longest,
-            "blocks": [asdict(block) for block in blocks],
+            "figures": [asdict(figure) | {"reached": figure.reached} for figure in figures],
+            "blocks_beyond_100_ms": [asdict(blocks) for blocks in loop.blocks],
             "stations": [asdict(report) for report in self.reports],
         }
 
@@ -140,9 +140,13 @@ def main() -> int:
     for name, station in {**STATIONS, **FIGURES}.items():
         if options.only is None or name.split()[0] in options.only:
             tour.visit(name, station)
-    (options.output / "tour.json").write_text(json.dumps(tour.results(), indent=1, ensure_ascii=False) + "\n")
-    for found in tour.figures:
-        print(f"{found.what}: {found.measured} {found.unit} (target {found.target})", file=sys.stderr)
+    results = tour.results()
+    (options.output / "tour.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    for found in results["figures"]:
+        print(
+            f"{found['what']}: {found['measured']} {found['unit']} (target {found['target']})",
+            file=sys.stderr,
+        )
     viewer.close()
     return int(tour.failed)
 

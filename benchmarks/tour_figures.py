@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from event_loop import Blocks
 from explorer import Screen, places_of_particles, time_clicks, time_drag
 from guide import Guide
 from made_up_runs import enlarged, run_of_latents, run_of_many
@@ -190,6 +191,19 @@ def _epoch_seconds(run: Path) -> float:
         rows = list(csv.DictReader(file))
     seconds = np.array([float(row["seconds"]) for row in rows])
     return float(np.median(np.diff(seconds)[-(EPOCHS - 1) :]))
+
+
+def blocked(blocks: Sequence[Blocks], stations: set[str]) -> list[Figure]:
+    """The longest times without an answer, with a training and without one; `blocks` begin with the longest."""
+    found = []
+    for training, name in ((True, "while a training runs"), (False, "without a training")):
+        one = next(
+            (block for block in blocks if block.training is training and block.station in stations), None
+        )
+        if one is not None:
+            what = f"event loop blocked, longest {name} ({one.station}: {one.action})"
+            found.append(Figure(what, one.longest_ms, "ms", 100, True, one.load))
+    return found
 
 
 def start(_guide: Guide) -> list[Figure]:
