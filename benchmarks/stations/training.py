@@ -120,16 +120,20 @@ def _stop_and_resume(guide: Guide, run: Path) -> None:
     guide.picture("training")
     guide.person.click(train.stop_button)
     guide.loop.until(lambda: not train.training, "the end of the training")
-    epochs = RunDirectory(run).epochs()
+    epochs, model = RunDirectory(run).epochs(), guide.model
     guide.check("stopped, it says what stays", "Finished epochs stay" in train.status.text())
     guide.check("and offers to go on", train.start_button.text() == "Continue training")
     guide.does("resuming a training")
+    kept = (model.selection, model.contour)
     guide.person.click(train.start_button)
     guide.loop.until(lambda: RunDirectory(run).epochs()[-1] > epochs[-1], "an epoch of the resumed training")
     guide.check(
         "resumed, it has new epochs and all before", RunDirectory(run).epochs()[: len(epochs)] == epochs
     )
-    guide.loop.until(lambda: guide.model.scene.epoch > epochs[-1], "the new epoch on screen")
+    guide.loop.until(lambda: model.scene and model.scene.epoch > epochs[-1], "the new epoch on screen")
+    guide.check(
+        "selection and contour stay when a training goes on", kept == (model.selection, model.contour)
+    )
     open_train(guide.viewer)
     guide.person.click(train.stop_button)
     guide.loop.until(lambda: not train.training, "the end of the training")

@@ -263,10 +263,12 @@ class TrainWidget(QWidget):
             self._show_epoch()
 
     def _show_epoch(self) -> None:
-        """Open the explorer at the first epoch; whoever closes it later has seen enough."""
+        """Open the explorer at the first epoch, unless the run is there; whoever closes it later has seen enough."""
         if self._explore is None:
             self._explore = open_explore(self._viewer)
-            self._explore.open_run(self._run)
+            scene = self._explore.model.scene
+            if scene is None or scene.run.path != self._run:
+                self._explore.open_run(self._run)
         elif not self._explore.closed:
             self._explore.explorer.refresh()
 
