@@ -91,9 +91,14 @@ class ExploreWidget(QWidget):
         """Whether the dock was closed; it shows nothing any more."""
         return self._closed
 
-    def show_training(self, fraction: float | None, text: str = "") -> None:
-        """Show how far a training is that writes the run on screen; None when there is none."""
-        self.training.setVisible(fraction is not None)
+    def shows(self, run: Path | None) -> bool:
+        """Whether a run is on screen."""
+        scene = self.model.scene
+        return scene is not None and scene.run.path == run
+
+    def show_training(self, run: Path | None, fraction: float | None, text: str = "") -> None:
+        """Show how far a training is, where the run that it writes is on screen; None when there is none."""
+        self.training.setVisible(fraction is not None and self.shows(run))
         self.explorer.umaps.training = fraction is not None
         if fraction is not None:
             self.training.setValue(round(1000 * fraction))

@@ -14,6 +14,7 @@ from napari_sbackprop.gui.explorer_model import (
     OVERLAY,
     SIDE_BY_SIDE,
     SLICE,
+    SURFACE,
     VARIABILITY,
     VOLUME,
     ExplorerModel,
@@ -200,8 +201,8 @@ class MapView:
         self.update()
 
     def _on_comparison_changed(self, comparison: str) -> None:
-        if comparison == ALONE:
-            self._pinned.remove()
+        if comparison == ALONE or self._model.renderer != SURFACE:
+            self._pinned.remove()  # it comes back after the map, which may get another kind of layer
         self._close_grid()
         if comparison == BLINK:
             self._blink.start()

@@ -82,7 +82,7 @@ def test_stop_ends_the_training_and_keeps_its_epochs(
 
 
 def test_a_training_that_goes_on_leaves_the_selection_alone(
-    train: Any, particles: Path, tmp_path: Path, qtbot: Any
+    train: Any, particles: Path, run: Path, tmp_path: Path, qtbot: Any
 ) -> None:
     train.form.controls["epochs"].value = 1000
     train.form.controls["held_out"].value = 0.0  # nothing ends it
@@ -91,6 +91,10 @@ def test_a_training_that_goes_on_leaves_the_selection_alone(
     train.start()
     qtbot.waitUntil(lambda: train._explore is not None, timeout=TIMEOUT)
     explore = train._explore
+    qtbot.waitUntil(explore.training.isVisible, timeout=TIMEOUT)
+    explore.open_run(run)  # another one, of which the bar would say nothing
+    qtbot.waitUntil(lambda: not explore.training.isVisible(), timeout=TIMEOUT)
+    explore.open_run(tmp_path / "resumed")
     qtbot.waitUntil(lambda: explore.model.frame is not None, timeout=TIMEOUT)
     train.stop()
     qtbot.waitUntil(lambda: not train.training, timeout=TIMEOUT)
