@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 import time
 import traceback
 from dataclasses import asdict
@@ -126,14 +127,20 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("docs"))
     parser.add_argument("--only", nargs="*", help="first words of the stations and figures to visit alone")
     options = parser.parse_args()
-    pictures, files = options.output / "tour", options.run.resolve().parent / "files"
-    for folder in (pictures, files):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    shutil.rmtree(options.output / "tour", ignore_errors=True)
+    (options.output / "tour").mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="tour-") as files:  # whose name may be in pictures
+        return lead(options, Path(files))
+
+
+def lead(options: argparse.Namespace, files: Path) -> int:
+    """Take the tour, with a folder for what it exports; the status is 1 where a claim does not hold."""
     run = Path(shutil.copytree(options.run, files / "run"))  # the tour keeps sets in it
+    (files / "particles").symlink_to(options.particles.resolve().parent)
+    particles = files / "particles" / options.particles.name
     viewer = open_viewer(None)
     viewer.window.resize(*WINDOW)
-    guide = Guide(viewer, EventLoop(), files, pictures, options.particles.resolve())
+    guide = Guide(viewer, EventLoop(), files, options.output / "tour", particles)
     tour = Tour(guide, run)
     guide.loop.run(SETTLING)
     guide.picture("empty")
