@@ -8,8 +8,9 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := $(shell find csrc -type f)
+TOUR := build/tour
 
-.PHONY: setup demo test lint bench oracle system
+.PHONY: setup demo test lint bench tour oracle system
 .DEFAULT_GOAL := setup
 
 setup: system $(VENV)/compiled
@@ -42,6 +43,21 @@ bench: setup
 	@xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python benchmarks/explorer.py build/bench/run
 	@$(BIN)/python benchmarks/quality.py
 	@$(BIN)/python benchmarks/files.py
+
+# Its data are made once; make tour QT_API=pyqt5 takes it on the other binding.
+tour: export QT_API ?= pyqt6
+tour: setup $(TOUR)/trained
+	@xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python benchmarks/tour.py $(TOUR)/run $(TOUR)/particles/particles.star
+
+$(TOUR)/particles/particles.star: | $(VENV)/compiled
+	@rm -rf $(TOUR)/particles
+	@$(BIN)/napari-sbackprop simulate $(TOUR)/particles --particles 3000 --box 96 --pixel-size 3
+
+$(TOUR)/trained: $(TOUR)/particles/particles.star
+	@rm -rf $(TOUR)/run
+	@$(BIN)/napari-sbackprop train $< $(TOUR)/run --latent-size 4 --basis-size 8 --epochs 3
+	@$(BIN)/napari-sbackprop embed $(TOUR)/run
+	@touch $@
 
 oracle: setup
 	@.ci/system-packages relion

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication, QWidget
+from event_loop import EventLoop
+from person import Person
+from qtpy.QtWidgets import QWidget
 
 from napari_sbackprop.gui.app import open_viewer
 from napari_sbackprop.gui.docks import open_explore
 from napari_sbackprop.gui.opengl import renderer_name
 from napari_sbackprop.gui.screenshot import close_notifications
 
-SECONDS = 60.0
 SETTLING = 8.0  # napari's own messages go away meanwhile
+PAUSE = 0.1  # seconds between clicks, what a person needs at the very least
 WINDOW = (1600, 1000)
 
 
@@ -44,54 +44,41 @@ class Screen:
         if frame is not None and (not self.shown or self.shown[-1][1] is not frame):
             self.shown.append((time.perf_counter(), frame))
 
-    def wait(self, condition: Any) -> None:
-        """Run Qt until a condition holds."""
-        end = time.monotonic() + SECONDS
-        while not condition():
-            QApplication.processEvents()
-            time.sleep(0.0005)
-            if time.monotonic() > end:
-                raise TimeoutError("the explorer did not answer")
+    @property
+    def settled(self) -> bool:
+        """Whether the newest map is on screen, and none is on its way there."""
+        return bool(
+            not self.widget.explorer.busy and self.shown and self.shown[-1][1] is self.widget.model.frame
+        )
 
 
-def send(widget: QWidget, kind: QEvent.Type, place: np.ndarray) -> None:
-    """A mouse event of the left button."""
-    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-    held = none if kind == QEvent.Type.MouseButtonRelease else left
-    point = QPointF(*place)
-    button = none if kind == QEvent.Type.MouseMove else left
-    event = QMouseEvent(kind, point, point, button, held, Qt.KeyboardModifier.NoModifier)
-    QApplication.sendEvent(widget, event)
-
-
-def time_clicks(screen: Screen, places: np.ndarray) -> list[float]:
+def time_clicks(screen: Screen, person: Person, loop: EventLoop, places: np.ndarray) -> list[float]:
     """Seconds from each click to the new surface on screen."""
-    widget, canvas = screen.widget, screen.widget.scatter.native
+    canvas = screen.widget.scatter.native
     seconds = []
     for place in places:
         screen.shown = screen.shown[-1:]
         started = time.perf_counter()
-        send(canvas, QEvent.Type.MouseButtonPress, place)
-        send(canvas, QEvent.Type.MouseButtonRelease, place)
-        screen.wait(lambda: not widget.explorer.busy and screen.shown[-1][1] is widget.model.frame)
+        person.click(canvas, place)
+        loop.until(lambda: screen.settled, "the map of a click")
         seconds.append(screen.shown[-1][0] - started)
-        end = time.monotonic() + 0.1  # what a person needs at the very least
-        screen.wait(lambda end=end: time.monotonic() > end)
+        loop.run(PAUSE)
     return seconds
 
 
-def time_drag(screen: Screen, places: np.ndarray) -> list[float]:
+def time_drag(screen: Screen, person: Person, places: np.ndarray) -> list[float]:
     """Seconds between new surfaces on screen while the mouse moves through all places."""
-    canvas = screen.widget.scatter.native
     screen.shown = screen.shown[-1:]
-    send(canvas, QEvent.Type.MouseButtonPress, places[0])
-    for place in places[1:]:
-        next_move = time.monotonic() + 0.015
-        send(canvas, QEvent.Type.MouseMove, place)
-        screen.wait(lambda next_move=next_move: time.monotonic() > next_move)
+    person.drag(screen.widget.scatter.native, places)
     moments = [moment for moment, _ in screen.shown[1:]]
-    send(canvas, QEvent.Type.MouseButtonRelease, places[-1])
     return list(np.diff(moments))
+
+
+def places_of_particles(widget: Any, count: int) -> np.ndarray:
+    """Pixels (count, 2) of particles drawn at random."""
+    coordinates = widget.model.projection.coordinates
+    chosen = coordinates[np.random.default_rng(0).choice(len(coordinates), count)]
+    return np.array([widget.scatter.pixel(tuple(point)) for point in chosen])
 
 
 def main() -> None:
@@ -104,26 +91,23 @@ def main() -> None:
     started = time.perf_counter()
     viewer = open_viewer(options.run)
     viewer.window.resize(*WINDOW)
-    widget = open_explore(viewer)
-    screen = Screen(widget)
-    screen.wait(lambda: widget.model.frame is not None and screen.shown)
+    widget, loop = open_explore(viewer), EventLoop()
+    screen, person = Screen(widget), Person(loop)
+    loop.until(lambda: screen.settled, "the first map")
     opened = time.perf_counter() - started
-    screen.wait(lambda: time.perf_counter() > started + opened + SETTLING)
-    widget.explorer.training = True  # keeps UMAP from taking a core
+    loop.run(SETTLING)
+    widget.explorer.umaps.training = True  # keeps UMAP from taking a core
     close_notifications()
 
-    scatter, coordinates = widget.scatter, widget.model.projection.coordinates
-    chosen = coordinates[np.random.default_rng(0).choice(len(coordinates), options.clicks)]
-    places = np.array([scatter.pixel(tuple(point)) for point in chosen])
-    time_clicks(screen, places[:3])
-    clicks = time_clicks(screen, places)
-    line = np.linspace(places[0], places[1], 100)
-    drag = time_drag(screen, line)
-    scatter.canvas.set_current()
+    places = places_of_particles(widget, options.clicks)
+    time_clicks(screen, person, loop, places[:3])
+    clicks = time_clicks(screen, person, loop, places)
+    drag = time_drag(screen, person, np.linspace(places[0], places[1], 100))
+    widget.scatter.canvas.set_current()
     results: dict[str, Any] = {
         "gl_renderer": renderer_name(),
         "box": len(widget.model.frame.volume),
-        "particles": len(coordinates),
+        "particles": widget.model.scene.count,
         "faces": len(widget.model.frame.faces),
         "window_and_run_open_s": round(opened, 2),
     }

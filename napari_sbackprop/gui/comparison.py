@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from napari_sbackprop.gui.explorer_model import ALONE, CHANGE, OVERLAY, PLAIN, ExplorerModel
 from napari_sbackprop.gui.look import Show, consensus
-from napari_sbackprop.gui.surface import make_frame
+from napari_sbackprop.gui.surface import plain
 
 
 class Comparison:
@@ -31,10 +31,7 @@ class Comparison:
             model.comparison = OVERLAY
         if model.colouring == PLAIN and model.colourable:
             model.colouring = CHANGE
-        threshold = model.contour * model.scene.sigma
-        model.pinned = make_frame(
-            frame.volume, threshold, title=frame.title, smoothing=model.smoothing, known=frame
-        )
+        model.pinned = plain(frame)  # contoured anew with the next map, where its contour is another one
         self._make_anew()
 
     def unpin(self) -> None:

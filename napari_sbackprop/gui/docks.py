@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 PLUGIN = "napari-sbackprop"
 TRAIN, EXPLORE = "Train", "Explore"
+LEAST_CANVAS = 240  # pixels in width that docks leave to the map
 
 
 def open_train(viewer: Any) -> Any:
@@ -25,6 +26,13 @@ def _open(viewer: Any, name: str) -> Any:
     dock.raise_()
     widen(widget)
     return widget
+
+
+def leave_room(widget: QWidget) -> None:
+    """Keep the docks of a widget's window from squeezing its canvas to nothing."""
+    window = widget.window()
+    if isinstance(window, QMainWindow) and (canvas := window.centralWidget()) is not None:
+        canvas.setMinimumWidth(LEAST_CANVAS)
 
 
 def widen(widget: QWidget) -> None:

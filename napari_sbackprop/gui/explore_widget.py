@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button
 from napari_sbackprop.gui.directions_panel import DirectionsPanel
+from napari_sbackprop.gui.docks import leave_room
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import ALONE, SURFACE, VOLUME, ExplorerModel
 from napari_sbackprop.gui.images_panel import ImagesPanel
@@ -90,10 +91,15 @@ class ExploreWidget(QWidget):
         """Whether the dock was closed; it shows nothing any more."""
         return self._closed
 
-    def show_training(self, fraction: float | None, text: str = "") -> None:
-        """Show how far a training is that writes the run on screen; None when there is none."""
-        self.training.setVisible(fraction is not None)
-        self.explorer.training = fraction is not None
+    def shows(self, run: Path | None) -> bool:
+        """Whether a run is on screen."""
+        scene = self.model.scene
+        return scene is not None and scene.run.path == run
+
+    def show_training(self, run: Path | None, fraction: float | None, text: str = "") -> None:
+        """Show how far a training is, where the run that it writes is on screen; None when there is none."""
+        self.training.setVisible(fraction is not None and self.shows(run))
+        self.explorer.umaps.training = fraction is not None
         if fraction is not None:
             self.training.setValue(round(1000 * fraction))
             self.training.setFormat(text)
@@ -117,6 +123,7 @@ class ExploreWidget(QWidget):
         self._pages.addWidget(self._empty_page())
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
         self.tabs.addTab(self.scatter_panel, "Scatter")
         for panel, name, tip in (
             (self.directions_panel, "Directions", "Sliders along principal components and basis volumes."),
@@ -240,10 +247,14 @@ class ExploreWidget(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Follow the run again."""
         super().showEvent(event)
+        leave_room(self)
         if not self._closed and (self.model.scene is not None or self.model.busy):
             self._timer.start()
+            self.map_view.blink(True)
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Stop looking at the run while nobody looks at the dock."""
+        """Stop looking at the run, playing and blinking while nobody looks at the dock."""
         self._timer.stop()
+        self.map_view.blink(False)
+        self.explorer.paths.play(False)
         super().hideEvent(event)

@@ -1,7 +1,7 @@
 """The explorer's controller: what happens on a click, a drag, a new epoch. Knows no Qt.
 
 It writes the model on the thread that `deliver` serves, and only there. Maps are made by a `LatestWorker`; files are
-read and written one after the other on a second thread; UMAP has a process of its own.
+read and written one after the other on a second thread.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,11 @@ from pathlib import Path
 from napari_sbackprop.analysis.clustering import Clustering, read_clustering
 from napari_sbackprop.analysis.qualities import Array, particle_qualities
 from napari_sbackprop.errors import InputError
-from napari_sbackprop.gui import umap_process
 from napari_sbackprop.gui.clusterer import Clusterer
 from napari_sbackprop.gui.comparison import Comparison
 from napari_sbackprop.gui.direction_walk import DirectionWalk
 from napari_sbackprop.gui.distributions import Distributions
-from napari_sbackprop.gui.explorer_model import DIFFERENCE, PCA, UMAP, Columns, ExplorerModel, Scene
+from napari_sbackprop.gui.explorer_model import DIFFERENCE, PCA, Columns, ExplorerModel, Scene
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.image_reader import ImageReader
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
@@ -25,16 +24,14 @@ from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
 from napari_sbackprop.gui.look import Look, Picture, Show, consensus
 from napari_sbackprop.gui.path_writer import PathWriter
 from napari_sbackprop.gui.paths import Paths
-from napari_sbackprop.gui.projection import Anchor, Projection
+from napari_sbackprop.gui.projection import Anchor
 from napari_sbackprop.gui.queries import Queries
 from napari_sbackprop.gui.reconstructor import Reconstruction, Reconstructor
 from napari_sbackprop.gui.regions import Regions
 from napari_sbackprop.gui.selections import Selections
 from napari_sbackprop.gui.thread_pools import one_thread
+from napari_sbackprop.gui.umaps import Umaps
 from napari_sbackprop.run_directory import RunDirectory
-
-QUIET_REFRESHES = 6
-"""Refreshes without a new epoch after which a UMAP is worth its time."""
 
 
 class Explorer:
@@ -56,7 +53,6 @@ class Explorer:
         self.comparison = Comparison(model, self._make_anew)
         self.walk = DirectionWalk(model, self.comparison, self.show_place, deliver)
         self._loading = False
-        self._umap: umap_process.UmapProcess | None = None
         self._show: Show | None = None
         self._reconstructor = Reconstructor(deliver)
         self.images = ImageReader(deliver)
@@ -65,10 +61,8 @@ class Explorer:
         self.paths = Paths(model, self.show_anchor, deliver)
         self.path_writer = PathWriter(model, self.paths, deliver)
         self.regions = Regions(model, self.selections, deliver)
+        self.umaps = Umaps(model, self._place_crosshair)
         self._closed = False
-        self.training = False  # whether a training in this program writes the run on screen
-        self._quiet, self._umap_wanted = 0, False
-        self._no_umap_for: int | None = None
         self._broken: int | None = None  # the newest epoch, if it could not be loaded: not tried again
 
     @property
@@ -85,7 +79,7 @@ class Explorer:
         except InputError as error:
             self.model.error = str(error)
             return
-        self._stop_umap()
+        self.umaps.forget()
         self._reconstructor.stop()
         self.images.clear()
         self.clusterer.stop()
@@ -94,8 +88,9 @@ class Explorer:
         self.walk.forget()
         self._maps.invalidate()
         self._run, self._show = run, None
-        self._umap_wanted, self._no_umap_for, self._broken = False, None, None
+        self._broken = None
         model = self.model
+        model.slice_offset = 0.0
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
         model.columns, model.qualities, model.method, model.clustering = Columns(), {}, PCA, None
         self.comparison.forget()
@@ -107,8 +102,7 @@ class Explorer:
 
     def refresh(self) -> None:
         """Look for a newer epoch and for the end of a UMAP; call it about once a second."""
-        self._poll_umap()
-        self._start_umap()
+        self.umaps.look()
         if self._run is not None and not self._loading and not self._closed:
             self._loading = True
             work = partial(newer_scene, self._run, self.model.scene, self._broken)
@@ -138,8 +132,7 @@ class Explorer:
             clusters = partial(read_clustering, scene.run, scene.epoch)
             self._files.submit(clusters, partial(self._on_clustering_loaded, scene.run))
             self.selections.open(scene.run, scene.count)
-        self._stop_umap()
-        self._quiet = 0
+        self.umaps.renew()
         model.busy = model.error = ""
         if model.method not in scene.projections:
             model.method = PCA
@@ -237,7 +230,8 @@ class Explorer:
             self.model.difference_contour = contour
         else:
             self.model.contour = contour
-        self._remake(coarse=not final)
+        if final or not self.model.draws_volume:  # a volume has its threshold at once
+            self._remake(coarse=not final)
 
     def set_smoothing(self, voxels: float) -> None:
         """Low-pass the displayed maps by a Gaussian with a width of `voxels`."""
@@ -314,68 +308,6 @@ class Explorer:
         x, y = anchor.mean(projection.coordinates)
         self.model.point = (float(x), float(y))
 
-    # -- projections -------------------------------------------------------------------------------------------------
-
-    def set_method(self, method: str) -> None:
-        """Show "pca", or "umap", which is computed first where it is not there yet."""
-        scene = self.model.scene
-        if scene is None:
-            return
-        if method in scene.projections:
-            self.model.method = method
-            self._place_crosshair()
-        elif method == UMAP:
-            self._umap_wanted, self._no_umap_for = True, None
-            self._start_umap()
-            if self.training:
-                self.model.message = "UMAP follows when the training has ended."
-
-    def _start_umap(self) -> None:
-        """Compute the UMAP of the present epoch once it is wanted, or once no newer epoch has come for a while."""
-        scene = self.model.scene
-        self._quiet += 1
-        if scene is None or self.training or self._umap is not None or self._no_umap_for == scene.epoch:
-            return
-        if UMAP in scene.projections or not (self._umap_wanted or self._quiet > QUIET_REFRESHES):
-            return
-        try:
-            self._umap = umap_process.UmapProcess(scene.run, scene.epoch)
-        except OSError as error:
-            self._no_umap_for = scene.epoch
-            self.model.error = f"UMAP could not be started: {error}."
-            return
-        self.model.umap_running = True
-
-    def _poll_umap(self) -> None:
-        if self._umap is None:
-            return
-        scene, epoch = self.model.scene, self._umap.epoch
-        try:
-            coordinates = self._umap.poll()
-        except (OSError, ValueError, EOFError) as error:  # the process failed, or its file is damaged
-            self._stop_umap()
-            self._no_umap_for = epoch
-            self.model.error = f"UMAP failed: {error}."
-            return
-        if coordinates is None:
-            return
-        self._stop_umap()
-        if scene is None or scene.epoch != epoch:
-            return
-        umap_process.keep(scene.run, epoch, coordinates)
-        projections = {**scene.projections, UMAP: Projection.build(UMAP, coordinates)}
-        self.model.scene = replace(scene, projections=projections)
-        untouched = self.model.anchor is None and self.model.selection is None
-        if self._umap_wanted or untouched:  # don't take away the plane that somebody works in
-            self.set_method(UMAP)
-        self.model.say("UMAP is ready.")
-
-    def _stop_umap(self) -> None:
-        if self._umap is not None:
-            self._umap.close()
-            self._umap = None
-        self.model.umap_running = False
-
     # -- plumbing ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -391,7 +323,7 @@ class Explorer:
         self.clusterer.stop()
         self._maps.close()
         self.queries.close()
-        self._stop_umap()
+        self.umaps.stop()
         self._files.close()
 
     def _on_error(self, error: Exception) -> None:

@@ -234,6 +234,11 @@ class ExplorerModel:
         return self.qualities.get(self.colour, self.columns.values.get(self.colour))
 
     @property
+    def draws_volume(self) -> bool:
+        """Whether the map is drawn as a volume; differences are surfaces."""
+        return self.renderer == VOLUME and self.comparison != DIFFERENCE
+
+    @property
     def colourable(self) -> bool:
         """Whether there is a surface that can have other colours than one."""
         has_decoder = self.scene is not None and self.scene.has_decoder

@@ -14,6 +14,7 @@ from napari_sbackprop.gui.explorer_model import (
     OVERLAY,
     SIDE_BY_SIDE,
     SLICE,
+    SURFACE,
     VARIABILITY,
     VOLUME,
     ExplorerModel,
@@ -68,6 +69,13 @@ class MapView:
         self._show_pinned(frame, scene)
         if not self._framed:
             self._frame_the_view()
+
+    def blink(self, seen: bool) -> None:
+        """Blink while somebody sees it, if that is how the maps are compared."""
+        if seen and self._model.comparison == BLINK:
+            self._blink.start()
+        else:
+            self._blink.stop()
 
     def disconnect(self) -> None:
         """Follow the model no longer; the map stays in the viewer, alone."""
@@ -193,14 +201,16 @@ class MapView:
         self.update()
 
     def _on_comparison_changed(self, comparison: str) -> None:
-        self._pinned.remove()  # it comes back with the next map
+        if comparison == ALONE or self._model.renderer != SURFACE:
+            self._pinned.remove()  # it comes back after the map, which may get another kind of layer
         self._close_grid()
         if comparison == BLINK:
             self._blink.start()
         else:
             self._blink.stop()
-            if (layer := self._map.layer) is not None:
-                layer.visible = True
+            for layer in (self._map.layer, self._pinned.layer):
+                if layer is not None:
+                    layer.visible = True
 
     def _on_renderer_changed(self) -> None:
         self._pinned.remove()  # it comes back after the map, and is drawn above it
@@ -230,15 +240,25 @@ class MapView:
             return
         grid, camera = self._viewer.canvas.grid, self._viewer.scene.camera
         self._grid = (grid.enabled, grid.shape, grid.stride)
-        grid.shape, grid.stride, grid.enabled = (1, -1), -1, True
+        self._set_grid(True, (1, -1), -1)
         camera.zoom = camera.zoom / 2
 
     def _close_grid(self) -> None:
         if self._grid is not None:
-            grid, camera = self._viewer.canvas.grid, self._viewer.scene.camera
-            grid.enabled, grid.shape, grid.stride = self._grid
+            camera = self._viewer.scene.camera
+            self._set_grid(*self._grid)
             self._grid = None
             camera.zoom = camera.zoom * 2
+
+    def _set_grid(self, enabled: bool, shape: tuple[int, int], stride: int) -> None:
+        """Change the grid in one step, where it is opened or closed: napari lays out all anew for each."""
+        grid = self._viewer.canvas.grid
+        if grid.enabled == enabled:
+            grid.shape, grid.stride = shape, stride
+            return
+        with grid.events.shape.blocker(), grid.events.stride.blocker():
+            grid.shape, grid.stride = shape, stride
+        grid.enabled = enabled
 
 
 def warm_up() -> None:

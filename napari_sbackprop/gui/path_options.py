@@ -120,6 +120,7 @@ class PathOptions(QWidget):
         watched = (
             events.weights,
             events.kind,
+            events.component,
             events.frames,
             events.frame,
             events.playing,
@@ -167,8 +168,8 @@ class PathOptions(QWidget):
         controls = (self.way, self.play, self.slider, self.frames, self.ending)
         for control in controls:
             control.blockSignals(True)
-        if self.way.currentData() in WAYS:
-            self.way.setCurrentIndex(self.way.findData(model.kind))
+        way = model.kind if model.component is None else model.component
+        self.way.setCurrentIndex(self.way.findData(way))
         self.play.setChecked(model.playing)
         self.play.setIcon(tool_icon(PAUSE if model.playing else PLAY))
         self.frames.setValue(model.frames)
@@ -192,7 +193,7 @@ class PathOptions(QWidget):
     def _on_way_chosen(self, index: int) -> None:
         way = self.way.itemData(index)
         if way in WAYS:
-            self._paths.model.kind = way
+            self._paths.model.kind, self._paths.model.component = way, None
         else:
             self._paths.clear()
             self._paths.along_component(way)

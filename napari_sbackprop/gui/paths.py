@@ -39,6 +39,7 @@ class PathModel:
     ----------
     weights : (V, N), the path as `analysis.trajectories` describes it; a single vertex is a path that was begun.
     kind : how places are joined: as they are DRAWN, or through DENSE regions.
+    component : principal component along which the path goes, from 0; None for any other path.
     frames : number of maps along the path.
     frame : the one on screen, from 0.
     playing : whether it moves on by itself.
@@ -52,6 +53,7 @@ class PathModel:
 
     weights: csr_array | None = None
     kind: str = DRAWN
+    component: int | None = None
     frames: int = 40
     frame: int = 0
     playing: bool = False
@@ -82,6 +84,8 @@ class Paths:
         self._graph: NeighbourGraph | None = None  # of the worker's thread
         self._onwards = 1
         self._showing = False
+        self._root: csr_array | None = None  # the path that is being joined to places
+        self._places: list[csr_array] = []  # which it does not reach yet
 
     # -- making a path -----------------------------------------------------------------------------------------------
 
@@ -93,6 +97,7 @@ class Paths:
         ends_only = self.model.kind == DENSE
         places = line[[0, -1]] if ends_only else path_through(line, min(len(line), MOST_VERTICES))
         weights = self._weights([projection.anchor((float(x), float(y))) for x, y in places])
+        self._join_no_more()
         if ends_only:
             self._join(weights[[0]], weights[[1]], 0)
         else:
@@ -114,15 +119,16 @@ class Paths:
         """Go along a principal component, from 0, of the selected particles; without a selection, of all."""
         if (scene := self._scenes.scene) is None or self.model.saving:
             return
+        self._join_no_more()
         try:
-            self._begin(along_component(scene.latents, self._scenes.chosen, component), 0)
+            self._begin(along_component(scene.latents, self._scenes.chosen, component), 0, component)
         except InputError as error:
             self._scenes.complain(error)
 
     def clear(self) -> None:
         """Forget the path; what is being written ends."""
-        self._worker.invalidate()
-        self._scenes.busy = ""
+        self._join_no_more()
+        self.model.component = None
         self.model.playing, self.model.saving, self.model.weights = False, "", None
 
     def _weights(self, anchors: list[Anchor]) -> csr_array:
@@ -134,26 +140,40 @@ class Paths:
     def _join(self, before: csr_array, end: csr_array, frame: int) -> None:
         """Go on from a path to `end` (1, N) through dense regions."""
         self._scenes.busy = "Looking for a path through dense regions …"
-        work = partial(self._dense, self._latents, before, end)
-        self._worker.submit(work, partial(self._on_joined, frame), self._on_error)
+        if not self._places:
+            self._root = before
+        self._places.append(end)  # one after the other, however fast they are clicked
+        places = tuple(self._places)
+        work = partial(self._dense, self._latents, self._root, places)
+        self._worker.submit(work, partial(self._on_joined, frame, len(places)), self._on_error)
 
-    def _dense(self, latents: Array, before: csr_array, end: csr_array) -> csr_array:
+    def _join_no_more(self) -> None:
+        self._worker.invalidate()
+        self._places.clear()
+        self._scenes.busy = ""
+
+    def _dense(self, latents: Array, path: csr_array, places: tuple[csr_array, ...]) -> csr_array:
         if self._graph is None or self._graph.source is not latents:
             self._graph = NeighbourGraph.build(latents)
-        between = self._graph.path((before[[-1]] @ latents)[0], (end @ latents)[0])
-        return csr_array(vstack([before, between[1:-1], end]))  # not the particles nearest to its ends
+        for end in places:
+            between = self._graph.path((path[[-1]] @ latents)[0], (end @ latents)[0])
+            path = csr_array(vstack([path, between[1:-1], end]))  # not the particles nearest to its ends
+        return path
 
-    def _on_joined(self, frame: int, weights: csr_array) -> None:
-        self._scenes.busy = ""
+    def _on_joined(self, frame: int, count: int, weights: csr_array) -> None:
+        if count == len(self._places):
+            self._places.clear()
+            self._scenes.busy = ""
         self._begin(weights, frame)
 
     def _on_error(self, error: Exception) -> None:
+        self._places.clear()
         self._scenes.busy = ""
         self._scenes.complain(error)
 
-    def _begin(self, weights: csr_array, frame: int) -> None:
+    def _begin(self, weights: csr_array, frame: int, component: int | None = None) -> None:
         """Have a path, and show one of its frames."""
-        self.model.playing = False
+        self.model.playing, self.model.component = False, component
         self.model.weights = weights
         self._onwards = 1
         if self.model.ready:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.explorer_model import SIDE_BY_SIDE
 
 REGION_LAYER = "Region"
 _OPACITY = 0.45
@@ -17,6 +18,8 @@ _COLOUR = "orange"
 class RegionView:
     """Shows the sphere while its tool is in hand; then a click on the map, without a drag, places it.
 
+    Two maps side by side have a view each, and so would the sphere: it is not shown beside them.
+
     Parameters
     ----------
     viewer : napari viewer; only its public parts are used.
@@ -24,12 +27,14 @@ class RegionView:
 
     def __init__(self, viewer: Any, explorer: Explorer) -> None:
         self._viewer = viewer
+        self._model = explorer.model
         self._regions = explorer.regions
         self._layer: Any = None
         self._active = False
         self._click = self._on_mouse  # the same object, to be found again
         viewer.mouse_drag_callbacks.append(self._click)
         self._regions.model.events.sphere.connect(self.update)
+        self._model.events.comparison.connect(self.update)
 
     def set_active(self, active: bool) -> None:
         """Show the sphere and take clicks, or neither."""
@@ -41,9 +46,8 @@ class RegionView:
         sphere = self._regions.model.sphere
         if self._layer is not None and self._layer not in self._viewer.layers:
             self._layer = None  # somebody has deleted it
-        if not self._active or sphere is None:
-            if self._layer is not None:
-                self._layer.visible = False
+        if not self._active or sphere is None or self._model.comparison == SIDE_BY_SIDE:
+            self._remove()
             return
         vertices, faces = _ball()
         place = np.array(sphere.centre[::-1], np.float32)
@@ -52,15 +56,19 @@ class RegionView:
             self._layer = self._add(data)
         else:
             self._layer.data = data
-        self._layer.visible = True
 
     def disconnect(self) -> None:
         """Follow the model and the mouse no longer, and take the sphere out of the viewer."""
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._viewer.layers.remove(self._layer)
+        self._remove()
         self._regions.model.events.sphere.disconnect(self.update)
+        self._model.events.comparison.disconnect(self.update)
         if self._click in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._click)
+
+    def _remove(self) -> None:
+        if self._layer is not None and self._layer in self._viewer.layers:
+            self._viewer.layers.remove(self._layer)
+        self._layer = None
 
     def _add(self, data: tuple[Any, ...]) -> Any:
         layer = self._viewer.add_surface(

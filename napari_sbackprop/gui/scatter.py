@@ -92,7 +92,7 @@ class Scatter:
         events.mouse_release.connect(self._on_mouse_release)
         events.mouse_wheel.connect(self._on_mouse_wheel)
         events.mouse_double_click.connect(self._on_mouse_double_click)
-        events.resize.connect(self._on_resize)
+        events.resize.connect(self._on_resize, position="last")  # when the view has its new size
 
     def _add_visuals(self) -> None:
         parent = self._view.scene

@@ -234,7 +234,7 @@ class ScatterPanel(QWidget):
     # -- from the user -----------------------------------------------------------------------------------------------
 
     def _on_method_activated(self, index: int) -> None:
-        self._explorer.set_method(self.method.itemData(index))
+        self._explorer.umaps.show(self.method.itemData(index))
         with QSignalBlocker(self.method):  # UMAP appears only when it is ready
             self.method.setCurrentIndex(list(METHOD_NAMES).index(self._model.method))
 

@@ -79,6 +79,15 @@ def make_frame(
     return MapFrame(volume, smooth, vertices, faces, threshold, coarse, title, smoothing)
 
 
+def plain(frame: MapFrame) -> MapFrame:
+    """The frame of the map alone: in one colour, and without a surface where that is coarse or of a difference."""
+    bare = replace(frame, values=None, meaning="", limit=1.0, difference=None, coarse=False)
+    if frame.difference is None and not frame.coarse:
+        return bare
+    vertices, faces = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int64)
+    return replace(bare, vertices=vertices, faces=faces, threshold=np.nan)
+
+
 def coloured(frame: MapFrame, volume: npt.NDArray[np.float32], meaning: str, limit: float) -> MapFrame:
     """The frame, its vertices coloured by a volume (M, M, M) at the nearest voxel; `limit` gets the last colour."""
     z, y, x = frame.vertices.round().astype(np.int64).T

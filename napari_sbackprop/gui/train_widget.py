@@ -291,10 +291,11 @@ class TrainWidget(QWidget):
             self.figure.addItem(FSC)
 
     def _show_epoch(self) -> None:
-        """Open the explorer at the first epoch; whoever closes it later has seen enough."""
+        """Open the explorer at the first epoch, unless the run is there; whoever closes it later has seen enough."""
         if self._explore is None:
             self._explore = open_explore(self._viewer)
-            self._explore.open_run(self._run)
+            if not self._explore.shows(self._run):
+                self._explore.open_run(self._run)
         elif not self._explore.closed:
             self._explore.explorer.refresh()
 
@@ -317,7 +318,7 @@ class TrainWidget(QWidget):
                 "information  " + "  ".join(f"{value:.2g}" for value in information[:12])
             )
         if self._explore is not None and not self._explore.closed:
-            self._explore.show_training(progress.fraction, text)
+            self._explore.show_training(self._run, progress.fraction, text)
 
     def _on_ended(self, failure: Failure | None) -> None:
         stopped = self._task is not None and self._task.stop_event.is_set()
@@ -326,7 +327,7 @@ class TrainWidget(QWidget):
         self.stop_button.setEnabled(False)
         self._on_run_changed()
         if self._explore is not None and not self._explore.closed:
-            self._explore.show_training(None)
+            self._explore.show_training(self._run, None)
             self._explore.explorer.refresh()
         if failure is not None:
             self.status.complain(failure.sentence)

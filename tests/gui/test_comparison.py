@@ -14,6 +14,7 @@ from napari_sbackprop.gui.explorer_model import (
     PLAIN,
     SIDE_BY_SIDE,
     VARIABILITY,
+    VOLUME,
 )
 
 
@@ -24,6 +25,41 @@ def settle(desk: Desk) -> None:
 def look_at(desk: Desk, x: float) -> None:
     desk.explorer.pick(x, 0.0)
     settle(desk)
+
+
+def test_a_pinned_map_has_its_own_surface(open_desk: Desk) -> None:
+    model, comparison = open_desk.model, open_desk.explorer.comparison
+    look_at(open_desk, -1.0)
+    alone = model.frame
+    comparison.pin()
+    assert model.pinned.faces is alone.faces  # the one that is there
+    settle(open_desk)
+    comparison.choose(DIFFERENCE)
+    look_at(open_desk, 1.0)
+    comparison.pin()  # while the surface on screen is that of the difference
+    comparison.choose(OVERLAY)
+    settle(open_desk)
+    assert model.pinned.meaning == model.frame.meaning.replace(CHANGE, "")
+    np.testing.assert_array_equal(model.pinned.vertices, model.frame.vertices)
+    assert len(model.pinned.faces)
+
+
+def test_the_contour_of_a_volume_is_no_work_while_it_is_dragged(open_desk: Desk) -> None:
+    model, explorer = open_desk.model, open_desk.explorer
+    explorer.set_renderer(VOLUME)
+    frame = model.frame
+    explorer.set_contour(model.contour + 0.5, final=False)
+    assert not explorer.busy
+    explorer.set_contour(model.contour + 0.5)
+    settle(open_desk)
+    assert model.frame is not frame
+    assert model.frame.threshold == pytest.approx(model.contour * model.scene.sigma)
+
+
+def test_another_run_begins_in_the_middle_of_its_slices(open_desk: Desk, run: Path) -> None:
+    open_desk.model.slice_offset = 50.0
+    open_desk.explorer.open(run)
+    assert open_desk.model.slice_offset == 0.0
 
 
 def test_a_difference_is_the_map_less_the_pinned_one(open_desk: Desk, tmp_path: Path) -> None:

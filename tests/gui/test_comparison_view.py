@@ -101,6 +101,29 @@ def test_blinking_shows_one_map_at_a_time(viewer: Any, compared: Any, qtbot: Any
     assert viewer.layers[MAP_LAYER].visible
 
 
+def test_nothing_moves_in_a_dock_that_nobody_sees(viewer: Any, compared: Any, qtbot: Any) -> None:
+    choose(compared.map_panel.comparison, "Blink", qtbot)
+    settle(compared, qtbot)
+    compared.explorer.paths.along_component(0)
+    compared.explorer.paths.play(True)
+    dock = compared.parentWidget()
+    dock.hide()
+    ours, seen = viewer.layers[MAP_LAYER], []
+    ours.events.visible.connect(lambda: seen.append(ours.visible))
+    qtbot.wait(2 * BLINK_MILLISECONDS)
+    assert not seen
+    assert not compared.explorer.paths.model.playing
+    dock.show()
+    qtbot.waitUntil(lambda: bool(seen), timeout=TIMEOUT)
+
+
+def test_docks_leave_the_map_its_room(viewer: Any, explore: Any, qtbot: Any) -> None:
+    window, dock = explore.window(), explore.parentWidget()
+    window.resizeDocks([dock], [5000], Qt.Orientation.Horizontal)
+    qtbot.wait(100)
+    assert window.centralWidget().width() >= 200
+
+
 @pytest.mark.parametrize("comparison", ["Side by side", "Blink"])
 def test_a_closed_dock_leaves_the_map_alone_and_to_be_seen(
     viewer: Any, compared: Any, qtbot: Any, comparison: str
@@ -110,7 +133,8 @@ def test_a_closed_dock_leaves_the_map_alone_and_to_be_seen(
     compared.explorer.regions.place((150.0, 150.0, 150.0))
     choose(compared.map_panel.comparison, comparison, qtbot)
     settle(compared, qtbot)
-    assert {layer.name for layer in viewer.layers} == {MAP_LAYER, PINNED_LAYER, REGION_LAYER}
+    region = set() if comparison == "Side by side" else {REGION_LAYER}  # it would get a view of its own
+    assert {layer.name for layer in viewer.layers} == {MAP_LAYER, PINNED_LAYER} | region
     layer = viewer.layers[MAP_LAYER]
     qtbot.waitUntil(lambda: viewer.canvas.grid.enabled or not layer.visible, timeout=TIMEOUT)
     compared.shut_down()

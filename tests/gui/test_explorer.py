@@ -267,7 +267,7 @@ def test_umap_is_shown_when_it_is_ready_and_kept(
 ) -> None:
     monkeypatch.setattr(umap_process, "UmapProcess", QuickProcess)
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.set_method(UMAP)
+    explorer.umaps.show(UMAP)
     assert model.method == PCA
     assert model.umap_running
     explorer.refresh()
@@ -275,7 +275,7 @@ def test_umap_is_shown_when_it_is_ready_and_kept(
     assert model.method == UMAP
     assert not model.umap_running
     assert RunDirectory(run).read_embedding(model.scene.epoch) is not None
-    explorer.set_method(PCA)
+    explorer.umaps.show(PCA)
     assert model.method == PCA
 
 
@@ -284,11 +284,11 @@ def test_umap_starts_by_itself_but_takes_no_plane_away(
 ) -> None:
     monkeypatch.setattr(umap_process, "UmapProcess", QuickProcess)
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.training = True
+    explorer.umaps.training = True
     for _ in range(20):
         explorer.refresh()
     assert not model.umap_running
-    explorer.training = False
+    explorer.umaps.training = False
     explorer.pick(0.0, 0.0)
     for _ in range(20):
         explorer.refresh()
@@ -301,7 +301,7 @@ def test_a_failed_umap_is_said_once_and_not_repeated(
 ) -> None:
     monkeypatch.setattr(umap_process, "UmapProcess", BrokenProcess)
     model, explorer = open_desk.model, open_desk.explorer
-    explorer.set_method(UMAP)
+    explorer.umaps.show(UMAP)
     for _ in range(20):
         explorer.refresh()
     assert "numba is missing" in model.error
@@ -317,7 +317,7 @@ def test_a_damaged_umap_file_is_said(
 
     monkeypatch.setattr(QuickProcess, "poll", fail)
     monkeypatch.setattr(umap_process, "UmapProcess", QuickProcess)
-    open_desk.explorer.set_method(UMAP)
+    open_desk.explorer.umaps.show(UMAP)
     open_desk.explorer.refresh()
     assert str(error) in open_desk.model.error
     assert not open_desk.model.umap_running

@@ -65,6 +65,33 @@ def test_a_dense_path_keeps_to_particles(open_desk: Desk) -> None:
     assert paths.model.frame == 39
 
 
+def test_places_clicked_while_a_dense_path_is_sought_are_joined_as_well(open_desk: Desk) -> None:
+    paths, projection = open_desk.explorer.paths, open_desk.model.projection
+    paths.model.kind = DENSE
+    places = [(-1.0, 0.0), (1.0, 0.0), (0.0, 0.5), (-1.0, 0.3)]
+    for place in places:  # faster than any path is found
+        paths.extend(*place)
+    open_desk.until(lambda: paths.model.ready and not open_desk.model.busy)
+    wanted = [projection.anchor(place).mean(projection.coordinates) for place in places]
+    nearest = [int(np.linalg.norm(paths.line() - place, axis=1).argmin()) for place in wanted]
+    np.testing.assert_allclose(paths.line()[nearest], wanted, atol=1e-4)
+    assert nearest == sorted(nearest)
+    assert nearest[-1] == len(paths.line()) - 1
+    paths.extend(0.0, 0.0)
+    paths.draw(LINE[[0, -1]])  # another path, in the place of the one that is sought
+    open_desk.until(lambda: not open_desk.model.busy)
+    ends = [projection.anchor(point).mean(projection.coordinates) for point in LINE[[0, -1]]]
+    np.testing.assert_allclose(paths.line()[[0, -1]], ends, atol=1e-4)
+
+
+def test_a_path_tells_the_component_that_it_goes_along(open_desk: Desk) -> None:
+    paths = open_desk.explorer.paths
+    paths.along_component(1)
+    assert paths.model.component == 1
+    paths.draw(LINE)
+    assert paths.model.component is None
+
+
 def test_a_component_belongs_to_the_selection(open_desk: Desk) -> None:
     paths, model = open_desk.explorer.paths, open_desk.model
     paths.along_component(0)

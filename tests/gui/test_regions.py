@@ -91,7 +91,7 @@ def test_a_click_on_the_map_places_the_sphere_and_the_slider_selects(
     assert f"{len(model.selection.indices):,} particles" in options.found.text()
     assert explore.scatter_panel.colour.currentText() == REGION_DENSITY
     explore.scatter_panel.tools.buttons["explore"].click()
-    assert not layer.visible
+    assert REGION_LAYER not in viewer.layers
     hand.click(middle[0] + 5, middle[1])
     assert regions.model.sphere.centre[2] == 200
 
@@ -107,6 +107,18 @@ def test_particles_can_be_coloured_by_what_the_epoch_says(explore: Any, run: Pat
         assert model.colour == name
         assert len(model.colour_values) == 240
     assert "evidence" in explore.explorer.queries.names
+
+
+@pytest.mark.gui
+def test_the_crosshair_stays_at_its_place_when_options_take_room(explore: Any, qtbot: Any) -> None:
+    explore.explorer.pick(0.5, 0.2)
+    qtbot.waitUntil(lambda: not explore.explorer.busy, timeout=TIMEOUT)
+    height = explore.scatter.native.height()
+    explore.scatter_panel.tools.buttons["region"].click()
+    qtbot.waitUntil(lambda: explore.scatter.native.height() != height, timeout=TIMEOUT)
+    qtbot.wait(50)
+    middle = explore.scatter._crosshair.geometry().center()
+    np.testing.assert_allclose((middle.x(), middle.y()), explore.scatter.pixel((0.5, 0.2)), atol=1.5)
 
 
 @pytest.mark.gui

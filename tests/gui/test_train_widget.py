@@ -90,6 +90,32 @@ def test_stop_ends_the_training_and_keeps_its_epochs(
     assert RunDirectory(run).epochs()
 
 
+def test_a_training_that_goes_on_leaves_the_selection_alone(
+    train: Any, particles: Path, run: Path, tmp_path: Path, qtbot: Any
+) -> None:
+    train.form.controls["epochs"].value = 1000
+    train.form.controls["held_out"].value = 0.0  # nothing ends it
+    train.star.set_path(particles)
+    train.run.set_path(tmp_path / "resumed")
+    train.start()
+    qtbot.waitUntil(lambda: train._explore is not None, timeout=TIMEOUT)
+    explore = train._explore
+    qtbot.waitUntil(explore.training.isVisible, timeout=TIMEOUT)
+    explore.open_run(run)  # another one, of which the bar would say nothing
+    qtbot.waitUntil(lambda: not explore.training.isVisible(), timeout=TIMEOUT)
+    explore.open_run(tmp_path / "resumed")
+    qtbot.waitUntil(lambda: explore.model.frame is not None, timeout=TIMEOUT)
+    train.stop()
+    qtbot.waitUntil(lambda: not train.training, timeout=TIMEOUT)
+    explore.explorer.selections.select(np.arange(5), {})
+    chosen, epoch = explore.model.selection, RunDirectory(tmp_path / "resumed").latest_epoch()
+    train.start()
+    qtbot.waitUntil(lambda: explore.model.scene.epoch > epoch, timeout=TIMEOUT)
+    assert explore.model.selection is chosen
+    train.stop()
+    qtbot.waitUntil(lambda: not train.training, timeout=TIMEOUT)
+
+
 def test_what_is_missing_is_said_in_the_dock(train: Any, tmp_path: Path, qtbot: Any) -> None:
     train.start()
     assert "choose their file" in train.status.text()
