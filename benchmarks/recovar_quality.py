@@ -3,9 +3,9 @@
     python benchmarks/recovar_quality.py STAR TRUTH --recovar PATH [--dimensions 4 10 20 --maps 10 --output DIR]
 
 PATH is the command of a RECOVAR 1.0.5, which needs an environment of its own. It gets the true solvent mask, images as they
-are, and else its defaults. States are voted by the 20 nearest neighbours among its latents; each state's map is its kernel
-regression at the mean latent of the state's true members, in `--maps` dimensions. A table on the standard error, JSON on the
-standard output.
+are, its correction of contrast, and else its defaults. States are voted by the 20 nearest neighbours among its latents; each
+state's map is its kernel regression at the mean latent of the state's true members, in `--maps` dimensions. A table on the
+standard error, JSON on the standard output.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def recovar(command: Path, *arguments: object) -> float:
     """Run one of its commands on the processor; seconds."""
     started = time.monotonic()
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    subprocess.run([command, *map(str, arguments)], env=environment, stdout=sys.stderr, check=True)
+    subprocess.run([command.absolute(), *map(str, arguments)], env=environment, stdout=sys.stderr, check=True)
     return time.monotonic() - started
 
 
@@ -74,7 +74,9 @@ def score(options: argparse.Namespace, run: Path, work: Path) -> dict[str, objec
     np.savetxt(work / "means.txt", mean_latents(z, truth))
     arguments = [run, "-o", work / "states", "--latent-points", work / "means.txt"]
     seconds = recovar(options.recovar, "compute_state", *arguments, "--gpu-budget-gb", options.memory)
-    maps = np.stack([read_volume(path)[0] for path in sorted((work / "states").glob("state*.mrc"))])
+    maps = np.stack(
+        [read_volume(path)[0] for path in sorted((work / "states").glob("state[0-9][0-9][0-9].mrc"))]
+    )
     region, solvent = (
         float(mean_to_nyquist(state_fsc(maps, truth.states, mask)).mean())
         for mask in (truth.region, truth.solvent)
@@ -95,6 +97,8 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=5.0, help="GB that it plans with")
     parser.add_argument("--output", type=Path, help="folder that keeps its run; one that exists is scored")
     options = parser.parse_args()
+    if options.maps not in options.dimensions:
+        parser.error(f"--maps {options.maps} is none of --dimensions")
     with tempfile.TemporaryDirectory() as folder:
         run = options.output or Path(folder) / "run"
         seconds = None if run.is_dir() else analyse(options, run)

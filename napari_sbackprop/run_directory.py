@@ -271,7 +271,7 @@ class RunDirectory:
                 _save_tensors(temporary / "model.safetensors", tensors)
             arrays = {name: getattr(latents, name) for name in _LATENT_ARRAYS}
             arrays = {name: values for name, values in arrays.items() if values is not None}
-            np.savez(temporary / "latents.npz", allow_pickle=False, **arrays)
+            np.savez(temporary / "latents.npz", **arrays)
             (temporary / "epoch.json").write_text(json.dumps(dict(description), indent=2) + "\n")
             temporary.chmod(0o755)
             temporary.rename(final)

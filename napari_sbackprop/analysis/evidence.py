@@ -136,16 +136,19 @@ def _random_phases(volume: torch.Tensor, start: int, generator: torch.Generator)
 def _change(first: Map, second: Map, decoded: Map, consensus: Map, mask: Map) -> tuple[float, float]:
     """Share of the decoded change that the half maps show, and its standard error.
 
-    Least squares on the consensus and the change together, so that a selection of strong or weak images is not taken
-    for a change. The error comes from the spectrum of the half maps' difference, which is noise alone.
+    Least squares on the consensus and the change together, in units of how much of the decoded map's consensus they show: a
+    selection of strong or weak images is not taken for a change, nor its change for a larger or smaller one. The error comes
+    from the spectrum of the half maps' difference, which is noise alone. NaN where they show no consensus.
     """
     flat = consensus.astype(np.float64)
     change = decoded - flat
     change -= float(np.vdot(flat, change)) / max(float(np.vdot(flat, flat)), 1e-300) * flat
-    power = float(np.vdot(change, change))
-    if power <= 1e-12 * float(np.vdot(flat, flat)):
+    power, average = float(np.vdot(change, change)), (first + second) / 2 * mask
+    shown, expected = float(np.vdot(average, flat)), float(np.vdot(decoded, flat))
+    if power <= 1e-12 * float(np.vdot(flat, flat)) or min(shown, expected) <= 0:
         return float("nan"), float("nan")
-    share = float(np.vdot((first + second) / 2 * mask, change)) / power
+    contrast = shown / expected
+    share = float(np.vdot(average, change)) / power / contrast
 
     box = len(mask)
     sphere = half_sphere(box // 2 - 1)
@@ -160,7 +163,7 @@ def _change(first: Map, second: Map, decoded: Map, consensus: Map, mask: Map) ->
     ]
     # Twice: the half sphere stands for the whole transform, of which the x = 0 plane is here in full.
     variance = 2 * float((weight * pattern * spectrum).sum()) / box**6
-    return share, float(np.sqrt(variance))
+    return share, float(np.sqrt(variance)) / contrast
 
 
 def _filtered(volume: torch.Tensor, correlation: torch.Tensor) -> torch.Tensor:

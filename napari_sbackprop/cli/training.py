@@ -141,7 +141,7 @@ def encode(
         latents = encode_particles(run, source, exact, epoch, moved)
         with temporary.open("wb") as file:
             arrays = {name: getattr(latents, name) for name in ("mean", "log_variance", "contrast", "scale")}
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez(file, **arrays)
     count, size = latents.mean.shape
     show({"latents": output, "particles": count, "latent_size": size, "epoch": latents.epoch}, as_json)
 

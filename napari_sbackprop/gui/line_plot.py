@@ -25,14 +25,12 @@ class Lines(NamedTuple):
     named : points of each line by its name, x from 0 to 1.
     low, high : range of y.
     ends : words at the left and at the right end of x.
-    level : y of a dotted line across; None for none.
     """
 
     named: dict[str, Series]
     low: float
     high: float
     ends: tuple[str, str]
-    level: float | None = None
 
 
 class LinePlot(QWidget):
@@ -82,9 +80,6 @@ def _draw_lines(painter: QPainter, area: QRectF, lines: Lines) -> None:
             if y == y  # not NaN
         ] or [inner.center()]
 
-    if lines.level is not None:
-        painter.setPen(QPen(TEXT, 1, Qt.PenStyle.DotLine))
-        painter.drawPolyline(QPolygonF(scaled([(0, lines.level), (1, lines.level)])))
     x = area.left()
     for (name, series), colour in zip(lines.named.items(), COLOURS, strict=False):
         painter.setPen(QPen(colour, 2))

@@ -135,8 +135,9 @@ class TrainWidget(QWidget):
         )
         self.fsc = FscCurve()
         self.fsc.setToolTip(
-            "Agreement of maps from half of the particles each, by resolution: of the consensus, and of each direction of "
-            "motion. Where a direction's curve is low, its map holds noise."
+            "Agreement of maps from half of the particles each, by resolution: of the consensus, and of the first five "
+            "directions of motion. Both halves share each particle's latent, so directions of noise agree too: the evidence "
+            "of held-out particles tells whether there is motion, the curve how finely its map is known."
         )
         self.curves = QStackedWidget()
         self.curves.addWidget(self.curve)
@@ -272,21 +273,21 @@ class TrainWidget(QWidget):
             self._shown_at = now
             self._show(progress)
         if progress.epoch is not None and self._run is not None:
-            self._show_fsc(self._run, progress.epoch)
+            self._show_fsc(RunDirectory(self._run))
             self._show_epoch()
 
     def _on_figure(self, name: str) -> None:
         self.curve.show_figure(name)
         self.curves.setCurrentWidget(self.fsc if name == FSC else self.curve)
 
-    def _show_fsc(self, run: Path, epoch: int) -> None:
-        description = RunDirectory(run).read_description(epoch)
-        if (
-            fsc := description.get("half_set_fsc")
-        ) is None:  # the auto-encoder's epochs train all volumes together
+    def _show_fsc(self, run: RunDirectory) -> None:
+        """That of the newest epoch that has one: the auto-encoder's train the volumes on all particles together."""
+        newest = (run.read_description(epoch) for epoch in reversed(run.epochs()))
+        description = next((known for known in newest if "half_set_fsc" in known), None)
+        if description is None:
             return
         finest = description["box"] * description["pixel_size"] / description["radius"]
-        self.fsc.show_fsc(fsc, finest)
+        self.fsc.show_fsc(description["half_set_fsc"], finest)
         if self.figure.findText(FSC) < 0:
             self.figure.addItem(FSC)
 

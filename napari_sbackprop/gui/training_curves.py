@@ -9,7 +9,6 @@ from napari_sbackprop.gui.line_plot import COLOURS, LinePlot, Lines, Series
 HELD_OUT = "held_out_"
 PREFERENCE = ("loss", "evidence")
 MOST_POINTS = 4000
-GOLD_STANDARD = 0.143  # FSC of half maps at their resolution (Rosenthal and Henderson, 2003)
 
 
 class LossCurve(LinePlot):
@@ -81,10 +80,10 @@ class FscCurve(LinePlot):
         """The curves that the colours last for."""
         if not self._fsc:
             return None
-        names = ["consensus", *(f"direction {number}" for number in range(1, len(COLOURS)))]
+        names = ["consensus", "direction 1", *map(str, range(2, len(COLOURS)))]
         last = len(self._fsc[0]) - 1
         named = {
             name: [(shell / last, value) for shell, value in enumerate(curve)]
             for name, curve in zip(names, self._fsc, strict=False)
         }
-        return Lines(named, 0.0, 1.0, ("∞", f"{self._finest:.3g} Å"), GOLD_STANDARD)
+        return Lines(named, 0.0, 1.0, ("∞", f"{self._finest:.3g} Å"))

@@ -18,9 +18,9 @@ from napari_sbackprop.training.alignment import Alignment
 from napari_sbackprop.training.linear_model import LinearModel, posterior_filter
 from napari_sbackprop.training.posterior import (
     Posterior,
-    fitted_scale,
     image_statistics,
     linear_posterior,
+    next_spread,
     relevance,
     scaled_statistics,
 )
@@ -124,7 +124,8 @@ def update_volumes(
     second = first[:, :, None] * first[:, None, :]
     if not subspace:
         second[:, 1:, 1:] += inverse @ posterior.covariance @ inverse.T
-    first, second = posterior.scale[:, None] * first, posterior.scale.square()[:, None, None] * second
+    square = posterior.scale.square() + posterior.scale_variance
+    first, second = posterior.scale[:, None] * first, square[:, None, None] * second
 
     solved = [
         mask_solution(solve_volumes(spectra, sphere, chosen, first, second), sphere, mask) for chosen in sets
@@ -230,11 +231,9 @@ class ClosedForm:
 
     def posterior(self) -> Posterior:
         """Posterior of all particles under the present model, at its resolution."""
-        return linear_posterior(*self._statistics(), self.scale_spread)
-
-    def _statistics(self) -> tuple[Tensor, Tensor]:
         spectra, _ = self._at_radius(self.model.sphere.radius)
-        return image_statistics(spectra, self.model.volumes, self.model.sphere)
+        statistics = image_statistics(spectra, self.model.volumes, self.model.sphere)
+        return linear_posterior(*statistics, self.scale_spread)
 
     def iterate(self) -> Posterior:
         """One iteration; returns the posterior under the volumes that it began with."""
@@ -242,9 +241,8 @@ class ClosedForm:
         same_stage = self.model.sphere.radius == radius
         self.model = self.model.resized(radius)
         spectra, mask = self._at_radius(radius)
-        statistics = self._statistics()
-        _, self.scale_spread = fitted_scale(*statistics, self.scale_spread)
-        posterior = linear_posterior(*statistics, self.scale_spread)
+        posterior = self.posterior()
+        self.scale_spread = next_spread(posterior)
         strength = posterior.information.mean(0).diagonal()
         if kind is Kind.SEARCH and self.iterations[self.done - 1].kind is not Kind.SEARCH:
             self.model = self.model.restarted(strength < _DEAD, self._generator)

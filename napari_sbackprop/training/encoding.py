@@ -1,5 +1,6 @@
 """Latents of particles that a finished run was never trained on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,9 @@ def _posterior(tensors: dict[str, Tensor], spectra: Spectra, scale_spread: float
     encoder.load_state_dict(network)
     mean, log_variance = encoder(bank.mean, bank.covariance, bank.information)
     if not exact:
-        return diagonal_posterior(mean, log_variance)
-    return refined_posterior(statistics, bank.scale, head, mean)
+        amortised = diagonal_posterior(mean, log_variance)
+        return replace(amortised, contrast=bank.contrast, scale=bank.scale)
+    return refined_posterior(statistics, bank, head, mean)
 
 
 @torch.no_grad()

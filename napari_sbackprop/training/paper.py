@@ -285,11 +285,5 @@ def diagonal_posterior(mean: Tensor, log_variance: Tensor) -> Posterior:
     variance = log_variance.exp()
     information = torch.diag_embed((1 / variance - 1).clamp(min=0))
     unknown = torch.full_like(mean[:, 0], torch.nan)
-    return Posterior(
-        mean,
-        torch.diag_embed(variance),
-        information,
-        evidence=unknown,
-        contrast=unknown,
-        scale=torch.ones_like(unknown),
-    )
+    one = torch.ones_like(unknown)
+    return Posterior(mean, torch.diag_embed(variance), information, unknown, unknown, one, 0 * one)

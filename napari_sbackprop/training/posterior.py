@@ -31,8 +31,9 @@ class Posterior:
     covariance : (N, K, K).
     information : (N, K, K), what the image adds to the unit precision of the prior.
     evidence : (N,), log evidence gained over the consensus volume alone, in nats.
-    contrast : (N,), scale of the consensus in each image: 1 on average, near 0 where the molecule is not there.
-    scale : (N,), of the particle's own map in its image, under which all the rest but the contrast holds.
+    contrast : (N,), scale of the consensus in each image: about 1, near 0 where the molecule is not there.
+    scale, scale_variance : (N,), of the particle's own map in its image, and how uncertain it is; all the rest but the
+        contrast holds under the scale.
     """
 
     mean: Tensor
@@ -41,10 +42,11 @@ class Posterior:
     evidence: Tensor
     contrast: Tensor
     scale: Tensor
+    scale_variance: Tensor
 
     @property
     def weights(self) -> Tensor:
-        """(N, C) of the channels in each image: scale times 1 and the mean coefficients."""
+        """(N, C) of the channels in each image: scale times 1 and the mean coefficients, of a linear decoder."""
         return self.scale[:, None] * pad(self.mean, (1, 0), value=1.0)
 
 
@@ -67,7 +69,9 @@ def linear_posterior(gram: Tensor, cross: Tensor, scale_spread: float = 0.0) -> 
     scale_spread : standard deviation of the images' scales about 1; 0 where all are 1.
     """
     ratio = contrast(gram, cross)
-    scale = fitted_scale(gram, cross, scale_spread)[0] if scale_spread else torch.ones_like(ratio)
+    scale, variance = torch.ones_like(ratio), torch.zeros_like(ratio)
+    if scale_spread:
+        scale, variance = fitted_scale(gram, cross, scale_spread)
     gram, cross = scaled_statistics(gram, cross, scale)
     information = gram[:, 1:, 1:]
     target = cross[:, 1:] - gram[:, 1:, 0]
@@ -81,19 +85,20 @@ def linear_posterior(gram: Tensor, cross: Tensor, scale_spread: float = 0.0) -> 
         evidence=((target * mean).sum(-1) - log_determinant) / 2,
         contrast=ratio,
         scale=scale,
+        scale_variance=variance,
     )
 
 
-def fitted_scale(gram: Tensor, cross: Tensor, spread: float) -> tuple[Tensor, float]:
-    """Scale (N,) of each image whatever its coefficients, and the standard deviation of scales that follows.
+def fitted_scale(gram: Tensor, cross: Tensor, spread: float) -> tuple[Tensor, Tensor]:
+    """Scale (N,) of each image whatever its coefficients, at least 0, and its posterior variance (N,).
 
     An image is a sum of slices with weights (c, c s): linear in them, with priors N(1, spread^2) of c and N(0, 1) of c s,
-    which c does not change much. The posterior mean of c is the scale; the next value of `spread` is that of expectation
-    maximisation.
+    which c does not change much. The posterior mean of c is the scale.
 
     Parameters
     ----------
     gram, cross : statistics of `image_statistics`.
+    spread : above 0.
     """
     precision = torch.ones(gram.shape[-1]).to(gram)
     precision[0] = spread**-2
@@ -102,8 +107,12 @@ def fitted_scale(gram: Tensor, cross: Tensor, spread: float) -> tuple[Tensor, fl
     factor = torch.linalg.cholesky(gram + torch.diag(precision))
     sides = torch.stack([cross + first * precision, first.expand_as(cross)], dim=-1)
     mean, variance = torch.cholesky_solve(sides, factor)[:, 0].unbind(-1)
-    spread = float(((mean - 1).square() + variance).mean().sqrt())
-    return mean.clamp(min=0), spread  # below 0 lies noise alone
+    return mean.clamp(min=0), variance  # below 0 lies noise alone
+
+
+def next_spread(posterior: Posterior) -> float:
+    """Standard deviation of scales about 1 that a posterior implies: a step of expectation maximisation."""
+    return float(((posterior.scale - 1).square() + posterior.scale_variance).mean().sqrt())
 
 
 def scaled_statistics(gram: Tensor, cross: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,7 +156,7 @@ def relevance(gram: Tensor, cross: Tensor, iterations: int = 100) -> Tensor:
 
 def refined_posterior(
     statistics: tuple[Tensor, Tensor],
-    scale: Tensor,
+    bank: Posterior,
     head: CoefficientHead,
     start: Tensor,
     iterations: int = 3,
@@ -157,11 +166,11 @@ def refined_posterior(
     Parameters
     ----------
     statistics : of `image_statistics` for the volumes that the head weighs.
-    scale : (N,), of each image.
+    bank : posterior of the linear start, which has the scale of each image.
     start : (N, Z), where the steps begin, such as the encoder's mean.
     """
     ratio = contrast(*statistics)
-    gram, cross = scaled_statistics(*statistics, scale)
+    gram, cross = scaled_statistics(*statistics, bank.scale)
     target = cross[:, 1:] - gram[:, 1:, 0]  # (N, K)
     mean = start
     for _ in range(iterations):
@@ -183,7 +192,8 @@ def refined_posterior(
         information=information,
         evidence=(fit - log_determinant) / 2,
         contrast=ratio,
-        scale=scale,
+        scale=bank.scale,
+        scale_variance=bank.scale_variance,
     )
 
 

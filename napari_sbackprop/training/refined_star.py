@@ -24,8 +24,6 @@ _Columns = dict[str, npt.NDArray[np.floating]]
 def write_refined(path: Path, output: Path) -> list[str]:
     """Write the particles of a run as its newest epoch has refined them; all else stays byte for byte.
 
-    Contrasts belong to the model and are not written.
-
     Parameters
     ----------
     path : run directory.

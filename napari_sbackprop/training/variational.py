@@ -116,7 +116,7 @@ class VariationalStage:
         with torch.no_grad():
             statistics = image_statistics(self.spectra, self.volumes, self.sphere)
             mean, _ = self.encode(torch.arange(self.spectra.count))
-        posterior = refined_posterior(statistics, self.filter_bank.scale, self.head, mean)
+        posterior = refined_posterior(statistics, self.filter_bank, self.head, mean)
         return posterior, {**evidence_figures(posterior, self.held_out), SCALE_SPREAD: self.scale_spread}
 
     def published(self) -> dict[str, Tensor]:

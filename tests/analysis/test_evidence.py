@@ -35,6 +35,15 @@ def test_a_true_map_is_shown_in_full_and_an_invented_one_is_not():
     assert (invented.decoded - true.decoded)[1:8].max() < 0
 
 
+@pytest.mark.parametrize("contrast", [0.5, 1.5])
+def test_dim_and_bright_images_show_the_same_change(contrast):
+    halves = half_maps(noise=0.1)
+    even = judge(*halves, STATE * MASK, CONSENSUS * MASK, MASK, PIXEL_SIZE)
+    scaled = judge(*(contrast * half for half in halves), STATE * MASK, CONSENSUS * MASK, MASK, PIXEL_SIZE)
+    assert scaled.change == pytest.approx(even.change, rel=1e-5)
+    assert scaled.change_error == pytest.approx(even.change_error, rel=1e-5)
+
+
 def test_the_error_is_that_of_the_noise():
     errors = []
     for noise in (0.05, 0.5):

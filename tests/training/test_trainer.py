@@ -130,7 +130,24 @@ def test_images_of_uneven_contrast_have_their_own_scales(tmp_path):
     assert figures["scale_spread"] == pytest.approx(0.3, rel=0.2)
     assert np.allclose(run_particles(run, scaled=True).scale, latents.scale)
     assert np.allclose(run_particles(run).scale, 1)
+    with np.load(run.epoch_path(run.latest_epoch()) / "latents.npz") as file:
+        assert set(file) == {"mean", "log_variance", "information", "contrast", "scale"}
+    amortised = encode(run.path, star, exact=False)
+    assert np.allclose(amortised.scale, latents.scale, atol=1e-4)
+    assert np.isfinite(amortised.contrast).all()
     assert np.corrcoef(encode(run.path, star).scale, latents.scale)[0, 1] > 0.99
+
+
+def test_much_junk_does_not_dim_the_good_particles(tmp_path):
+    star = simulate(tmp_path / "set", states=4, particles=400, box=36, pixel_size=8.0, snr=0.2, seed=3)
+    stack, random = tmp_path / "set" / "particles.mrcs", np.random.default_rng(1)
+    junk = np.arange(400) % 5 < 3
+    with mrcfile.open(stack, mode="r+") as file:
+        file.data[junk] = random.standard_normal((junk.sum(), 36, 36), dtype=np.float32)
+    finished(train(star, tmp_path / "run", replace(RECIPES["default"], epochs=0)))
+    latents = RunDirectory(tmp_path / "run").read_latents(RunDirectory(tmp_path / "run").latest_epoch())
+    assert (latents.contrast[~junk] > 0.5).mean() > 0.95
+    assert latents.scale[~junk].mean() > 3 * latents.scale[junk].mean()
 
 
 def test_maps_are_linear_in_the_coefficients(trained):
