@@ -100,8 +100,9 @@ class Alignment:
         factor = torch.linalg.cholesky((weighted.mT @ jacobian).real + torch.diag(precision))
         pull = (weighted.mT @ residual[..., None]).real[..., 0] - precision * present[:, active]
         change, variance = torch.zeros_like(present), torch.zeros_like(present)
-        change[:, active] = torch.cholesky_solve(pull[..., None], factor)[..., 0]
-        variance[:, active] = torch.cholesky_inverse(factor).diagonal(dim1=-2, dim2=-1)
+        covariance = torch.cholesky_inverse(factor)
+        change[:, active] = (covariance @ pull[..., None])[..., 0]
+        variance[:, active] = covariance.diagonal(dim1=-2, dim2=-1)
 
         proposed = present + change
         transfer = self._transfer(rows, disc, proposed) if self._ctf else part.transfer
