@@ -70,7 +70,9 @@ def test_particles_and_map_update_while_training_runs(
     newest = [fsc for fsc in halved if fsc is not None][-1]
     assert [value for _, value in curves["consensus"]] == newest[0]
     assert [value for _, value in curves["direction 1"]] == newest[1]
-    assert "half_set_fsc" not in RunDirectory(run).read_description(last)  # of the auto-encoder: the curve is older
+    assert "half_set_fsc" not in RunDirectory(run).read_description(
+        last
+    )  # of the auto-encoder: the curve is older
     assert train.start_button.text() == "Continue training"
 
 
