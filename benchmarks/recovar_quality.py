@@ -44,8 +44,7 @@ def analyse(options: argparse.Namespace, run: Path) -> float:
         "--zdim",
         dimensions,
         "--no-downsample",
-        "--uninvert-data",
-        "false",
+        "--correct-contrast",
     ]
     return recovar(
         options.recovar,
