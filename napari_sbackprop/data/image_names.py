@@ -15,6 +15,9 @@ ORIGINAL_NAME = "rlnImageOriginalName"
 AS_STACK = ":mrcs"
 """What follows a file's name to tell RELION that it is a stack."""
 
+_CHUNK = 1 << 13  # names at a time: they stay in the cache
+_NONE, _BAD = -1, -2
+
 
 @dataclass(frozen=True, eq=False)
 class ImageNames:
@@ -51,26 +54,37 @@ def parse_image_names(
     names: npt.NDArray[np.bytes_], findings: Findings, label: str = IMAGE_NAME
 ) -> ImageNames:
     """Split `number@stack`; the first bad number in the column `label` is an error that names its row."""
-    padded = names.astype(f"S{names.dtype.itemsize + 1}")  # so that something follows every @
-    text = characters(padded)
-    is_at = text == ord("@")
-    at = np.where(is_at.any(axis=1), is_at.argmax(axis=1), -1)
-    slice_index = np.full(len(names), -1, dtype=np.int64)
-    for position in np.unique(at[at >= 0]).tolist():  # few: numbers have a handful of lengths
-        rows = np.flatnonzero(at == position)
-        number, tail = text[rows, :position] - np.uint8(ord("0")), text[rows, position + 1 :]
-        if 0 < position <= MOST_DIGITS:
-            values = (number.astype(np.float64) @ 10.0 ** np.arange(position - 1, -1, -1)).astype(np.int64)
-            slice_index[rows] = np.where((number < 10).all(axis=1), values - 1, -1)
-        padded[rows] = np.ascontiguousarray(tail).view(f"S{tail.shape[1]}")[:, 0]
-    bad = np.flatnonzero((at >= 0) & (slice_index < 0))
+    files, slice_index = np.empty_like(names), np.empty(len(names), dtype=np.int64)
+    for start in range(0, len(names), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        files[part], slice_index[part] = _split_names(names[part])
+    bad = np.flatnonzero(slice_index == _BAD)
     if len(bad):
         findings.error(
             f", row {bad[0] + 1}: {label} is {readable(names[bad[0]])!r}, but images count from 1, "
             "as in 000001@stack.mrcs; correct the row."
         )
-    stacks, stack_index = _number_stacks(padded)
-    return ImageNames(stacks, stack_index, slice_index)
+    stacks, stack_index = _number_stacks(files)
+    return ImageNames(stacks, stack_index, np.maximum(slice_index, _NONE))
+
+
+def _split_names(
+    names: npt.NDArray[np.bytes_],
+) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.int64]]:
+    """Files (n,) of addresses, and which image of them, from 0: _NONE where no `@` tells it, _BAD where it cannot be."""
+    files = names.astype(f"S{names.dtype.itemsize + 1}")  # so that something follows every @
+    text = characters(files)
+    is_at = text == ord("@")
+    at = np.where(is_at.any(axis=1), is_at.argmax(axis=1), -1)
+    index = np.where(at >= 0, _BAD, _NONE)
+    for position in np.unique(at[at >= 0]).tolist():  # few: numbers have a handful of lengths
+        rows = np.flatnonzero(at == position)
+        number, tail = text[rows, :position] - np.uint8(ord("0")), text[rows, position + 1 :]
+        if 0 < position <= MOST_DIGITS:
+            values = (number.astype(np.float64) @ 10.0 ** np.arange(position - 1, -1, -1)).astype(np.int64)
+            index[rows] = np.where((number < 10).all(axis=1) & (values > 0), values - 1, _BAD)
+        files[rows] = np.ascontiguousarray(tail).view(f"S{tail.shape[1]}")[:, 0]
+    return files, index
 
 
 def _number_stacks(names: npt.NDArray[np.bytes_]) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:

@@ -6,6 +6,7 @@ Image names are relative to the root of the project, not to the STAR file: the f
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from napari_sbackprop.data.particle_table import ParticleTable
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.path_map import PathMap, moved
 from napari_sbackprop.errors import InputError
+
+_PART = 16  # headers that a thread reads at a time: a task of one costs more than the header
 
 
 def find_images(table: ParticleTable, start: Path, findings: Findings, path_map: PathMap = ()) -> Particles:
@@ -110,13 +113,11 @@ def _read_headers(paths: Sequence[Path | None], findings: Findings) -> list[MrcH
         except InputError as error:
             return str(error)
 
-    headers: list[MrcHeader | None] = []
+    parts = [paths[start : start + _PART] for start in range(0, len(paths), _PART)]
     with ThreadPoolExecutor(max_workers=8) as pool:  # a project has thousands of stacks, often on a slow disk
-        for header in pool.map(attempt, paths):
-            if isinstance(header, str):
-                findings.errors.append(header)
-            headers.append(None if isinstance(header, str) else header)
-    return headers
+        answers = list(chain.from_iterable(pool.map(lambda part: list(map(attempt, part)), parts)))
+    findings.errors.extend(answer for answer in answers if isinstance(answer, str))
+    return [None if isinstance(answer, str) else answer for answer in answers]
 
 
 def _check_slices(names: ImageNames, headers: Sequence[MrcHeader | None], findings: Findings) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_sbackprop.data.input_file import require_file
+from napari_sbackprop.data.input_file import read_start
 from napari_sbackprop.data.output_file import new_file
 from napari_sbackprop.errors import InputError
 
@@ -59,9 +59,7 @@ def read_header(path: Path) -> MrcHeader:
     InputError
         The file is no MRC file, stores a type that is not read, or is shorter than its header says.
     """
-    require_file(path)
-    with path.open("rb") as file:
-        raw = file.read(_HEADER_BYTES)
+    raw = read_start(path, _HEADER_BYTES)
     if len(raw) < _HEADER_BYTES:
         raise InputError(
             f"{path} is not an MRC file, for it is shorter than a header of 1024 bytes: copy it again."
