@@ -33,6 +33,7 @@ COMMANDS += [
     "classes",
     "reconstruct",
     "residual",
+    "halves",
 ]
 COMMANDS += ["relion-job", "info", "compile"]
 PARTICLES, STATES, BOX = 200, 4, 36
@@ -280,6 +281,29 @@ def test_what_the_model_leaves_is_mapped(trained: Path, tmp_path: Path) -> None:
     with mrcfile.open(target) as file:
         assert file.data[z, y, x] == pytest.approx(values["largest"], abs=1e-3)
     assert "exists already" in fail("residual", trained, "-o", target)
+
+
+def test_halves_are_trained_apart_and_compared(trained: Path, sample: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "indices.npy", np.arange(0, PARTICLES, 4))
+    values = succeed("halves", trained, tmp_path / "indices.npy", "-o", tmp_path / "apart")
+    names = ["consensus", "direction_1", "direction_2", "selection"]
+    assert list(values) == ["folder", "particles", *names, "epoch"]
+    assert set(values["consensus"]) == set(values["selection"]) == {"fsc", "resolution"}
+    assert values["direction_1"]["explained"] > 0.5
+    files = {path.name for path in (tmp_path / "apart").iterdir()}
+    maps = {f"{half}_{name}.mrc" for half in ("half1", "half2") for name in names}
+    assert files == {"fsc.csv", "mask.mrc", "half1", "half2", "half1.star", "half2.star"} | maps
+    table = (tmp_path / "apart" / "fsc.csv").read_text().splitlines()
+    assert table[0] == "shell,angstrom,consensus,direction_1,direction_2,selection"
+    column = [float(row.split(",")[2]) for row in table[1:]]
+    assert np.mean(column) == pytest.approx(values["consensus"]["fsc"], abs=1e-3)
+    succeed("select", tmp_path / "apart" / "half1", "-o", tmp_path / "half.star", "--min-contrast", -9)
+    assert data_rows(tmp_path / "half.star") == data_rows(tmp_path / "apart" / "half1.star")
+    assert "is not empty" in fail("halves", trained, "-o", tmp_path / "apart")
+    succeed("pickles", trained, "-o", tmp_path / "drgn")
+    succeed("adopt", tmp_path / "drgn", sample / "particles.star", tmp_path / "adopted")
+    assert "adopted" in fail("halves", tmp_path / "adopted", "-o", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_run_without_a_decoder_gives_the_same_half_maps(

@@ -74,16 +74,20 @@ def compare_halves(first: Map, second: Map, mask: Map, pixel_size: float) -> Agr
     unmasked = fourier_shell_correlation(a, b)
     masked = fourier_shell_correlation(a * soft, b * soft)
     corrected = _without_mask_effect(a, b, soft, unmasked, masked)
-    box = len(first)
-    below = torch.nonzero(corrected[1:] < THRESHOLD).flatten()
-    shell = int(below[0]) if len(below) else box // 2 - 1  # the last shell above it
     return Agreement(
         unmasked=unmasked.numpy(),
         masked=masked.numpy(),
         corrected=corrected.numpy(),
-        resolution=box * pixel_size / shell if shell else float("inf"),
+        resolution=resolution(corrected, pixel_size),
         average=_filtered((a + b) / 2, corrected).numpy(),
     )
+
+
+def resolution(curve: torch.Tensor, pixel_size: float) -> float:
+    """Angstrom of the last shell before an FSC (M / 2,) of half maps falls below 0.143; infinity without such a shell."""
+    below = torch.nonzero(curve[1:] < THRESHOLD).flatten()
+    shell = int(below[0]) if len(below) else len(curve) - 1
+    return 2 * len(curve) * pixel_size / shell if shell else float("inf")
 
 
 def judge(first: Map, second: Map, decoded: Map, consensus: Map, mask: Map, pixel_size: float) -> Evidence:
