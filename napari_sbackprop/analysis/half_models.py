@@ -66,7 +66,8 @@ class HalfAgreement:
     name : "consensus", "direction_k" for latent k from 1, or "selection".
     maps : (M, M, M) of either half; of all but the consensus, the change of the map.
     curve : (M / 2,), FSC of the maps.
-    resolution : angstrom where it first falls below 0.143; infinity where it never exceeds it.
+    resolution : angstrom where it falls below 0.143 beyond its largest value, for a motion may leave the first shells as
+        they are; infinity where it never exceeds that.
     explained : of a direction, the share of the latent's variance that the model of either half predicts in the other's
         particles, the smaller of the two: near 0 for noise, whose FSC may be higher, that of what little is no noise.
     """
@@ -91,9 +92,10 @@ def compare_models(
 
     def compared(name: str, a: Array, b: Array, explained: float | None = None) -> HalfAgreement:
         curve = fourier_shell_correlation(torch.from_numpy(a), torch.from_numpy(b))
-        return HalfAgreement(
-            name, (a, b), curve.numpy(), resolution(curve, first.decoder.pixel_size), explained
-        )
+        peak = 1 + int(curve[1:].argmax())
+        beyond = torch.cat([curve[peak].expand(peak), curve[peak:]])
+        angstrom = resolution(beyond, first.decoder.pixel_size)
+        return HalfAgreement(name, (a, b), curve.numpy(), angstrom, explained)
 
     yield compared("consensus", first.decoder.consensus(), second.decoder.consensus())
     explained = np.minimum(first.explained(latents), second.explained(latents))

@@ -47,9 +47,9 @@ def reconstruct(
     """Back-project a selection in half sets, beside its decoded map.
 
     Nothing of the model is in the half maps. "change" is how much of the decoded map's difference from the consensus
-    they show: 1 all of it, 0 none. Whether the selection itself is more than chance, the command halves tells. half1_unfil.mrc and
-    half2_unfil.mrc are ready for relion_postprocess; average.mrc is their mean, filtered by their agreement, beside
-    decoded.mrc, where the run decodes maps.
+    they show: 1 all of it, 0 none. Whether the selection itself is more than chance, the command halves tells.
+    half1_unfil.mrc and half2_unfil.mrc are ready for relion_postprocess; average.mrc is their mean, filtered by their
+    agreement, beside decoded.mrc, where the run decodes maps.
     """
     from napari_sbackprop.data.mrc import write_volume
     from napari_sbackprop.data.output_file import new_folder, refuse_used_folder
