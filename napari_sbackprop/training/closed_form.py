@@ -196,6 +196,11 @@ class ClosedForm:
         return self.done == len(self.iterations)
 
     @property
+    def directions(self) -> int:
+        """Number of basis volumes that are left."""
+        return self.model.volumes.shape[1] - 1
+
+    @property
     def fraction(self) -> float:
         """Share of the work that is done."""
         cost = [

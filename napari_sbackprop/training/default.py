@@ -1,5 +1,6 @@
 """The default recipe: consensus, closed-form start in stages of resolution, then the VAE from it."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from napari_sbackprop.training.spectra import Spectra, noise_spectra, whitened_s
 from napari_sbackprop.training.variational import VariationalStage
 from napari_sbackprop.training.volume_solver import back_project, mask_solution
 
+logger = logging.getLogger(__name__)
 _READING, _STARTING = 0.1, 0.6  # of the run: what is done after reading, and after the closed-form start
 
 
@@ -72,6 +74,11 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
         start.load(nested(stored, "start."))
         generator.set_state(stored["generator"])
     yield from _run_closed_form(session, data, start, generator)
+    if start.finished and start.directions == latent_size:
+        logger.info(
+            "no direction of the latent space is empty (%d), so there may be more: try --latent-size %d --basis-size %d",
+            *(latent_size, 2 * latent_size, 2 * session.config.basis_size),
+        )
     if start.finished and session.config.epochs and not session.stop.is_set():
         vae = VariationalStage(
             session.config,
