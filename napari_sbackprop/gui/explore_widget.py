@@ -70,7 +70,7 @@ class ExploreWidget(QWidget):
         self.selection_panel = SelectionPanel(self.explorer)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MILLISECONDS)
-        self._timer.timeout.connect(self.explorer.refresh)
+        self._timer.timeout.connect(self.explorer.follow)
         self._closed = False
         self._build()
         self._connect()
@@ -101,8 +101,8 @@ class ExploreWidget(QWidget):
         self.training.setVisible(fraction is not None and self.shows(run))
         self.explorer.umaps.training = fraction is not None
         if fraction is not None:
-            self.training.setValue(round(1000 * fraction))
             self.training.setFormat(text)
+            self.training.setValue(round(1000 * fraction))
 
     # -- building ----------------------------------------------------------------------------------------------------
 
