@@ -1,5 +1,6 @@
 """The Explore dock: scatter, map, selections of one run."""
 
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,10 @@ class ExploreWidget(QWidget):
         self.header.setText(f"<b>{name.name}</b> &nbsp; epoch {scene.epoch}, {scene.count:,} particles")
         self.header.setToolTip(str(name))
         if previous is None:
-            self.model.renderer = SURFACE if self.scatter.software else VOLUME
+            software = self.scatter.software
+            self.model.renderer, self.map_view.volume_step = (SURFACE, 2) if software else (VOLUME, 1)
+            if not gc.get_freeze_count():
+                gc.freeze()  # what all the libraries hold: napari collects garbage with every layer that it removes
 
     def _on_status_changed(self) -> None:
         model = self.model
@@ -255,6 +259,7 @@ class ExploreWidget(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         """Stop looking at the run, playing and blinking while nobody looks at the dock."""
         self._timer.stop()
+        gc.unfreeze()
         self.map_view.blink(False)
         self.explorer.paths.play(False)
         super().hideEvent(event)
