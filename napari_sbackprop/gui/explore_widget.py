@@ -190,8 +190,7 @@ class ExploreWidget(QWidget):
         if previous is None:
             software = self.scatter.software
             self.model.renderer, self.map_view.volume_step = (SURFACE, 2) if software else (VOLUME, 1)
-            if not gc.get_freeze_count():
-                gc.freeze()  # what all the libraries hold: napari collects garbage with every layer that it removes
+            _keep_libraries()
 
     def _on_status_changed(self) -> None:
         model = self.model
@@ -255,6 +254,7 @@ class ExploreWidget(QWidget):
         if not self._closed and (self.model.scene is not None or self.model.busy):
             self._timer.start()
             self.map_view.blink(True)
+            _keep_libraries()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Stop looking at the run, playing and blinking while nobody looks at the dock."""
@@ -263,3 +263,9 @@ class ExploreWidget(QWidget):
         self.map_view.blink(False)
         self.explorer.paths.play(False)
         super().hideEvent(event)
+
+
+def _keep_libraries() -> None:
+    """Exempt what the libraries hold from garbage collection: napari has one with every layer that it removes."""
+    if not gc.get_freeze_count():
+        gc.freeze()
