@@ -57,8 +57,8 @@ class Person:
 
     def move(self, widget: QWidget, place: Place, held: str = "", button: str = "Left") -> None:
         """Move on with the button down."""
-        self._loop.run(MOVE_SECONDS)
         self._mouse(widget, "MouseMove", place, held, button)
+        self._loop.run(MOVE_SECONDS)
 
     def release(
         self, widget: QWidget, place: Place | None = None, held: str = "", button: str = "Left"

@@ -1,5 +1,6 @@
 """The Explore dock: scatter, map, selections of one run."""
 
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class ExploreWidget(QWidget):
         self.selection_panel = SelectionPanel(self.explorer)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MILLISECONDS)
-        self._timer.timeout.connect(self.explorer.refresh)
+        self._timer.timeout.connect(self.explorer.follow)
         self._closed = False
         self._build()
         self._connect()
@@ -101,8 +102,8 @@ class ExploreWidget(QWidget):
         self.training.setVisible(fraction is not None and self.shows(run))
         self.explorer.umaps.training = fraction is not None
         if fraction is not None:
-            self.training.setValue(round(1000 * fraction))
             self.training.setFormat(text)
+            self.training.setValue(round(1000 * fraction))
 
     # -- building ----------------------------------------------------------------------------------------------------
 
@@ -187,7 +188,9 @@ class ExploreWidget(QWidget):
         self.header.setText(f"<b>{name.name}</b> &nbsp; epoch {scene.epoch}, {scene.count:,} particles")
         self.header.setToolTip(str(name))
         if previous is None:
-            self.model.renderer = SURFACE if self.scatter.software else VOLUME
+            software = self.scatter.software
+            self.model.renderer, self.map_view.volume_step = (SURFACE, 2) if software else (VOLUME, 1)
+            _keep_libraries()
 
     def _on_status_changed(self) -> None:
         model = self.model
@@ -251,10 +254,18 @@ class ExploreWidget(QWidget):
         if not self._closed and (self.model.scene is not None or self.model.busy):
             self._timer.start()
             self.map_view.blink(True)
+            _keep_libraries()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Stop looking at the run, playing and blinking while nobody looks at the dock."""
         self._timer.stop()
+        gc.unfreeze()
         self.map_view.blink(False)
         self.explorer.paths.play(False)
         super().hideEvent(event)
+
+
+def _keep_libraries() -> None:
+    """Exempt what the libraries hold from garbage collection: napari has one with every layer that it removes."""
+    if not gc.get_freeze_count():
+        gc.freeze()

@@ -4,6 +4,7 @@ It writes the model on the thread that `deliver` serves, and only there. Maps ar
 read and written one after the other on a second thread.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -33,6 +34,9 @@ from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.gui.umaps import Umaps
 from napari_sbackprop.run_directory import RunDirectory
 
+REST = 30
+"""Times that loading an epoch took, until a newer one is looked for: following leaves a training its cores."""
+
 
 class Explorer:
     """Connects one model with the run directory, the decoder and the workers.
@@ -53,6 +57,7 @@ class Explorer:
         self.comparison = Comparison(model, self._make_anew)
         self.walk = DirectionWalk(model, self.comparison, self.show_place, deliver)
         self._loading = False
+        self._looked_at = self._rested_at = 0.0  # when an epoch was looked for, and when the next one may be
         self._show: Show | None = None
         self._reconstructor = Reconstructor(deliver)
         self.images = ImageReader(deliver)
@@ -73,7 +78,7 @@ class Explorer:
     # -- runs and epochs ---------------------------------------------------------------------------------------------
 
     def open(self, path: Path) -> None:
-        """Show a run; its newest epoch appears when it is loaded, and later ones as they are published."""
+        """Show a run; its newest epoch appears when it is loaded, and later ones as `follow` is called."""
         try:
             run = RunDirectory(path)
         except InputError as error:
@@ -100,11 +105,18 @@ class Explorer:
         model.busy = f"Opening {run.path.name} …"
         self.refresh()
 
+    def follow(self) -> None:
+        """Refresh, unless an epoch has come just now: where they come fast some are left out, never the last one."""
+        if time.monotonic() >= self._rested_at:
+            self.refresh()
+        else:
+            self.umaps.look()
+
     def refresh(self) -> None:
-        """Look for a newer epoch and for the end of a UMAP; call it about once a second."""
+        """Look for a newer epoch and for the end of a UMAP."""
         self.umaps.look()
         if self._run is not None and not self._loading and not self._closed:
-            self._loading = True
+            self._loading, self._looked_at = True, time.monotonic()
             work = partial(newer_scene, self._run, self.model.scene, self._broken)
             self._files.submit(work, self._on_scene_loaded)
 
@@ -123,6 +135,8 @@ class Explorer:
             self._on_error(scene.error)
             return
         self._broken = None
+        now = time.monotonic()
+        self._rested_at = now + REST * (now - self._looked_at)
         if previous is not None:
             scene = replace(scene, sigma=previous.sigma)  # one unit in all epochs: maps stay comparable
         else:

@@ -82,15 +82,19 @@ class MapLayer:
         self._show("surface", data, paint, pixel_size, shading="smooth")
 
     def show_volume(
-        self, data: npt.NDArray[np.float32], threshold: float, colours: str, pixel_size: float
+        self,
+        data: npt.NDArray[np.float32],
+        threshold: float,
+        colours: str,
+        voxel_size: float,
+        corner: tuple[float, ...],
     ) -> None:
-        """Show a volume (M, M, M) in sigma as what lies above a threshold.
+        """Show a volume in sigma, its first voxel at a corner in angstrom, as what lies above a threshold.
 
         In sigma, because the shader refines all samples above threshold - 0.2, an absolute number.
         """
-        self._show(
-            "volume", data, Paint(colours, blending="translucent_no_depth"), pixel_size, rendering="iso"
-        )
+        paint = Paint(colours, blending="translucent_no_depth")
+        self._show("volume", data, paint, voxel_size, rendering="iso", translate=corner)
         self.set_threshold(threshold)
 
     def set_threshold(self, threshold: float) -> None:
@@ -114,7 +118,9 @@ class MapLayer:
             layer.plane.position = tuple(place if index == axis else centre[index] for index in range(3))
 
     def _show(self, kind: str, data: Any, paint: Paint, pixel_size: float, **options: Any) -> Any:
-        shape = (kind, pixel_size) if kind == "surface" else (kind, pixel_size, data.shape)
+        shape: tuple[Any, ...] = (kind, pixel_size)
+        if kind != "surface":
+            shape += (data.shape, options.get("translate"))
         layer = self.layer
         if layer is None or shape != self._shape:
             layer = self._add(kind, data, paint, pixel_size, options)

@@ -22,7 +22,7 @@ from napari_sbackprop.gui.explorer_model import (
 )
 from napari_sbackprop.gui.map_layer import LOADING, METADATA_KEY, MapLayer, Paint, empty_surface
 from napari_sbackprop.gui.no_decoder import NO_MAP
-from napari_sbackprop.gui.surface import SIGN, MapFrame
+from napari_sbackprop.gui.surface import COARSE_ABOVE, SIGN, MapFrame, box_around
 
 MAP_LAYER = "Map"
 PINNED_LAYER = "Pinned map"
@@ -41,9 +41,14 @@ class MapView:
     Parameters
     ----------
     viewer : napari viewer; only its public parts are used.
+
+    Attributes
+    ----------
+    volume_step : voxels of a large map to one of its volume; 2 where the processor draws.
     """
 
     def __init__(self, viewer: Any, model: ExplorerModel) -> None:
+        self.volume_step = 1
         self._viewer = viewer
         self._model = model
         self._map, self._pinned = MapLayer(viewer, MAP_LAYER), MapLayer(viewer, PINNED_LAYER)
@@ -179,7 +184,13 @@ class MapView:
             self._open_grid()
 
     def _show_volume(self, layer: MapLayer, frame: MapFrame, colours: str, scene: Scene) -> None:
-        layer.show_volume(frame.smooth / scene.sigma, self._model.contour, colours, scene.decoder.pixel_size)
+        """Show the part that is not empty: the time of a volume goes into the steps through it."""
+        step = self.volume_step if len(frame.smooth) > COARSE_ABOVE else 1
+        pixel_size = scene.decoder.pixel_size
+        inside = box_around(frame.smooth != 0, margin=step)
+        data = frame.smooth[inside][::step, ::step, ::step] / scene.sigma
+        corner = tuple(pixel_size * axis.start for axis in inside)
+        layer.show_volume(data, self._model.contour, colours, step * pixel_size, corner)
 
     def _show_slice(self, layer: MapLayer, data: Any, paint: Paint, scene: Scene) -> None:
         layer.show_slice(

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import qtpy
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 from vispy import app, scene
 from vispy.color import Color
 from vispy.util import keys
@@ -26,6 +27,8 @@ PATH_COLOURS = (("#000000", 6), ("#ff6f61", 3))  # a rim, to be seen on any colo
 SHORTEST_LINE = 5  # pixels; a click with a trembling hand draws no line
 MOST_MARKERS_IN_SOFTWARE = 20_000  # beyond, an image of the density draws faster than the points
 RASTER_PIXEL = 2  # screen pixels per cell
+MOST_IN_MOTION = 200_000  # points of the image while the view moves
+REST_MILLISECONDS = 150  # without a move, until the image has all of them
 ZOOM_PER_STEP = 1.15
 MARGIN = 0.06
 EXPLORE, LASSO, RECTANGLE, BRUSH = "explore", "lasso", "rectangle", "brush"
@@ -84,6 +87,10 @@ class Scatter:
         self._crosshair_at: Point | None = None
         self._crosshair_outside = False
         self._add_visuals()
+        self._resting = QTimer(self.canvas.native)
+        self._resting.setSingleShot(True)
+        self._resting.setInterval(REST_MILLISECONDS)
+        self._resting.timeout.connect(lambda: self._draw_raster())
         events = self.canvas.events
         for event in (events.mouse_press, events.mouse_move, events.mouse_release, events.mouse_wheel):
             event.disconnect()  # vispy would draw the scene once more at each press, to find what was hit
@@ -99,6 +106,7 @@ class Scatter:
         self._image = scene.visuals.Image(
             np.zeros((2, 2, 4), np.uint8), parent=parent, interpolation="nearest"
         )
+        self._image.transform = STTransform()
         self._points = scene.visuals.Markers(parent=parent, antialias=0)
         self._marked = scene.visuals.Markers(parent=parent, antialias=0)
         self._outline = scene.visuals.Line(parent=parent, color=MARKED, width=2, method="gl")
@@ -218,17 +226,18 @@ class Scatter:
                 symbol="disc",
             )
 
-    def _draw_raster(self) -> None:
+    def _draw_raster(self, step: int = 1) -> None:
+        """Paint every `step`-th point."""
         if not self.draws_raster:
             return
         rectangle = self._camera.rect
         bounds = (rectangle.left, rectangle.bottom, rectangle.width, rectangle.height)
         columns, rows = (max(side // RASTER_PIXEL, 2) for side in self.canvas.size)
-        self._image.set_data(raster(self._coordinates, self._painted, bounds, (rows, columns)))
-        self._image.transform = STTransform(
-            scale=(rectangle.width / columns, rectangle.height / rows),
-            translate=(rectangle.left, rectangle.bottom),
-        )
+        picture = raster(self._coordinates[::step], self._painted[::step], bounds, (rows, columns))
+        self._image.set_data(picture)
+        place = self._image.transform  # another one would have the shader compiled anew
+        place.scale = (rectangle.width / columns, rectangle.height / rows)
+        place.translate = (rectangle.left, rectangle.bottom)
 
     def _marker_size(self) -> int:
         count = len(self._coordinates)
@@ -330,7 +339,10 @@ class Scatter:
         self._on_view_changed()
 
     def _on_view_changed(self) -> None:
-        self._draw_raster()
+        step = len(self._coordinates) // MOST_IN_MOTION + 1
+        self._draw_raster(step)
+        if step > 1:
+            self._resting.start()
         self._place_crosshair()
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from napari_sbackprop.gui.tool_icons import brush_cursor
 from napari_sbackprop.gui.tool_options import ToolOptions
 from napari_sbackprop.gui.tool_strip import ToolStrip
 
+AFTER_THE_MAP = 20  # milliseconds, in which Qt begins to draw
 METHOD_NAMES = {PCA: "PCA", UMAP: "UMAP"}
 CROSS = Qt.CursorShape.CrossCursor
 CURSORS = {CLUSTERS: Qt.CursorShape.PointingHandCursor, PAN: Qt.CursorShape.OpenHandCursor}
@@ -185,7 +186,7 @@ class ScatterPanel(QWidget):
         if self.scatter.software and self.scatter.dragging:
             self._draw_crosshair()
         elif self.scatter.software:
-            QTimer.singleShot(0, self._draw_crosshair)
+            QTimer.singleShot(AFTER_THE_MAP, self._draw_crosshair)
 
     def _draw_crosshair(self) -> None:
         anchor = self._model.anchor

@@ -53,7 +53,7 @@ def low_pass(volume: npt.NDArray[np.float32], sigma: float = SMOOTHING) -> npt.N
     """Gaussian filter with a width of `sigma` voxels; 0 returns the map itself."""
     if sigma <= 0:
         return volume
-    inside = _box_around(volume != 0, margin=int(np.ceil(2.5 * sigma)))
+    inside = box_around(volume != 0, margin=int(np.ceil(2.5 * sigma)))
     result = np.zeros_like(volume)
     gaussian_filter(volume[inside], sigma, output=result[inside], mode="constant", truncate=2.5)
     return result
@@ -115,7 +115,7 @@ def contour_surface(
     volume: npt.NDArray[np.float32], threshold: float, step: int = 1
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Surface of `volume` (M, M, M) at `threshold`: vertices (V, 3) in voxels [z, y, x] and faces (F, 3)."""
-    inside = _box_around(volume >= threshold, margin=step)
+    inside = box_around(volume >= threshold, margin=step)
     try:
         vertices, faces, _, _ = marching_cubes(volume[inside], threshold, step_size=step)
     except (ValueError, RuntimeError):  # the level is outside the range of the map, or crosses no cell
@@ -124,7 +124,7 @@ def contour_surface(
     return vertices.astype(np.float32, copy=False), faces.astype(np.int64, copy=False)
 
 
-def _box_around(filled: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice, slice]:
+def box_around(filled: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice, slice]:
     """The part of a map that holds all `filled` voxels, and `margin` voxels around it: most of a map is empty."""
     slices = []
     for others in ((1, 2), (0, 2), (0, 1)):

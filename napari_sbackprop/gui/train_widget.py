@@ -31,7 +31,7 @@ from napari_sbackprop.gui.training_curves import FscCurve, LossCurve
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.progress import Progress
 
-SECONDS_BETWEEN_UPDATES = 0.25  # redrawing the window more often would slow the training
+SECONDS_BETWEEN_UPDATES = 1.0  # redrawing the window more often would slow the training
 TYPING_MILLISECONDS = 400
 NO_FILE = "Choose the STAR or .cs file of a 3D refinement, or drop one on napari."
 PATTERNS = "Particles (*.star *.cs *.csg);;All files (*)"
@@ -56,7 +56,7 @@ class TrainWidget(QWidget):
         self._run: Path | None = None
         self._explore: Any = None
         self._shown_at = 0.0
-        self._stage = ""
+        self._newest: Progress | None = None
         self._suggested: Path | None = None
         self._typing = QTimer(self)
         self._typing.setSingleShot(True)
@@ -244,7 +244,7 @@ class TrainWidget(QWidget):
         self.figure.hide()
         self.information.clear()
         self.progress.setValue(0)
-        self._stage = ""
+        self._newest = None
         self.status.say(text)
         self.start_button.setEnabled(False)
         self.stop_button.setEnabled(True)
@@ -265,11 +265,11 @@ class TrainWidget(QWidget):
             self.star.set_path(record)
 
     def _on_progress(self, progress: Progress) -> None:
-        self._stage = progress.stage
+        self._newest = progress
         if progress.metrics:
             self.curve.add(progress.fraction, progress.metrics)
         now = time.monotonic()
-        if progress.epoch is not None or now - self._shown_at >= SECONDS_BETWEEN_UPDATES:
+        if now - self._shown_at >= SECONDS_BETWEEN_UPDATES:
             self._shown_at = now
             self._show(progress)
         if progress.epoch is not None and self._run is not None:
@@ -298,17 +298,21 @@ class TrainWidget(QWidget):
             if not self._explore.shows(self._run):
                 self._explore.open_run(self._run)
         elif not self._explore.closed:
-            self._explore.explorer.refresh()
+            self._explore.explorer.follow()
 
     def _show(self, progress: Progress) -> None:
+        if (
+            not self.visibleRegion().isEmpty()
+        ):  # behind another dock, too, it would have the window drawn anew
+            self._show_here(progress)
+        if self._explore is not None and not self._explore.closed:
+            self._explore.show_training(self._run, progress.fraction, _in_words(progress))
+
+    def _show_here(self, progress: Progress) -> None:
+        self.curve.update()
         self.progress.setValue(round(1000 * progress.fraction))
-        text = progress.stage
-        if progress.particles_per_second > 0:
-            text += f" · {progress.particles_per_second:,.0f} particles/s"
-        if progress.seconds_left > 0:
-            text += f" · {_duration(progress.seconds_left)} left"
         if self._task is not None and not self._task.stop_event.is_set():
-            self.status.say(text)
+            self.status.say(_in_words(progress))
         for name in self.curve.figures:
             if not name.startswith(INFORMATION) and self.figure.findText(name) < 0:
                 self.figure.addItem(name)
@@ -318,8 +322,6 @@ class TrainWidget(QWidget):
             self.information.setText(
                 "information  " + "  ".join(f"{value:.2g}" for value in information[:12])
             )
-        if self._explore is not None and not self._explore.closed:
-            self._explore.show_training(self._run, progress.fraction, text)
 
     def _on_ended(self, failure: Failure | None) -> None:
         stopped = self._task is not None and self._task.stop_event.is_set()
@@ -327,6 +329,8 @@ class TrainWidget(QWidget):
         self.start_button.setEnabled(True)
         self.stop_button.setEnabled(False)
         self._on_run_changed()
+        if self._newest is not None:
+            self._show_here(self._newest)
         if self._explore is not None and not self._explore.closed:
             self._explore.show_training(self._run, None)
             self._explore.explorer.refresh()
@@ -336,7 +340,8 @@ class TrainWidget(QWidget):
             self.status.say("Stopped. Finished epochs stay, and the training can be continued.")
         else:
             self.progress.setValue(1000)
-            self.status.say(f"Finished ({self._stage}). The run is in {self._run}.")
+            stage = "" if self._newest is None else f" ({self._newest.stage})"
+            self.status.say(f"Finished{stage}. The run is in {self._run}.")
 
     def event(self, event: QEvent) -> bool:
         """Stop the training when the dock is closed: it would go on with no way to stop it."""
@@ -374,6 +379,15 @@ def new_run_folder(star: Path) -> Path:
     base = star.parent / f"{star.stem}_states"
     candidates = (base, *(base.with_name(f"{base.name}_{number}") for number in range(2, 1000)))
     return next(path for path in candidates if not path.exists())
+
+
+def _in_words(progress: Progress) -> str:
+    text = progress.stage
+    if progress.particles_per_second > 0:
+        text += f" · {progress.particles_per_second:,.0f} particles/s"
+    if progress.seconds_left > 0:
+        text += f" · {_duration(progress.seconds_left)} left"
+    return text
 
 
 def _duration(seconds: float) -> str:

@@ -40,13 +40,12 @@ class LossCurve(LinePlot):
         self.update()
 
     def add(self, fraction: float, metrics: dict[str, float]) -> None:
-        """Add figures at a fraction of the run."""
+        """Add figures at a fraction of the run; they are drawn at the next update."""
         for name, value in metrics.items():
             series = self._series.setdefault(name, [])
             series.append((fraction, value))
             if len(series) > MOST_POINTS:
                 del series[1:-1:2]
-        self.update()
 
     def show_figure(self, figure: str) -> None:
         """Choose what is plotted."""

@@ -1,5 +1,6 @@
 """The Explore dock in a viewer, on a run that the training made, under real mouse events."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from conftest import TIMEOUT, Mouse, publish_again
 
 from napari_sbackprop.analysis.clustering import Clustering
+from napari_sbackprop.gui import map_view
 from napari_sbackprop.gui.docks import open_explore
 from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME, Columns
 from napari_sbackprop.gui.map_view import MAP_LAYER, PINNED_LAYER
@@ -201,6 +203,27 @@ def test_the_volume_renderer_shows_sigma_units(viewer: Any, explore: Any, qtbot:
     explore.map_panel.contour.setValue(40)
     settle(explore, qtbot)
     assert layer.iso_threshold == pytest.approx(2.0)
+
+
+def test_a_coarse_volume_lies_where_the_map_is(
+    viewer: Any, explore: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(map_view, "COARSE_ABOVE", 16)
+    explore.map_view.volume_step = 2
+    explore.map_panel.renderer.setCurrentIndex(explore.map_panel.renderer.findData(VOLUME))
+    layer, frame, scene = viewer.layers[MAP_LAYER], explore.model.frame, explore.model.scene
+    assert layer.data.size < frame.smooth.size / 8
+    peak = np.unravel_index(layer.data.argmax(), layer.data.shape)
+    voxel = tuple(np.divide(layer.data_to_world(peak), scene.decoder.pixel_size).round().astype(int))
+    assert layer.data[peak] == pytest.approx(frame.smooth[voxel] / scene.sigma, rel=1e-5)
+    solid = (frame.smooth >= scene.contour * scene.sigma).sum()
+    assert 8 * (layer.data >= scene.contour).sum() == pytest.approx(solid, rel=0.25)
+
+
+def test_what_the_libraries_hold_is_no_garbage_while_the_dock_is_on_screen(explore: Any) -> None:
+    assert gc.get_freeze_count() > 100_000
+    explore.hide()
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_new_epoch_updates_particles_and_map(viewer: Any, explore: Any, run: Path, qtbot: Any) -> None:

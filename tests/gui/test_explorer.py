@@ -9,6 +9,7 @@ import pytest
 from conftest import Desk, publish_again
 
 from napari_sbackprop.analysis.selection import ParticleSelection
+from napari_sbackprop.gui import explorer as explorer_module
 from napari_sbackprop.gui import loading, umap_process
 from napari_sbackprop.gui.explorer_model import PCA, UMAP, VARIABILITY, Columns, Scene
 from napari_sbackprop.gui.loading import load_scene
@@ -328,6 +329,27 @@ def test_columns_of_another_run_are_dropped(open_desk: Desk, run: Path, tmp_path
     before, other = model.columns, Path(shutil.copytree(run, tmp_path / "other"))
     explorer._on_columns_loaded(RunDirectory(other), Columns({"rlnOther": np.arange(3)}))
     assert model.columns is before
+
+
+def test_of_epochs_that_come_fast_the_last_one_is_shown(
+    desk: Desk, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explorer_module, "REST", 1e6)
+    desk.explorer.open(run)
+    desk.until(lambda: desk.model.frame is not None and not desk.explorer.busy)
+    first, skipped = desk.model.scene.epoch, publish_again(run)
+    desk.explorer.follow()
+    assert not desk.explorer.busy
+    last = publish_again(run)
+    seen: list[int] = []
+    desk.model.events.scene.connect(lambda scene: seen.append(scene.epoch))
+    monkeypatch.setattr(explorer_module, "REST", 5.0)
+    desk.explorer.refresh()
+    desk.until(lambda: seen)
+    assert seen == [last]
+    assert first < skipped < last
+    last = publish_again(run)
+    desk.until(lambda: desk.explorer.follow() or desk.model.scene.epoch == last)
 
 
 def test_a_broken_epoch_is_said_once_and_a_later_one_is_shown(

@@ -8,6 +8,7 @@ import pytest
 from conftest import Mouse
 
 from napari_sbackprop.analysis.selection import ADD, INTERSECT, SUBTRACT
+from napari_sbackprop.gui import scatter as scatter_module
 from napari_sbackprop.gui.scatter import BRUSH, LASSO, PAN, RECTANGLE, Scatter
 
 pytestmark = pytest.mark.gui
@@ -156,6 +157,28 @@ def test_many_points_are_drawn_as_an_image_without_a_gpu(
     middle = red[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3]
     assert middle.mean() > 3 * red[: height // 10].mean()
     assert middle.any()
+
+
+def test_a_view_that_rests_has_all_points(
+    scatter: Scatter, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scatter_module, "MOST_IN_MOTION", 3_000)
+    scatter._software = True
+    points = np.random.default_rng(1).normal(size=(30_000, 2)).astype(np.float32)
+    rgba = np.tile(np.float32([1, 0, 0, 1]), (len(points), 1))
+
+    def painted() -> int:
+        return int((scatter.canvas.render()[..., 0] > 100).sum())
+
+    scatter.set_points(points, rgba)
+    scatter.fit()
+    in_motion = painted()
+    scatter.set_points(points, rgba)
+    at_rest = painted()
+    assert 0 < in_motion < 0.7 * at_rest
+    scatter.fit()
+    assert painted() == in_motion
+    qtbot.waitUntil(lambda: painted() == at_rest)
 
 
 @pytest.mark.parametrize("count", [50, 25_000])
