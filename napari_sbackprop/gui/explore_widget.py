@@ -27,6 +27,7 @@ from napari_sbackprop.gui.images_panel import ImagesPanel
 from napari_sbackprop.gui.map_panel import MapPanel
 from napari_sbackprop.gui.map_view import MapView, warm_up
 from napari_sbackprop.gui.movie_recorder import MovieRecorder
+from napari_sbackprop.gui.particle_layer import ParticleLayers
 from napari_sbackprop.gui.region_view import RegionView
 from napari_sbackprop.gui.sample_data import sample_folder, show_sample
 from napari_sbackprop.gui.scatter import REGION
@@ -66,6 +67,7 @@ class ExploreWidget(QWidget):
         self.map_view = MapView(napari_viewer, self.model)
         self.region_view = RegionView(napari_viewer, self.explorer)
         self.movie_recorder = MovieRecorder(napari_viewer, self.explorer, self._main_thread.deliver)
+        self.particle_layers = ParticleLayers(napari_viewer, self.explorer, self._main_thread.deliver)
         self.map_panel = MapPanel(self.explorer)
         self.selection_panel = SelectionPanel(self.explorer)
         self._timer = QTimer(self)
@@ -170,6 +172,7 @@ class ExploreWidget(QWidget):
             signal.connect(self._on_status_changed)
         self.scatter_panel.tools.tool_chosen.connect(lambda tool: self.region_view.set_active(tool == REGION))
         self.scatter_panel.options.path.movie_wanted.connect(self.movie_recorder.record)
+        self.selection_panel.menu.layer_wanted.connect(self.particle_layers.add)
         self.destroyed.connect(self.explorer.close)
         self._on_scene_changed(None)
 
@@ -237,6 +240,7 @@ class ExploreWidget(QWidget):
         self.map_view.disconnect()
         self.region_view.disconnect()
         self.movie_recorder.close()
+        self.particle_layers.close()
         self.scatter_panel.disconnect_model()
         self.directions_panel.disconnect_model()
         self.images_panel.disconnect_model()
