@@ -19,9 +19,11 @@ Array = npt.NDArray[np.float32]
 
 PARTICLE = "particle"
 """Feature: row in the run's STAR file, from 0."""
+COMPONENTS = ("pc1", "pc2", "pc3")
+"""Features: scores along the principal components of all latents."""
 EVERY_PARTICLE = "all particles"
 NOT_KEPT = "#ffffff"  # as the scatter shows what is selected
-_SIZE = 0.01  # of a point, as a part of the cloud
+_SIZE = 0.01  # of a point, as a part of the box
 
 
 class ParticleLayers:
@@ -62,32 +64,34 @@ class ParticleLayers:
 def points_layer(scene: Scene, selection: ParticleSelection, values: Values, colour: str) -> Any:
     """A layer of particles at the first three principal components of all latents, with what is known of each.
 
-    It is not seen at first, lest it hide the map: its unit is a latent's, scaled until the cloud of all particles is as wide
-    as the map's box, around the same centre. Layers of one epoch thus share a space.
+    It is not seen at first, lest it hide the map. The cloud of all particles is as wide as the map's box, around the same
+    centre, so that layers of one epoch share a space; the components themselves are features.
 
     Parameters
     ----------
-    values : (N,) by name, which become features beside PARTICLE.
+    values : (N,) by name, which become features beside PARTICLE and COMPONENTS.
     colour : of the points, "#rrggbb".
     """
     from napari.layers import Points
 
-    cloud = _principal_components(scene.latents)
-    widest = 2 * float(np.abs(cloud).max()) or 1.0
+    scores = _principal_components(scene.latents)
     side = scene.decoder.box * scene.decoder.pixel_size
+    places = side * (0.5 + 0.5 * scores[:, ::-1] / (np.abs(scores).max() or 1.0))
+    components = dict(zip(COMPONENTS, scores.T, strict=True))
     chosen = selection.indices
     with LOADING:
         return Points(
-            cloud[chosen],
+            places[chosen],
             name=selection.name,
-            features={PARTICLE: chosen, **{name: column[chosen] for name, column in values.items()}},
+            features={
+                PARTICLE: chosen,
+                **{name: column[chosen] for name, column in {**components, **values}.items()},
+            },
             face_color=colour,
             border_width=0,
-            size=_SIZE * widest,
-            scale=(side / widest,) * 3,
-            translate=(side / 2,) * 3,
+            size=_SIZE * side,
             units=("angstrom",) * 3,
-            axis_labels=("PC 3", "PC 2", "PC 1"),
+            axis_labels=COMPONENTS[::-1],
             metadata={
                 METADATA_KEY: {
                     "run": str(scene.run.path),
@@ -100,9 +104,9 @@ def points_layer(scene: Scene, selection: ParticleSelection, values: Values, col
 
 
 def _principal_components(latents: Array) -> Array:
-    """Scores (N, 3) of latents (N, Z), the widest last, as x is; 0 beyond Z."""
+    """Scores (N, 3) of latents (N, Z) along COMPONENTS; 0 beyond Z."""
     scores = (latents - latents.mean(0)) @ principal_directions(latents)[:3].T
-    return np.pad(scores, ((0, 0), (0, 3 - scores.shape[1])))[:, ::-1]
+    return np.pad(scores, ((0, 0), (0, 3 - scores.shape[1])))
 
 
 def _colour(model: ExplorerModel) -> str:
