@@ -10,6 +10,7 @@ written, so a reader never sees half an epoch, and latents, decoder and embeddin
                                 clusters.npz where another program had made clusters
     resume.safetensors          optimiser and generator state behind the newest epoch
     metrics.csv, run.log
+    session.json                what the explorer had on screen
     selections/NAME.star/.json  exported selections
     selections/sets.npz         sets of particles that were kept, with their names and colours
     volumes/NAME.mrc/.json
@@ -175,6 +176,10 @@ class RunDirectory:
 
     def selection_path(self, name: str) -> Path:
         return self.path / "selections" / f"{name}.star"
+
+    @property
+    def session_path(self) -> Path:
+        return self.path / "session.json"
 
     @property
     def sets_path(self) -> Path:

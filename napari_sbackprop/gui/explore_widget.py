@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
+    QPushButton,
     QSizePolicy,
     QStackedWidget,
     QTabWidget,
@@ -18,9 +19,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button
+from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button, tool_button
 from napari_sbackprop.gui.directions_panel import DirectionsPanel
-from napari_sbackprop.gui.docks import leave_room
+from napari_sbackprop.gui.docks import leave_room, open_preferences
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import ALONE, SURFACE, VOLUME, ExplorerModel
 from napari_sbackprop.gui.images_panel import ImagesPanel
@@ -28,6 +29,8 @@ from napari_sbackprop.gui.map_panel import MapPanel
 from napari_sbackprop.gui.map_view import MapView, warm_up
 from napari_sbackprop.gui.movie_recorder import MovieRecorder
 from napari_sbackprop.gui.particle_layer import ParticleLayers
+from napari_sbackprop.gui.preferences import FITTING, preferences
+from napari_sbackprop.gui.recent_menu import RecentMenu
 from napari_sbackprop.gui.region_view import RegionView
 from napari_sbackprop.gui.sample_data import sample_folder, show_sample
 from napari_sbackprop.gui.scatter import REGION
@@ -70,6 +73,7 @@ class ExploreWidget(QWidget):
         self.particle_layers = ParticleLayers(napari_viewer, self.explorer, self._main_thread.deliver)
         self.map_panel = MapPanel(self.explorer)
         self.selection_panel = SelectionPanel(self.explorer)
+        self.explorer.sessions.parts.update({"scatter": self.scatter_panel, "camera": self.map_view})
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MILLISECONDS)
         self._timer.timeout.connect(self.explorer.refresh)
@@ -113,6 +117,10 @@ class ExploreWidget(QWidget):
         self.header.setToolTip("The run, its newest epoch and its particles.")
         self.header.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.open_button = push_button("Open run…", OPEN_TIP, self._on_open_clicked)
+        self.recent_button = self._recent()
+        self.preferences_button = tool_button("⚙", "Preferences: device, renderer, sessions.")
+        self.preferences_button.setAccessibleName("Preferences")
+        self.preferences_button.clicked.connect(lambda: open_preferences(self._viewer))
         self.training = QProgressBar()
         self.training.setRange(0, 1000)
         self.training.setToolTip("The training that writes this run; stop it in the Train dock.")
@@ -135,7 +143,8 @@ class ExploreWidget(QWidget):
         self._pages.addWidget(self.tabs)
         header = QHBoxLayout()
         header.addWidget(self.header, 1)
-        header.addWidget(self.open_button)
+        for button in (self.recent_button, self.open_button, self.preferences_button):
+            header.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(6)
@@ -153,6 +162,7 @@ class ExploreWidget(QWidget):
         buttons = QHBoxLayout()
         buttons.addStretch()
         buttons.addWidget(push_button("Open run…", OPEN_TIP, self._on_open_clicked))
+        buttons.addWidget(self._recent())
         buttons.addWidget(
             push_button("Open the sample", "Simulate a complex and train on it.", self._on_sample_clicked)
         )
@@ -164,6 +174,15 @@ class ExploreWidget(QWidget):
         layout.addLayout(buttons)
         layout.addStretch()
         return page
+
+    def _recent(self) -> QPushButton:
+        button, menu = (
+            push_button("Recent", "Open one of the runs that were explored last."),
+            RecentMenu(self),
+        )
+        menu.chosen.connect(self.open_run)
+        button.setMenu(menu)
+        return button
 
     def _connect(self) -> None:
         events = self.model.events
@@ -180,7 +199,8 @@ class ExploreWidget(QWidget):
 
     def _on_scene_changed(self, scene: Any, previous: Any = None) -> None:
         self._pages.setCurrentIndex(0 if scene is None else 1)
-        self.open_button.setVisible(scene is not None)
+        for button in (self.recent_button, self.open_button):
+            button.setVisible(scene is not None)
         self.map_panel.setVisible(scene is not None)
         self.selection_panel.setVisible(scene is not None)
         if scene is None:
@@ -190,7 +210,9 @@ class ExploreWidget(QWidget):
         self.header.setText(f"<b>{name.name}</b> &nbsp; epoch {scene.epoch}, {scene.count:,} particles")
         self.header.setToolTip(str(name))
         if previous is None:
-            self.model.renderer = SURFACE if self.scatter.software else VOLUME
+            fitting = SURFACE if self.scatter.software else VOLUME
+            preferred = preferences().renderer
+            self.model.renderer = fitting if preferred == FITTING else preferred
 
     def _on_status_changed(self) -> None:
         model = self.model
@@ -237,6 +259,7 @@ class ExploreWidget(QWidget):
         """Stop all work and follow the model no longer."""
         self._closed = True
         self._timer.stop()
+        self.explorer.sessions.keep()
         self.map_view.disconnect()
         self.region_view.disconnect()
         self.movie_recorder.close()
@@ -257,8 +280,10 @@ class ExploreWidget(QWidget):
             self.map_view.blink(True)
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Stop looking at the run, playing and blinking while nobody looks at the dock."""
+        """Keep the session, and stop looking at the run, playing and blinking while nobody looks at the dock."""
         self._timer.stop()
+        if not self._closed:
+            self.explorer.sessions.keep()
         self.map_view.blink(False)
         self.explorer.paths.play(False)
         super().hideEvent(event)

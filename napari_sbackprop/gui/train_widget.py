@@ -26,6 +26,7 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.config_form import ConfigForm, PathEdit
 from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button
 from napari_sbackprop.gui.docks import open_explore
+from napari_sbackprop.gui.preferences import preferences
 from napari_sbackprop.gui.tasks import Failure, Task
 from napari_sbackprop.gui.training_curves import FscCurve, LossCurve
 from napari_sbackprop.run_directory import RunDirectory
@@ -96,6 +97,7 @@ class TrainWidget(QWidget):
         self.report.setMargin(8)
         self.report.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.form = ConfigForm()
+        self._on_device_preferred(preferences().device)
 
         files = QFormLayout()
         files.setContentsMargins(0, 0, 0, 0)
@@ -170,8 +172,12 @@ class TrainWidget(QWidget):
     def _connect(self) -> None:
         self.star.line.textChanged.connect(lambda _: self._typing.start())
         self.run.line.textChanged.connect(lambda _: self._on_run_changed())
+        preferences().events.device.connect(self._on_device_preferred)
         self._typing.timeout.connect(self._on_star_changed)
         self.figure.currentTextChanged.connect(self._on_figure)
+
+    def _on_device_preferred(self, device: str) -> None:
+        self.form.controls["device"].value = device
 
     # -- the particles -----------------------------------------------------------------------------------------------
 
@@ -342,6 +348,7 @@ class TrainWidget(QWidget):
         """Stop the training when the dock is closed: it would go on with no way to stop it."""
         if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
             self.stop()
+            preferences().events.device.disconnect(self._on_device_preferred, missing_ok=True)
         return bool(super().event(event))
 
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import queue
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import reduce
@@ -16,6 +17,8 @@ import numpy.typing as npt
 import pytest
 
 os.environ.setdefault("NAPARI_CONFIG", "")  # leave the settings of whoever runs the tests alone
+for _folder in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+    os.environ[_folder] = tempfile.mkdtemp(prefix="sbackprop-tests-")
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "napari_sbackprop" / "napari.yaml"
