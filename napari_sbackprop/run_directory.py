@@ -36,7 +36,6 @@ from napari_sbackprop.errors import InputError
 
 FORMAT_VERSION = 1
 
-
 _LATENT_ARRAYS = ("mean", "log_variance", "information", "contrast", "scale")  # in latents.npz
 
 
@@ -243,11 +242,8 @@ class RunDirectory:
     def epochs(self) -> list[int]:
         """Numbers of the complete epochs, ascending."""
         folder = self.path / "epochs"
-        return (
-            sorted(int(item.name) for item in folder.iterdir() if item.name.isdigit())
-            if folder.is_dir()
-            else []
-        )
+        found = folder.iterdir() if folder.is_dir() else ()
+        return sorted(int(item.name) for item in found if item.name.isdigit())
 
     def latest_epoch(self) -> int:
         """Number of the newest complete epoch."""

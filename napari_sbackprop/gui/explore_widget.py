@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button, tool_button
+from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, menu_button, push_button, tool_button
 from napari_sbackprop.gui.directions_panel import DirectionsPanel
 from napari_sbackprop.gui.docks import leave_room, open_preferences
 from napari_sbackprop.gui.explorer import Explorer
@@ -176,13 +176,9 @@ class ExploreWidget(QWidget):
         return page
 
     def _recent(self) -> QPushButton:
-        button, menu = (
-            push_button("Recent", "Open one of the runs that were explored last."),
-            RecentMenu(self),
-        )
+        menu = RecentMenu(self)
         menu.chosen.connect(self.open_run)
-        button.setMenu(menu)
-        return button
+        return menu_button("Recent", "Open one of the runs that were explored last.", menu)
 
     def _connect(self) -> None:
         events = self.model.events

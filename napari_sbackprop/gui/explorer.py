@@ -22,6 +22,7 @@ from napari_sbackprop.gui.image_reader import ImageReader
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
 from napari_sbackprop.gui.look import Look, Picture
+from napari_sbackprop.gui.next_job import next_job
 from napari_sbackprop.gui.path_writer import PathWriter
 from napari_sbackprop.gui.paths import Paths
 from napari_sbackprop.gui.projection import Anchor
@@ -270,7 +271,7 @@ class Explorer:
             pinned = self.model.pinned if self.model.comparison == DIFFERENCE else None
             volume = frame.volume if pinned is None else frame.volume - pinned.volume
             work = partial(write_volume, path, volume, scene.decoder.pixel_size, overwrite=overwrite)
-            self._files.submit(work, lambda _: self.model.say(f"Saved {path}."))
+            self._files.submit(work, lambda _: self.model.say(f"Saved {path}. {next_job(path)}"))
 
     def _show_decoded(self, subject: Subject, coarse: bool = False) -> None:
         """Show a map of the decoder; where there is none, what is on screen stays."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QMenu, QWidget
 
-from napari_sbackprop.gui.recent_runs import recent_runs
+from napari_sbackprop.gui.recent_runs import recent_runs, unique_names
 
 
 class RecentMenu(QMenu):
@@ -22,10 +22,8 @@ class RecentMenu(QMenu):
         """Show those that are there now."""
         self.clear()
         runs = recent_runs()
-        names = [run.name for run in runs]
-        for run in runs:
-            unique = names.count(run.name) == 1
-            action = self.addAction(run.name if unique else str(Path(run.parent.name, run.name)))
+        for run, name in zip(runs, unique_names(runs), strict=True):
+            action = self.addAction(name)
             action.setToolTip(str(run))
             action.triggered.connect(lambda _=False, run=run: self.chosen.emit(run))
         if not runs:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from napari_sbackprop.data.output_file import new_file
@@ -26,6 +27,15 @@ def remember_run(run: Path) -> None:
             temporary.write_text(json.dumps([str(path) for path in listed[:MOST_RUNS]], indent=1) + "\n")
     except (InputError, OSError) as error:
         logger.warning("%s is not listed among the recent runs: %s", run, error)
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """Names of folders, with those above them where two are called the same."""
+    for depth in range(1, 1 + max((len(path.parts) for path in paths), default=0)):
+        names = [str(Path(*path.parts[-depth:])) for path in paths]
+        if len({*names}) == len(names):
+            return names
+    return [str(path) for path in paths]
 
 
 def _listed() -> list[Path]:

@@ -239,22 +239,22 @@ def test_other_exports_are_offered_where_they_can_be_written(
 
     qtbot.waitUntil(lambda: bool(model.columns.values), timeout=TIMEOUT)
     assert explore.selection_panel.more.menu() is menu
-    assert offered() == [False, False, False]
+    assert offered() == [False, False, False, True]  # a layer is also made of all particles
     explore.explorer.selections.select(np.arange(5, 9), {})
-    assert offered() == [True, False, False]
+    assert offered() == [True, False, False, True]
     choose("other")
     menu.other.trigger()
     qtbot.waitUntil(lambda: "Wrote 4 particles" in model.message, timeout=TIMEOUT)
     names = read_columns(particles)["rlnImageName"]
     assert read_columns(tmp_path / "other.star")["rlnImageName"].tolist() == names[5:9].tolist()
     model.clustering = Clustering("kmeans", 2, np.arange(240) % 2, model.scene.epoch)
-    assert offered() == [True, False, True]
+    assert offered() == [True, False, True, True]
     choose("classes.star")
     menu.classes.trigger()
     qtbot.waitUntil(lambda: "Wrote 240 particles in 2 classes" in model.message, timeout=TIMEOUT)
     assert read_columns(tmp_path / "classes.star")["rlnClassNumber"].tolist() == [1, 2] * 120
     model.columns = Columns({**model.columns.values, "rlnImageOriginalName": names})
-    assert offered() == [True, True, True]
+    assert offered() == [True, True, True, True]
     choose("before.star")
     menu.reverted.trigger()  # its file has no such column
     qtbot.waitUntil(lambda: "has no rlnImageOriginalName" in model.error, timeout=TIMEOUT)
