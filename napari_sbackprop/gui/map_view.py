@@ -254,16 +254,27 @@ class MapView:
     # -- side by side ------------------------------------------------------------------------------------------------
 
     def _open_grid(self) -> None:
-        """Give each layer a view of its own, the pinned one on the left; their cameras move together."""
+        """Give the map a view of its own, and all else that of the pinned one on its left; their cameras move together."""
         if self._grid is not None:
             return
-        grid, camera = self._viewer.canvas.grid, self._viewer.scene.camera
+        grid, camera, layers = self._viewer.canvas.grid, self._viewer.scene.camera, self._viewer.layers
         self._grid = (grid.enabled, grid.shape, grid.stride)
-        self._set_grid(True, (1, -1), -1)
+        self._divide_grid()
+        for event in (layers.events.inserted, layers.events.removed):
+            event.connect(self._divide_grid)
         camera.zoom = camera.zoom / 2
+
+    def _divide_grid(self) -> None:
+        """Put what lies above the lowest layer, which is the map, into one cell: others than ours have none of their own."""
+        layers, ours = self._viewer.layers, self._map.layer
+        if ours is not None and layers[0] is not ours:
+            layers.move(layers.index(ours), 0)
+        self._set_grid(True, (1, -1), -max(len(layers) - 1, 1))
 
     def _close_grid(self) -> None:
         if self._grid is not None:
+            for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+                event.disconnect(self._divide_grid)
             camera = self._viewer.scene.camera
             self._set_grid(*self._grid)
             self._grid = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QWidget
 
 from napari_sbackprop.gui.line_plot import COLOURS, LinePlot, Lines, Series
@@ -41,6 +42,10 @@ class RunCurves(LinePlot):
         """Choose what is plotted."""
         self._figure = figure
         self.update()
+
+    def sizeHint(self) -> QSize:
+        """Higher than the curve of one run."""
+        return QSize(420, 260)
 
     def lines(self) -> Lines | None:
         """The chosen figure of each run."""

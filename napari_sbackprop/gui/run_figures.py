@@ -65,6 +65,8 @@ def _metrics(run: RunDirectory) -> dict[str, Series]:
         with run.metrics_path.open(newline="") as file:
             for row in csv.DictReader(file):
                 epoch = int(row.pop("epoch"))
+                if None in row:
+                    raise ValueError(f"epoch {row['epoch']} has values without a name")
                 for name, text in row.items():
                     if (value := _number(text)) is not None:
                         found.setdefault(name, []).append((epoch, value))

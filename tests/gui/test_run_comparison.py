@@ -116,8 +116,10 @@ def test_a_run_that_cannot_be_read_is_told_of_and_the_others_stay(
     assert len(comparison.curves._runs) == 1
     comparison.choose(other, False)
     qtbot.waitUntil(lambda: not comparison.problem.isVisible(), timeout=TIMEOUT)
-    with pytest.raises(InputError, match=r"metrics\.csv cannot be read"):
-        read_figures(other)
+    for text in ("epoch,loss\nfirst,2\n", "epoch,loss\n1,2,3\n", "loss\n2\n"):
+        (other / "metrics.csv").write_text(text)
+        with pytest.raises(InputError, match=r"metrics\.csv cannot be read"):
+            read_figures(other)
 
 
 def test_the_menu_offers_recent_runs_and_ticks_those_that_are_drawn(
