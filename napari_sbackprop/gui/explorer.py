@@ -270,8 +270,9 @@ class Explorer:
         if scene is not None and frame is not None:
             pinned = self.model.pinned if self.model.comparison == DIFFERENCE else None
             volume = frame.volume if pinned is None else frame.volume - pinned.volume
+            advice = next_job(path) if pinned is None else ""  # no program refines against a difference
             work = partial(write_volume, path, volume, scene.decoder.pixel_size, overwrite=overwrite)
-            self._files.submit(work, lambda _: self.model.say(f"Saved {path}. {next_job(path)}"))
+            self._files.submit(work, lambda _: self.model.say(f"Saved {path}. {advice}".rstrip()))
 
     def _show_decoded(self, subject: Subject, coarse: bool = False) -> None:
         """Show a map of the decoder; where there is none, what is on screen stays."""

@@ -44,8 +44,9 @@ def read_session(run: RunDirectory) -> Mapping[str, State]:
     path = max(known, key=lambda path: path.stat().st_mtime)
     try:
         document = json.loads(path.read_bytes())
-        found, parts = document["format"], dict(document["parts"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = document["format"]
+        parts = {name: dict(state) for name, state in document["parts"].items()} if found == FORMAT else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unusable(path, f"cannot be read ({type(error).__name__}: {error})") from error
     if found != FORMAT:
         raise _unusable(path, f"has format {found}, but this version reads {FORMAT}")

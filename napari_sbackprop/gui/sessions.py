@@ -69,6 +69,8 @@ class Sessions:
                     part.restore(self._kept[name])
                 except (KeyError, TypeError, ValueError, IndexError, InputError) as error:
                     failed.append(f"its {name} ({type(error).__name__}: {error})")
+        if self._kept:
+            self._model.say("Opened as it was left.")
         if failed:
             lacks = "; ".join(failed)
             self._model.complain(InputError(f"The last session of this run does not fit it in {lacks}."))

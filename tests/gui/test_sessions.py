@@ -101,7 +101,7 @@ def test_everything_on_screen_comes_back(open_desk: Desk, run: Path, again: Call
     path = other.explorer.paths
     np.testing.assert_allclose(path.line(), explorer.paths.line(), atol=1e-6)
     assert (path.model.frames, path.model.frame, path.model.ending) == (12, 5, LOOP)
-    assert found.error == ""
+    assert (found.message, found.error) == ("Opened as it was left.", "")
 
 
 def walk_along(kind: str) -> Callable[[Desk], None]:
@@ -212,6 +212,8 @@ def test_a_session_is_kept_while_one_works(open_desk: Desk, run: Path) -> None:
         ("", "cannot be read"),
         ("[1]", "cannot be read"),
         ('{"format": 1}', "cannot be read"),
+        ('{"format": 1, "parts": []}', "cannot be read"),
+        ('{"format": 1, "parts": {"path": 3}}', "cannot be read"),
         ('{"format": 99, "parts": {}}', "has format 99"),
     ],
 )
