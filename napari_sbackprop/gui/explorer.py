@@ -107,7 +107,7 @@ class Explorer:
         self._run, self.subject = run, None
         self._broken = None
         model = self.model
-        model.slice_offset = 0.0
+        model.slice_offset, model.half_map_fsc = 0.0, None
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
         model.columns, model.qualities, model.method, model.clustering = Columns(), {}, PCA, None
         self.comparison.forget()
@@ -233,6 +233,7 @@ class Explorer:
         elif result is not None:
             self._move_crosshair(None, None)
             self.subject = lambda _: (result.volume, result.title)
+            self.model.half_map_fsc = result.fsc
             self.model.say(result.sentence)
             if self.model.scene is not None and self.model.frame is None:  # no decoder has given a unit
                 self.model.scene = self.model.scene.contoured_by(result.volume)

@@ -285,10 +285,12 @@ def test_a_run_without_a_decoder_says_so_in_place_of_the_map(
     np.testing.assert_allclose(widget.scatter._crosshair_at, (0.5, 0.0), atol=0.05)
     widget.explorer.selections.invert()
     assert not widget.selection_panel.show_map.isEnabled()
+    assert widget.images_panel.fsc.lines() is None
     widget.selection_panel.reconstruct.click()
     qtbot.waitUntil(lambda: model.frame is not None, timeout=TIMEOUT)
     assert not viewer.canvas.overlays.text.visible
     assert [layer.name for layer in viewer.layers] == [MAP_LAYER]
+    assert {*widget.images_panel.fsc.lines().named} == {"corrected", "masked", "unmasked", "0.143"}
     assert panel.contour.isEnabled()
     assert panel.save.isEnabled()
     assert not panel.consensus.isEnabled()
@@ -296,6 +298,7 @@ def test_a_run_without_a_decoder_says_so_in_place_of_the_map(
     assert (model.pinned is not None, model.colouring) == (True, "one colour")
     widget.open_run(run)
     qtbot.waitUntil(lambda: model.frame is not None and model.scene.has_decoder, timeout=TIMEOUT)
+    assert widget.images_panel.fsc.lines() is None  # of the other run
     assert panel.consensus.isEnabled()
     assert sphere.isEnabled()
     assert "latents alone" not in sphere.toolTip()
