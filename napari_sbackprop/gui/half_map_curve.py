@@ -1,12 +1,12 @@
 """The FSC of a selection's half maps."""
 
-from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QWidget
 
 from napari_sbackprop.gui.explorer_model import HalfMapFsc
 from napari_sbackprop.gui.line_plot import LinePlot, Lines
 
 THRESHOLD = 0.143
+HEIGHT = 170  # pixels
 
 
 class HalfMapCurve(LinePlot):
@@ -17,11 +17,8 @@ class HalfMapCurve(LinePlot):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAccessibleName("FSC of the selection's half maps")
+        self.setMinimumHeight(HEIGHT)
         self._fsc: HalfMapFsc | None = None
-
-    def sizeHint(self) -> QSize:
-        """As high as the plots beside it are wide."""
-        return QSize(420, 190)
 
     def show_fsc(self, fsc: HalfMapFsc | None) -> None:
         """Plot the curves of a back-projection; None for nothing."""
