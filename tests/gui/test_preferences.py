@@ -61,7 +61,9 @@ def test_without_reopening_a_run_opens_as_at_first(open_desk: Desk, run: Path) -
     open_desk.explorer.open(run)
     open_desk.until(lambda: open_desk.model.frame is not None)
     assert open_desk.model.contour == first
-    preferences().reopening = True
+    done: list[None] = []
+    open_desk.explorer._files.submit(lambda: None, done.append)  # comes after the run was put on the list
+    open_desk.until(lambda: done)
 
 
 def test_recent_runs_are_listed_the_newest_first(tmp_path: Path) -> None:
