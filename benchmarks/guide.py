@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_sbackprop.gui.docks import open_explore
 from napari_sbackprop.gui.screenshot import close_notifications
+from napari_sbackprop.run_directory import RunDirectory
 
 COLOURS = 256  # of a picture's palette: smaller by far, and hardly to be told from the original
 Array = npt.NDArray[np.float64]
@@ -90,7 +91,13 @@ class Guide:
         self.loop.run(0.1)
 
     def open(self, run: Path) -> None:
-        """Open a run as a script does."""
+        """Open a run as a script does, and as at first: stations do not depend on each other."""
+        self.dock.explorer.sessions.open(None)
+        RunDirectory(run).session_path.unlink(missing_ok=True)
+        self.open_again(run)
+
+    def open_again(self, run: Path) -> None:
+        """Open a run as it was left."""
         with self.loop.listening():
             self.dock.open_run(run)
         self.loop.until(lambda: self.model.frame is not None and self.model.columns.values, "the run")

@@ -135,6 +135,8 @@ def main() -> int:
 
 def lead(options: argparse.Namespace, files: Path) -> int:
     """Take the tour, with a folder for what it exports; the status is 1 where a claim does not hold."""
+    for folder in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        os.environ[folder] = str(files / folder)  # whoever takes the tour keeps their preferences
     run = Path(shutil.copytree(options.run, files / "run"))  # the tour keeps sets in it
     (files / "particles").symlink_to(options.particles.resolve().parent)
     particles = files / "particles" / options.particles.name

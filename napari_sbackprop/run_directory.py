@@ -10,6 +10,7 @@ written, so a reader never sees half an epoch, and latents, decoder and embeddin
                                 clusters.npz where another program had made clusters
     resume.safetensors          optimiser and generator state behind the newest epoch
     metrics.csv, run.log
+    session.json                what the explorer had on screen
     selections/NAME.star/.json  exported selections
     selections/sets.npz         sets of particles that were kept, with their names and colours
     volumes/NAME.mrc/.json
@@ -34,7 +35,6 @@ from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
 
 FORMAT_VERSION = 1
-
 
 _LATENT_ARRAYS = ("mean", "log_variance", "information", "contrast", "scale")  # in latents.npz
 
@@ -177,6 +177,10 @@ class RunDirectory:
         return self.path / "selections" / f"{name}.star"
 
     @property
+    def session_path(self) -> Path:
+        return self.path / "session.json"
+
+    @property
     def sets_path(self) -> Path:
         return self.path / "selections" / "sets.npz"
 
@@ -238,11 +242,8 @@ class RunDirectory:
     def epochs(self) -> list[int]:
         """Numbers of the complete epochs, ascending."""
         folder = self.path / "epochs"
-        return (
-            sorted(int(item.name) for item in folder.iterdir() if item.name.isdigit())
-            if folder.is_dir()
-            else []
-        )
+        found = folder.iterdir() if folder.is_dir() else ()
+        return sorted(int(item.name) for item in found if item.name.isdigit())
 
     def latest_epoch(self) -> int:
         """Number of the newest complete epoch."""

@@ -10,7 +10,7 @@ from guide import Guide
 
 
 def export(guide: Guide) -> None:
-    """Write a selection as STAR and .cs with its indices, classes, the map, and a picture."""
+    """Write a selection as STAR and .cs with its indices, classes, the map, a picture, and add it as a layer."""
     guide.hold("E")
     guide.click_particle(0.8)
     guide.person.type(guide.dock.scatter_panel.options.nearest, "150")
@@ -20,6 +20,7 @@ def export(guide: Guide) -> None:
     _classes(guide)
     _map(guide)
     _screenshot(guide)
+    _layer(guide)
 
 
 def _rows(star: Path) -> list[str]:
@@ -30,6 +31,7 @@ def _rows(star: Path) -> list[str]:
 def _wait_for(guide: Guide, path: Path) -> None:
     guide.loop.until(lambda: str(path) in guide.model.message or guide.model.error, path.name)
     guide.check(f"the line says where {path.suffix} went", str(path) in guide.model.message)
+    guide.check(f"and what takes {path.suffix} next", "Next" in guide.model.message)
 
 
 def _star(guide: Guide) -> None:
@@ -107,3 +109,23 @@ def _screenshot(guide: Guide) -> None:
     guide.loop.until(path.is_file, "the screenshot")
     image = np.asarray(imageio.imread(path))[..., :3]
     guide.check("the screenshot shows the map", 0.02 < (image.max(axis=-1) > 60).mean() < 0.9)
+
+
+def _layer(guide: Guide) -> None:
+    guide.does("the selection as a Points layer")
+    viewer, before = guide.viewer, guide.viewer.scene.camera.zoom
+    guide.hold("K")
+    guide.person.take(guide.dock.selection_panel.more, "New Points layer")
+    guide.loop.until(lambda: len(viewer.layers) == 2, "the layer")
+    layer, chosen, kept = viewer.layers[-1], guide.model.selection.indices, guide.model.sets[-1]
+    guide.check("the layer has the name of the set", layer.name == kept.name)
+    guide.check("rows are a feature", layer.features["particle"].tolist() == chosen.tolist())
+    defocus = guide.model.columns.values["rlnDefocusU"][chosen]
+    guide.check("so are columns", np.array_equal(layer.features["rlnDefocusU"], defocus))
+    guide.check("so are latents", np.array_equal(layer.features["z1"], guide.model.scene.latents[chosen, 0]))
+    guide.check("the map stays as it is", viewer.scene.camera.zoom == before and not layer.visible)
+    layer.visible = True
+    guide.loop.run(0.5)
+    guide.picture("points-layer")
+    viewer.layers.remove(layer)
+    guide.person.click(guide.dock.selection_panel.undo)

@@ -1,6 +1,7 @@
 """What the images say of a selection."""
 
 from guide import Guide
+from qtpy.QtWidgets import QScrollArea
 
 
 def look_at_images(guide: Guide) -> None:
@@ -68,3 +69,11 @@ def _reconstruct(guide: Guide) -> None:
     guide.check("the map is shown", model.frame.title.startswith("Back-projection of"))
     guide.check("half maps are judged", "half maps of 400 particles agree to" in model.message)
     guide.picture("back-projection")
+    panel = guide.dock.images_panel
+    guide.show_tab(panel)
+    panel.findChild(QScrollArea).ensureWidgetVisible(panel.fsc)
+    guide.loop.run(0.5)
+    curves = panel.fsc.lines().named
+    guide.check("its FSC is drawn", panel.fsc.isVisible() and curves["masked"][1][1] > 0.9)
+    guide.picture("half-map-fsc")
+    guide.show_tab(guide.dock.scatter_panel)

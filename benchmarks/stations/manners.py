@@ -1,7 +1,9 @@
 """Keys, drag and drop, themes, narrow docks, names for screen readers."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from guide import Guide
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -15,7 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.docks import open_explore, open_train
+from napari_sbackprop.gui.docks import open_explore, open_preferences, open_train
+from napari_sbackprop.gui.preferences import preferences_path
 from napari_sbackprop.gui.tool_strip import COMBINATIONS, TOOLS
 
 CONTROLS = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QSlider)
@@ -26,6 +29,8 @@ def behave(guide: Guide) -> None:
     """See that the window has manners."""
     _keys(guide)
     _names(guide)
+    _session(guide)
+    _preferences(guide)
     _drop(guide)
     _themes(guide)
     _narrow(guide)
@@ -38,6 +43,64 @@ def _keys(guide: Guide) -> None:
         guide.hold(key)
         guide.check(f"{key} takes {title}", strip.buttons[name].isChecked())
         guide.check(f"the tooltip of {title} names {key}", f"({key})" in strip.buttons[name].toolTip())
+
+
+def _session(guide: Guide) -> None:
+    guide.does("leaving a run")
+    run, panel = guide.model.scene.run.path, guide.dock.map_panel
+    guide.click_particle(0.15)
+    guide.person.click(panel.pin)
+    guide.settle()
+    guide.click_particle(0.85)
+    guide.hold("N")
+    guide.person.choose(guide.dock.scatter_panel.colour, "rlnDefocusU")
+    guide.person.slide(panel.contour, panel.contour.value() + 15)
+    guide.person.choose(panel.comparison, "Difference")
+    guide.settle()
+    width, height = guide.map.width(), guide.map.height()
+    guide.person.drag(guide.map, np.linspace((width / 2, height / 2), (width / 2 + 60, height / 2), 8))
+    guide.settle()
+    left = _on_screen(guide)
+    guide.does("opening a recent run")
+    guide.person.take(guide.dock.recent_button, run.name)
+    guide.loop.until(lambda: guide.model.frame is None, "the run to be closed")
+    guide.loop.until(lambda: guide.model.frame is not None and guide.model.columns.values, "the run")
+    guide.settle()
+    again = _on_screen(guide)
+    changed = [name for name, value in left.items() if again[name] != value]
+    guide.check(f"a run opens as it was left {changed or ''}".strip(), not changed)
+    guide.picture("reopened")
+    guide.open(run)
+
+
+def _on_screen(guide: Guide) -> dict[str, Any]:
+    model, camera = guide.model, guide.viewer.scene.camera
+    return {
+        "selected": model.selection.indices.tolist(),
+        "place": [round(value, 4) for value in model.point],
+        "map": round(float(np.abs(model.frame.volume).sum()), 1),
+        "pinned": round(float(np.abs(model.pinned.volume).sum()), 1),
+        "looks": (model.contour, model.comparison, model.colouring, model.colour, model.renderer),
+        "angles": tuple(round(angle, 2) for angle in camera.angles),
+        "zoom": round(camera.zoom, 3),
+    }
+
+
+def _preferences(guide: Guide) -> None:
+    guide.does("preferences")
+    guide.person.click(guide.dock.preferences_button)
+    preferences = open_preferences(guide.viewer)
+    guide.loop.run(0.3)
+    guide.person.choose(preferences.device, "Processor")
+    device = open_train(guide.viewer).form.config().device
+    guide.check("a preferred device is that of the next training", device == "cpu")
+    guide.check("it is kept", '"device": "cpu"' in preferences_path().read_text())
+    open_preferences(guide.viewer)
+    guide.loop.run(0.3)
+    guide.picture("preferences")
+    guide.person.choose(preferences.device, "GPU if there is one")
+    open_explore(guide.viewer)
+    guide.loop.run(0.3)
 
 
 def _names(guide: Guide) -> None:

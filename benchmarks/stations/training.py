@@ -1,6 +1,9 @@
 """The window while a training writes the run on screen."""
 
+import csv
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from guide import Guide
@@ -112,12 +115,31 @@ def _work(guide: Guide) -> None:
     guide.show_tab(guide.dock.scatter_panel)
 
 
+def _compare_runs(guide: Guide, train: Any) -> None:
+    guide.does("comparing runs")
+    guide.person.click(train.compare)
+    comparison = train.comparison
+    guide.loop.until(lambda: comparison.figure.count() > 0, "the figures of the run")
+    guide.person.take(comparison.runs, "run")
+    guide.loop.until(lambda: len(comparison.curves.lines().named) == 2, "both runs")
+    guide.person.choose(comparison.figure, "evidence")
+    guide.loop.run(0.3)
+    lines = comparison.curves.lines()
+    finished = csv.DictReader(io.StringIO((guide.files / "run" / "metrics.csv").read_text()))
+    expected = [float(row["evidence"]) for row in finished if row["evidence"]]
+    guide.check("a finished run is drawn", [value for _, value in lines.named["run"]] == expected)
+    guide.check("beside the one that is trained", len(lines.named["training"]) > 0)
+    guide.picture("runs-compared")
+    guide.person.click(train.compare)
+
+
 def _stop_and_resume(guide: Guide, run: Path) -> None:
     guide.does("stopping a training")
     train = open_train(guide.viewer)
     guide.loop.run(0.5)
     guide.check("the curve has its figures", {"loss", "evidence"} & {*train.curve.figures})
     guide.picture("training")
+    _compare_runs(guide, train)
     guide.person.click(train.stop_button)
     guide.loop.until(lambda: not train.training, "the end of the training")
     epochs, model = RunDirectory(run).epochs(), guide.model

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from napari_sbackprop.gui.explorer_model import ALONE, CHANGE, OVERLAY, PLAIN, ExplorerModel
-from napari_sbackprop.gui.look import Show, consensus
+from napari_sbackprop.gui.subject import Subject, consensus
 from napari_sbackprop.gui.surface import plain
 
 
@@ -14,13 +14,17 @@ class Comparison:
     ----------
     model : to write.
     make_anew : forgets the map that is being made, which was asked for beside another one, and asks for it again.
+    present : what the map on screen shows.
     """
 
-    def __init__(self, model: ExplorerModel, make_anew: Callable[[], None]) -> None:
+    def __init__(
+        self, model: ExplorerModel, make_anew: Callable[[], None], present: Callable[[], Subject]
+    ) -> None:
         self._model = model
+        self._present = present
         self._make_anew = make_anew
-        self.reference: Show = consensus
-        """What gets pinned where a comparison finds nothing pinned."""
+        self.reference: Subject = consensus
+        """What the pinned map shows; where nothing is pinned, what a comparison pins."""
 
     def pin(self) -> None:
         """Keep the present map on screen beside those to come; without a map, nothing happens."""
@@ -31,6 +35,7 @@ class Comparison:
             model.comparison = OVERLAY
         if model.colouring == PLAIN and model.colourable:
             model.colouring = CHANGE
+        self.reference = self._present()
         model.pinned = plain(frame)  # contoured anew with the next map, where its contour is another one
         self._make_anew()
 
@@ -44,7 +49,7 @@ class Comparison:
         self._model.comparison = comparison
         self._make_anew()
 
-    def refer_to(self, reference: Show, comparison: str) -> None:
+    def refer_to(self, reference: Subject, comparison: str) -> None:
         """Have a map pinned that is not on screen, with the next one that is asked for."""
         self.forget()
         self.reference, self._model.comparison = reference, comparison

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import QEvent
 from qtpy.QtGui import QPalette
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
 
 ERROR = ("#ff8a80", "#a8201a")  # on a dark background, on a light one
 QUIET = ("#9aa4b0", "#555e68")
@@ -24,6 +24,15 @@ def push_button(text: str, tip: str, on_click: Callable[[], Any] | None = None) 
     button.setToolTip(tip)
     if on_click is not None:
         button.clicked.connect(lambda: on_click())
+    return button
+
+
+def menu_button(text: str, tip: str, menu: QMenu) -> QPushButton:
+    """Make a button that opens a menu; the arrow is part of its text, as themes crop the other one."""
+    button = push_button(f"{text} ▾", tip)
+    button.setAccessibleName(text)
+    button.setMenu(menu)
+    button.setStyleSheet("QPushButton::menu-indicator { image: none; width: 0; }")
     return button
 
 

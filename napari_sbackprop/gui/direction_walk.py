@@ -11,11 +11,10 @@ from napari_sbackprop.gui.comparison import Comparison
 from napari_sbackprop.gui.directions import PRINCIPAL, Array, Change, Directions
 from napari_sbackprop.gui.explorer_model import DIFFERENCE, ExplorerModel, in_words
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
-from napari_sbackprop.gui.look import Show
-from napari_sbackprop.gui.projection import Anchor
+from napari_sbackprop.gui.subject import Place
 from napari_sbackprop.gui.thread_pools import one_thread
 
-ShowPlace = Callable[[Show, Anchor, tuple[float, float], bool], None]
+ShowPlace = Callable[[Place, tuple[float, float], bool], None]
 CONTOUR_OF_STRONGEST = 0.25
 """First contour of a direction's map, as a part of its largest change."""
 LEAST_CONTOUR = 0.1  # sigma
@@ -127,13 +126,12 @@ class DirectionWalk:
         if directions is None or projection is None:
             return
         self.model.position = position
-        anchor = directions.anchor(position)
         title = "Mean of the particles"
         if index is not None:
             title = f"{directions.name(index)} at {position[index]:+.1f} standard deviations"
-        show = directions.show(position, anchor, title)
+        place = directions.place(position, title)
         self._moving = True
-        self._show_place(show, anchor, directions.point(position, anchor, projection), final)
+        self._show_place(place, directions.point(position, place.anchor, projection), final)
         self._moving = False
 
     def _ask(self, index: int | None, on_done: Callable[[_Answer], None]) -> None:
@@ -168,6 +166,5 @@ class DirectionWalk:
             return
         mean = np.zeros(len(directions), np.float32)
         self._explored.difference_contour = max(LEAST_CONTOUR, CONTOUR_OF_STRONGEST * change.strength)
-        show = directions.show(mean, directions.anchor(mean), "Mean of the particles")
-        self._comparison.refer_to(show, DIFFERENCE)
+        self._comparison.refer_to(directions.place(mean, "Mean of the particles"), DIFFERENCE)
         self._go(directions.unit(change.index), change.index, True)

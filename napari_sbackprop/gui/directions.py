@@ -8,8 +8,8 @@ import numpy.typing as npt
 from napari_sbackprop.analysis.axes import Axes, principal_directions
 from napari_sbackprop.analysis.variability import basis_shares, centre_of_change, collectivity
 from napari_sbackprop.gui.explorer_model import PCA, Scene
-from napari_sbackprop.gui.look import Show, Volume
 from napari_sbackprop.gui.projection import Anchor, Projection
+from napari_sbackprop.gui.subject import Place, Volume
 
 PRINCIPAL, BASIS = "principal components", "basis volumes"
 
@@ -83,22 +83,17 @@ class Directions:
             x, y = anchor.mean(projection.coordinates)
         return float(x), float(y)
 
-    def show(self, position: Array, anchor: Anchor, title: str) -> Show:
-        """What decodes the map at a position; in another epoch, the map of the particles that were nearest."""
-
-        def decode(scene: Scene) -> tuple[Volume, str]:
-            if scene.decoder is self.scene.decoder:
-                return self.decode(position), title
-            return scene.decoder.volume(anchor.mean(scene.latents)), title
-
-        return decode
+    def place(self, position: Array, title: str) -> Place:
+        """The place at a position; in another epoch, that of the particles that were nearest."""
+        anchor, state = self.anchor(position), self.axes.state(position)
+        if self.kind == BASIS:
+            return Place(anchor, title, self.scene.epoch, coefficients=_with_consensus(state))
+        return Place(anchor, title, self.scene.epoch, latent=state)
 
     def decode(self, position: Array) -> Volume:
         """Map (M, M, M) at a position."""
         state, decoder = self.axes.state(position), self.scene.decoder
-        if self.kind == BASIS:
-            return decoder.mixed(np.concatenate([np.ones(1, np.float32), state]))
-        return decoder.volume(state)
+        return decoder.mixed(_with_consensus(state)) if self.kind == BASIS else decoder.volume(state)
 
     def unit(self, index: int) -> Array:
         """Position one standard deviation along a direction, and at the mean along all others."""
@@ -133,3 +128,8 @@ class Change:
     centre: npt.NDArray[np.float64]
     part: float
     strength: float
+
+
+def _with_consensus(state: Array) -> Array:
+    """Coefficients (K + 1,) of the basis for those (K,) of its volumes beyond the consensus."""
+    return np.concatenate([np.ones(1, np.float32), state])

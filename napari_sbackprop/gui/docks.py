@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 PLUGIN = "napari-sbackprop"
-TRAIN, EXPLORE = "Train", "Explore"
+TRAIN, EXPLORE, PREFERENCES = "Train", "Explore", "Preferences"
 LEAST_CANVAS = 240  # pixels in width that docks leave to the map
 
 
@@ -18,6 +18,11 @@ def open_train(viewer: Any) -> Any:
 def open_explore(viewer: Any) -> Any:
     """The Explore dock of a viewer, opened if need be and brought to the front: an `ExploreWidget`."""
     return _open(viewer, EXPLORE)
+
+
+def open_preferences(viewer: Any) -> Any:
+    """The Preferences dock of a viewer, opened if need be and brought to the front: a `PreferencesWidget`."""
+    return _open(viewer, PREFERENCES)
 
 
 def _open(viewer: Any, name: str) -> Any:

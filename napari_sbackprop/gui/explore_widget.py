@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
+    QPushButton,
     QSizePolicy,
     QStackedWidget,
     QTabWidget,
@@ -19,15 +20,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button
+from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, menu_button, push_button, tool_button
 from napari_sbackprop.gui.directions_panel import DirectionsPanel
-from napari_sbackprop.gui.docks import leave_room
+from napari_sbackprop.gui.docks import leave_room, open_preferences
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import ALONE, SURFACE, VOLUME, ExplorerModel
 from napari_sbackprop.gui.images_panel import ImagesPanel
 from napari_sbackprop.gui.map_panel import MapPanel
 from napari_sbackprop.gui.map_view import MapView, warm_up
 from napari_sbackprop.gui.movie_recorder import MovieRecorder
+from napari_sbackprop.gui.particle_layer import ParticleLayers
+from napari_sbackprop.gui.preferences import FITTING, preferences
+from napari_sbackprop.gui.recent_menu import RecentMenu
 from napari_sbackprop.gui.region_view import RegionView
 from napari_sbackprop.gui.sample_data import sample_folder, show_sample
 from napari_sbackprop.gui.scatter import REGION
@@ -67,8 +71,10 @@ class ExploreWidget(QWidget):
         self.map_view = MapView(napari_viewer, self.model)
         self.region_view = RegionView(napari_viewer, self.explorer)
         self.movie_recorder = MovieRecorder(napari_viewer, self.explorer, self._main_thread.deliver)
+        self.particle_layers = ParticleLayers(napari_viewer, self.explorer, self._main_thread.deliver)
         self.map_panel = MapPanel(self.explorer)
         self.selection_panel = SelectionPanel(self.explorer)
+        self.explorer.sessions.parts.update({"scatter": self.scatter_panel, "camera": self.map_view})
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MILLISECONDS)
         self._timer.timeout.connect(self.explorer.follow)
@@ -112,6 +118,10 @@ class ExploreWidget(QWidget):
         self.header.setToolTip("The run, its newest epoch and its particles.")
         self.header.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.open_button = push_button("Open run…", OPEN_TIP, self._on_open_clicked)
+        self.recent_button = self._recent()
+        self.preferences_button = tool_button("⚙", "Preferences: device, renderer, sessions.")
+        self.preferences_button.setAccessibleName("Preferences")
+        self.preferences_button.clicked.connect(lambda: open_preferences(self._viewer))
         self.training = QProgressBar()
         self.training.setRange(0, 1000)
         self.training.setToolTip("The training that writes this run; stop it in the Train dock.")
@@ -134,7 +144,8 @@ class ExploreWidget(QWidget):
         self._pages.addWidget(self.tabs)
         header = QHBoxLayout()
         header.addWidget(self.header, 1)
-        header.addWidget(self.open_button)
+        for button in (self.recent_button, self.open_button, self.preferences_button):
+            header.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(6)
@@ -152,6 +163,7 @@ class ExploreWidget(QWidget):
         buttons = QHBoxLayout()
         buttons.addStretch()
         buttons.addWidget(push_button("Open run…", OPEN_TIP, self._on_open_clicked))
+        buttons.addWidget(self._recent())
         buttons.addWidget(
             push_button("Open the sample", "Simulate a complex and train on it.", self._on_sample_clicked)
         )
@@ -164,6 +176,11 @@ class ExploreWidget(QWidget):
         layout.addStretch()
         return page
 
+    def _recent(self) -> QPushButton:
+        menu = RecentMenu(self)
+        menu.chosen.connect(self.open_run)
+        return menu_button("Recent", "Open one of the runs that were explored last.", menu)
+
     def _connect(self) -> None:
         events = self.model.events
         events.scene.connect(self._on_scene_changed)
@@ -171,6 +188,7 @@ class ExploreWidget(QWidget):
             signal.connect(self._on_status_changed)
         self.scatter_panel.tools.tool_chosen.connect(lambda tool: self.region_view.set_active(tool == REGION))
         self.scatter_panel.options.path.movie_wanted.connect(self.movie_recorder.record)
+        self.selection_panel.menu.layer_wanted.connect(self.particle_layers.add)
         self.destroyed.connect(self.explorer.close)
         self._on_scene_changed(None)
 
@@ -178,7 +196,8 @@ class ExploreWidget(QWidget):
 
     def _on_scene_changed(self, scene: Any, previous: Any = None) -> None:
         self._pages.setCurrentIndex(0 if scene is None else 1)
-        self.open_button.setVisible(scene is not None)
+        for button in (self.recent_button, self.open_button):
+            button.setVisible(scene is not None)
         self.map_panel.setVisible(scene is not None)
         self.selection_panel.setVisible(scene is not None)
         if scene is None:
@@ -188,8 +207,9 @@ class ExploreWidget(QWidget):
         self.header.setText(f"<b>{name.name}</b> &nbsp; epoch {scene.epoch}, {scene.count:,} particles")
         self.header.setToolTip(str(name))
         if previous is None:
-            software = self.scatter.software
-            self.model.renderer, self.map_view.volume_step = (SURFACE, 2) if software else (VOLUME, 1)
+            fitting, self.map_view.volume_step = (SURFACE, 2) if self.scatter.software else (VOLUME, 1)
+            preferred = preferences().renderer
+            self.model.renderer = fitting if preferred == FITTING else preferred
             _keep_libraries()
 
     def _on_status_changed(self) -> None:
@@ -237,9 +257,11 @@ class ExploreWidget(QWidget):
         """Stop all work and follow the model no longer."""
         self._closed = True
         self._timer.stop()
+        self.explorer.sessions.keep()
         self.map_view.disconnect()
         self.region_view.disconnect()
         self.movie_recorder.close()
+        self.particle_layers.close()
         self.scatter_panel.disconnect_model()
         self.directions_panel.disconnect_model()
         self.images_panel.disconnect_model()
@@ -257,9 +279,11 @@ class ExploreWidget(QWidget):
             _keep_libraries()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Stop looking at the run, playing and blinking while nobody looks at the dock."""
+        """Keep the session, and stop looking at the run, playing and blinking while nobody looks at the dock."""
         self._timer.stop()
         gc.unfreeze()
+        if not self._closed:
+            self.explorer.sessions.keep()
         self.map_view.blink(False)
         self.explorer.paths.play(False)
         super().hideEvent(event)

@@ -22,14 +22,20 @@ from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.image_reader import ImageReader
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.loading import BrokenEpoch, load_columns, newer_scene
-from napari_sbackprop.gui.look import Look, Picture, Show, consensus
+from napari_sbackprop.gui.look import Look, Picture
+from napari_sbackprop.gui.next_job import next_job
 from napari_sbackprop.gui.path_writer import PathWriter
 from napari_sbackprop.gui.paths import Paths
 from napari_sbackprop.gui.projection import Anchor
 from napari_sbackprop.gui.queries import Queries
+from napari_sbackprop.gui.recent_runs import remember_run
 from napari_sbackprop.gui.reconstructor import Reconstruction, Reconstructor
 from napari_sbackprop.gui.regions import Regions
 from napari_sbackprop.gui.selections import Selections
+from napari_sbackprop.gui.sessions import Sessions
+from napari_sbackprop.gui.shown import Settings
+from napari_sbackprop.gui.shown_map import ShownMap
+from napari_sbackprop.gui.subject import Place, Pooled, Subject, consensus
 from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.gui.umaps import Umaps
 from napari_sbackprop.run_directory import RunDirectory
@@ -54,11 +60,11 @@ class Explorer:
         self.selections = Selections(model, self._files)
         self.queries = Queries(model, self.selections, deliver)
         self._run: RunDirectory | None = None
-        self.comparison = Comparison(model, self._make_anew)
+        self.comparison = Comparison(model, self._make_anew, lambda: self.subject or consensus)
         self.walk = DirectionWalk(model, self.comparison, self.show_place, deliver)
         self._loading = False
         self._looked_at = self._rested_at = 0.0  # when an epoch was looked for, and when the next one may be
-        self._show: Show | None = None
+        self.subject: Subject | None = None  # of the map on screen, or on its way there
         self._reconstructor = Reconstructor(deliver)
         self.images = ImageReader(deliver)
         self.distributions = Distributions(model, deliver)
@@ -67,6 +73,15 @@ class Explorer:
         self.path_writer = PathWriter(model, self.paths, deliver)
         self.regions = Regions(model, self.selections, deliver)
         self.umaps = Umaps(model, self._place_crosshair)
+        self.sessions = Sessions(model, self._files)
+        self.sessions.parts.update(
+            {
+                "settings": Settings(model),
+                "selection": self.selections,
+                "map": ShownMap(self),
+                "path": self.paths,
+            }
+        )
         self._closed = False
         self._broken: int | None = None  # the newest epoch, if it could not be loaded: not tried again
 
@@ -84,6 +99,8 @@ class Explorer:
         except InputError as error:
             self.model.error = str(error)
             return
+        self.sessions.keep()
+        self.sessions.open(run)
         self.umaps.forget()
         self._reconstructor.stop()
         self.images.clear()
@@ -92,10 +109,10 @@ class Explorer:
         self.regions.clear()
         self.walk.forget()
         self._maps.invalidate()
-        self._run, self._show = run, None
+        self._run, self.subject = run, None
         self._broken = None
         model = self.model
-        model.slice_offset = 0.0
+        model.slice_offset, model.half_map_fsc = 0.0, None
         model.scene = model.anchor = model.point = model.frame = model.pinned = None
         model.columns, model.qualities, model.method, model.clustering = Columns(), {}, PCA, None
         self.comparison.forget()
@@ -111,10 +128,12 @@ class Explorer:
             self.refresh()
         else:
             self.umaps.look()
+            self.sessions.look()
 
     def refresh(self) -> None:
         """Look for a newer epoch and for the end of a UMAP."""
         self.umaps.look()
+        self.sessions.look()
         if self._run is not None and not self._loading and not self._closed:
             self._loading, self._looked_at = True, time.monotonic()
             work = partial(newer_scene, self._run, self.model.scene, self._broken)
@@ -158,6 +177,8 @@ class Explorer:
         self._place_crosshair()
         if previous is None:
             self._show_decoded(consensus)
+            self.sessions.restore()
+            self._files.submit(partial(remember_run, scene.run.path), lambda _: None)
         else:
             self._decode(coarse=False)
 
@@ -186,31 +207,26 @@ class Explorer:
         """Show the map at a place in latent space, the crosshair at a point or else where its particles lie."""
         if (projection := self.model.projection) is not None:
             x, y = anchor.mean(projection.coordinates).tolist() if point is None else point
-            self.show_place(
-                lambda scene: (scene.decoder.volume(anchor.mean(scene.latents)), title), anchor, (x, y), final
-            )
+            self.show_place(Place(anchor, title), (x, y), final)
 
-    def show_place(self, show: Show, anchor: Anchor, point: tuple[float, float], final: bool) -> None:
-        """Show a map with the crosshair at its place in the projection."""
-        self._move_crosshair(anchor, point)
-        self._show_decoded(show, coarse=not final)
+    def show_place(self, place: Place, point: tuple[float, float], final: bool) -> None:
+        """Show the map of a place with the crosshair at a point of the projection."""
+        self._move_crosshair(place.anchor, point)
+        self._show_decoded(place, coarse=not final)
 
     def show_consensus(self) -> None:
         """Show the map of all particles."""
+        self.show_all_of(consensus)
+
+    def show_all_of(self, subject: Subject) -> None:
+        """Show a map that has no place, and hence no crosshair."""
         self._move_crosshair(None, None)
-        self._show_decoded(consensus)
+        self._show_decoded(subject)
 
     def show_selection(self) -> None:
         """Show the map of the selection, from its particles' pooled information."""
-        if (selection := self.model.selection) is None:
-            return
-        self._move_crosshair(None, None)
-        self._show_decoded(
-            lambda scene: (
-                scene.decoder.volume(scene.decoder.pooled(selection.indices)),
-                f"Map of {selection.name}",
-            )
-        )
+        if self.model.selection is not None:
+            self.show_all_of(Pooled(self.model.selection))
 
     def reconstruct_selection(self) -> None:
         """Back-project the selection from its images and show that map; called again, stop doing so."""
@@ -231,7 +247,8 @@ class Explorer:
             self.model.complain(result)
         elif result is not None:
             self._move_crosshair(None, None)
-            self._show = lambda _: (result.volume, result.title)
+            self.subject = lambda _: (result.volume, result.title)
+            self.model.half_map_fsc = result.fsc
             self.model.say(result.sentence)
             if self.model.scene is not None and self.model.frame is None:  # no decoder has given a unit
                 self.model.scene = self.model.scene.contoured_by(result.volume)
@@ -269,19 +286,20 @@ class Explorer:
         if scene is not None and frame is not None:
             pinned = self.model.pinned if self.model.comparison == DIFFERENCE else None
             volume = frame.volume if pinned is None else frame.volume - pinned.volume
+            advice = next_job(path) if pinned is None else ""  # no program refines against a difference
             work = partial(write_volume, path, volume, scene.decoder.pixel_size, overwrite=overwrite)
-            self._files.submit(work, lambda _: self.model.say(f"Saved {path}."))
+            self._files.submit(work, lambda _: self.model.say(f"Saved {path}. {advice}".rstrip()))
 
-    def _show_decoded(self, show: Show, coarse: bool = False) -> None:
+    def _show_decoded(self, subject: Subject, coarse: bool = False) -> None:
         """Show a map of the decoder; where there is none, what is on screen stays."""
         if self.model.scene is not None and self.model.scene.has_decoder:
-            self._show = show
+            self.subject = subject
             self._decode(coarse)
 
     def _decode(self, coarse: bool) -> None:
-        """Ask for the map that `_show` describes, in the present scene."""
-        if self._show is not None:
-            self._make(self._show, coarse)
+        """Ask for the map of the subject, in the present scene."""
+        if self.subject is not None:
+            self._make(self.subject, coarse)
 
     def _make_anew(self) -> None:
         self._maps.invalidate()
@@ -294,14 +312,14 @@ class Explorer:
         elif (frame := self.model.frame) is not None:
             self._make(lambda _: (frame.volume, frame.title), coarse)
 
-    def _make(self, show: Show, coarse: bool) -> None:
+    def _make(self, subject: Subject, coarse: bool) -> None:
         if (scene := self.model.scene) is None:
             return
         look, known = Look.of(self.model, self.comparison.reference), self.model.frame
 
         def work() -> Picture:
             with one_thread():
-                volume, title = show(scene)
+                volume, title = subject(scene)
                 return look.picture(scene, volume, title, coarse=coarse, known=known)
 
         self._maps.submit(work, self._on_picture_made, self._on_error)

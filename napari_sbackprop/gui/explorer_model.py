@@ -145,6 +145,21 @@ class Columns:
     telling: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class HalfMapFsc:
+    """How far half maps of some particles agree, and with what.
+
+    Attributes
+    ----------
+    title : of the map.
+    curves : FSC (S,) by name, in shells from 0 to that of `finest` angstrom.
+    """
+
+    title: str
+    curves: Mapping[str, npt.NDArray[np.float64]]
+    finest: float
+
+
 @dataclass
 class ExplorerModel:
     """State of one explorer.
@@ -176,6 +191,7 @@ class ExplorerModel:
     region_density : (N,) density of each particle's map in the region on screen, in sigma; None without a region.
     umap_running : whether a UMAP is being computed.
     reconstructing : whether a selection is being back-projected.
+    half_map_fsc : of the last back-projection in this run; None before one.
     busy : one line about what is going on, empty when nothing is.
     message : the last thing done.
     error : the last thing that went wrong, in a sentence; empty after the next success.
@@ -211,6 +227,7 @@ class ExplorerModel:
     region_density: npt.NDArray[np.float32] | None = None
     umap_running: bool = False
     reconstructing: bool = False
+    half_map_fsc: HalfMapFsc | None = None
     busy: str = ""
     message: str = ""
     error: str = ""

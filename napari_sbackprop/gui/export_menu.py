@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_sbackprop.data.image_names import ORIGINAL_NAME
@@ -14,6 +15,8 @@ FILTERS = {STAR: "STAR files (*.star)", CS: "cryoSPARC files (*.cs)"}
 
 class ExportMenu(QMenu):
     """Asks where to write the selection, or all particles with their clusters, and has it written."""
+
+    layer_wanted = Signal()
 
     def __init__(self, explorer: Explorer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -31,6 +34,11 @@ class ExportMenu(QMenu):
         self.classes = self.addAction("Clusters as classes…")
         self.classes.setToolTip("Write all particles, with the number of their cluster as rlnClassNumber.")
         self.classes.triggered.connect(lambda: self.export_classes())
+        self.layer = self.addAction("New Points layer")
+        self.layer.setToolTip(
+            "Add the selected particles, or all, to napari's layers: columns, latents and clusters become features."
+        )
+        self.layer.triggered.connect(lambda: self.layer_wanted.emit())
         self.aboutToShow.connect(self.enable)
 
     def enable(self) -> None:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_sbackprop.gui.controls import StatusLine, tool_button
 from napari_sbackprop.gui.distribution_plots import HistogramPlot, ViewPlot
 from napari_sbackprop.gui.explorer import Explorer
+from napari_sbackprop.gui.half_map_curve import HalfMapCurve
 from napari_sbackprop.gui.picture_grid import PictureGrid
 
 
@@ -33,6 +34,7 @@ class ImagesPanel(QWidget):
         for signal, slot in self._slots():
             signal.connect(slot)
         self._on_reading_changed()
+        self._on_fsc_changed()
 
     def _build(self) -> None:
         self.status = StatusLine()
@@ -49,6 +51,12 @@ class ImagesPanel(QWidget):
         self.column = QComboBox()
         self.column.setAccessibleName("Column of the histogram")
         self.column.setToolTip("Column whose values are counted.")
+        self.fsc_title, self.fsc = QLabel(), HalfMapCurve()
+        self.fsc_title.setToolTip("Back-projection of the selection that Reconstruct was last asked for.")
+        self.fsc.setToolTip(
+            "Fourier shell correlation of the half maps: less what the mask brings about, inside it, and as they are; and "
+            "of their average with the decoded map and with the consensus, of which the first should be higher."
+        )
         self.more.clicked.connect(lambda: self._explorer.images.more())
         self.stop.clicked.connect(lambda: self._explorer.images.stop())
         self.column.activated.connect(self._on_column_chosen)
@@ -66,6 +74,8 @@ class ImagesPanel(QWidget):
         for widget in (self.particles, self.average_title, self.averages):
             content.addWidget(widget)
         content.addLayout(plots)
+        content.addWidget(self.fsc_title)
+        content.addWidget(self.fsc)
         content.addStretch()
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -93,6 +103,7 @@ class ImagesPanel(QWidget):
             (events.scene, self._follow),
             (events.selection, self._follow),
             (events.columns, self._on_columns_changed),
+            (events.half_map_fsc, self._on_fsc_changed),
             (images.gallery, self._on_gallery_changed),
             (images.progress, self._on_reading_changed),
             (images.trouble, self._on_reading_changed),
@@ -147,6 +158,11 @@ class ImagesPanel(QWidget):
             chosen = f"all {count:,}" if model.selection is None else f"{count:,} selected"
             title = f"{shown} of {chosen} particles, upright, without CTF" if shown else ""
             self.status.say(images.progress or title)
+
+    def _on_fsc_changed(self) -> None:
+        found = self._explorer.model.half_map_fsc
+        self.fsc_title.setText("Half maps" if found is None else f"Half maps: {found.title}")
+        self.fsc.show_fsc(found)
 
     def _on_distribution_changed(self) -> None:
         distribution = self._explorer.distributions.model.distribution

@@ -1,6 +1,7 @@
 """A small line plot on a dark ground."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
@@ -25,12 +26,14 @@ class Lines(NamedTuple):
     named : points of each line by its name, x from 0 to 1.
     low, high : range of y.
     ends : words at the left and at the right end of x.
+    dashed : points of a second line in the same colour, by the name of the first.
     """
 
     named: dict[str, Series]
     low: float
     high: float
     ends: tuple[str, str]
+    dashed: Mapping[str, Series] = MappingProxyType({})
 
 
 class LinePlot(QWidget):
@@ -80,13 +83,20 @@ def _draw_lines(painter: QPainter, area: QRectF, lines: Lines) -> None:
             if y == y  # not NaN
         ] or [inner.center()]
 
-    x = area.left()
+    x, metrics = area.left(), painter.fontMetrics()
+    room = int(area.width() / max(len(lines.named), 1)) - SPACING
+    longest = max(room, area.width() - sum(map(metrics.horizontalAdvance, lines.named)))
     for (name, series), colour in zip(lines.named.items(), COLOURS, strict=False):
+        text = metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, int(longest))
         painter.setPen(QPen(colour, 2))
-        painter.drawText(QPointF(x, area.top() - 7), name)
-        x += painter.fontMetrics().horizontalAdvance(name) + SPACING
-        painter.drawPolyline(QPolygonF(scaled(series)))
-        painter.drawEllipse(scaled(series[-1:])[0], 2.0, 2.0)
+        painter.drawText(QPointF(x, area.top() - 7), text)
+        x += metrics.horizontalAdvance(text) + SPACING
+        if series:
+            painter.drawPolyline(QPolygonF(scaled(series)))
+            painter.drawEllipse(scaled(series[-1:])[0], 2.0, 2.0)
+        if second := lines.dashed.get(name):
+            painter.setPen(QPen(colour, 1.5, Qt.PenStyle.DashLine))
+            painter.drawPolyline(QPolygonF(scaled(second)))
 
 
 def _draw_labels(painter: QPainter, area: QRectF, lines: Lines) -> None:

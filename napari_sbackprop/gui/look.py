@@ -1,10 +1,6 @@
 """How maps are to look, and frames that look so; runs on a thread of its own."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from napari_sbackprop.gui.explorer_model import (
     ALONE,
@@ -15,16 +11,8 @@ from napari_sbackprop.gui.explorer_model import (
     ExplorerModel,
     Scene,
 )
+from napari_sbackprop.gui.subject import Subject, Volume
 from napari_sbackprop.gui.surface import MapFrame, coloured, compared, make_frame
-
-Volume = npt.NDArray[np.float32]
-Show = Callable[[Scene], tuple[Volume, str]]
-"""Decodes a map (M, M, M) in an epoch, and says in words what it is."""
-
-
-def consensus(scene: Scene) -> tuple[Volume, str]:
-    """The map of all particles."""
-    return scene.decoder.consensus(), "Consensus of all particles"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +39,10 @@ class Look:
     comparison: str
     colouring: str
     pinned: MapFrame | None
-    reference: Show
+    reference: Subject
 
     @classmethod
-    def of(cls, model: ExplorerModel, reference: Show) -> "Look":
+    def of(cls, model: ExplorerModel, reference: Subject) -> "Look":
         return cls(
             model.smoothing,
             model.contour,

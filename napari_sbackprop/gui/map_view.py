@@ -3,6 +3,7 @@
 import textwrap
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_sbackprop.gui.explorer_model import (
@@ -22,6 +23,7 @@ from napari_sbackprop.gui.explorer_model import (
 )
 from napari_sbackprop.gui.map_layer import LOADING, METADATA_KEY, MapLayer, Paint, empty_surface
 from napari_sbackprop.gui.no_decoder import NO_MAP
+from napari_sbackprop.gui.session import State, numbers
 from napari_sbackprop.gui.surface import COARSE_ABOVE, SIGN, MapFrame, box_around
 
 MAP_LAYER = "Map"
@@ -54,6 +56,7 @@ class MapView:
         self._map, self._pinned = MapLayer(viewer, MAP_LAYER), MapLayer(viewer, PINNED_LAYER)
         self._pinned_shown: tuple[Any, ...] = ()
         self._framed = False
+        self._camera: State = {}  # of a session, for the first map
         self._grid: tuple[Any, ...] | None = None  # the viewer's own, while ours is in its place
         self._blink = QTimer()
         self._blink.setInterval(BLINK_MILLISECONDS)
@@ -90,6 +93,18 @@ class MapView:
         for signal, slot in self._slots():
             signal.disconnect(slot)
 
+    def state(self) -> State:
+        """Where the camera is, for a session."""
+        camera = self._viewer.scene.camera
+        return {"angles": list(camera.angles), "zoom": camera.zoom, "center": list(camera.center)}
+
+    def restore(self, state: State) -> None:
+        """Have the camera there when the first map of the run is on screen."""
+        place = numbers([*state["angles"], *state["center"], state["zoom"]], np.float64).tolist()
+        if len(place) != 7 or place[-1] <= 0:
+            raise ValueError("no camera")
+        self._camera = {"angles": tuple(place[:3]), "center": tuple(place[3:6]), "zoom": place[6]}
+
     def _slots(self) -> tuple[tuple[Any, Any], ...]:
         events = self._model.events
         return (
@@ -105,6 +120,8 @@ class MapView:
 
     def _on_scene_changed(self, scene: Scene | None) -> None:
         """Say in place of the map why there is none."""
+        if scene is None:
+            self._camera = {}
         lacks_map = scene is not None and not scene.has_decoder and self._model.frame is None
         if lacks_map and not self._says_why:
             data, options, _ = placeholder(1.0)
@@ -138,6 +155,8 @@ class MapView:
         self._viewer.dims.ndisplay = 3
         self._viewer.scene.camera.angles = FIRST_ANGLES
         self._viewer.fit_to_view()
+        self._viewer.scene.camera.update(self._camera)
+        self._camera = {}
         self._viewer.canvas.overlays.scale_bar.visible = True
 
     # -- the layers --------------------------------------------------------------------------------------------------
@@ -246,16 +265,27 @@ class MapView:
     # -- side by side ------------------------------------------------------------------------------------------------
 
     def _open_grid(self) -> None:
-        """Give each layer a view of its own, the pinned one on the left; their cameras move together."""
+        """Give the map a view of its own, and all else that of the pinned one on its left; their cameras move together."""
         if self._grid is not None:
             return
-        grid, camera = self._viewer.canvas.grid, self._viewer.scene.camera
+        grid, camera, layers = self._viewer.canvas.grid, self._viewer.scene.camera, self._viewer.layers
         self._grid = (grid.enabled, grid.shape, grid.stride)
-        self._set_grid(True, (1, -1), -1)
+        self._divide_grid()
+        for event in (layers.events.inserted, layers.events.removed):
+            event.connect(self._divide_grid)
         camera.zoom = camera.zoom / 2
+
+    def _divide_grid(self) -> None:
+        """Put what lies above the lowest layer, which is the map, into one cell: others than ours have none of their own."""
+        layers, ours = self._viewer.layers, self._map.layer
+        if ours is not None and layers[0] is not ours:
+            layers.move(layers.index(ours), 0)
+        self._set_grid(True, (1, -1), -max(len(layers) - 1, 1))
 
     def _close_grid(self) -> None:
         if self._grid is not None:
+            for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+                event.disconnect(self._divide_grid)
             camera = self._viewer.scene.camera
             self._set_grid(*self._grid)
             self._grid = None

@@ -12,10 +12,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QSlider, 
 from napari_sbackprop.gui.controls import TOOL_STYLE, tool_button, with_ending
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.no_decoder import NO_MAP
-from napari_sbackprop.gui.paths import BACK_AND_FORTH, DENSE, DRAWN, LOOP
+from napari_sbackprop.gui.paths import BACK_AND_FORTH, DENSE, DRAWN, LOOP, MOST_FRAMES
 from napari_sbackprop.gui.tool_icons import PAUSE, PLAY, SIZE, TO_AND_FRO, tool_icon
 
-MOST_FRAMES = 500
 MOST_COMPONENTS = 8
 TICK_MILLISECONDS = 60
 MOVIE_ENDINGS = (".mp4", ".gif")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from psygnal import SignalGroupDescriptor
 from scipy.sparse import csr_array, vstack
 
+from napari_sbackprop.analysis.selection import checked_indices
 from napari_sbackprop.analysis.trajectories import (
     NeighbourGraph,
     along_component,
@@ -21,12 +22,14 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.explorer_model import ExplorerModel
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.projection import Anchor
+from napari_sbackprop.gui.session import State, numbers, packed, unpacked
 
 Array = npt.NDArray[np.float32]
 ShowAnchor = Callable[[Anchor, str, bool], None]
 
 DRAWN, DENSE = "drawn", "dense"
 LOOP, BACK_AND_FORTH = "loop", "back and forth"
+MOST_FRAMES = 500
 MOST_VERTICES = 64
 """Vertices of a drawn path; between them lies a straight line in the latent space."""
 
@@ -86,6 +89,34 @@ class Paths:
         self._showing = False
         self._root: csr_array | None = None  # the path that is being joined to places
         self._places: list[csr_array] = []  # which it does not reach yet
+
+    def state(self) -> State:
+        """The path and the place on it, for a session."""
+        model, path = self.model, self.model.weights
+        settings = {"kind": model.kind, "ending": model.ending, "frames": model.frames, "frame": model.frame}
+        if path is None:
+            return settings
+        if model.component is not None:
+            return {**settings, "component": model.component, "particles": packed(np.unique(path.indices))}
+        ends = path.indptr.tolist(), path.indices.tolist(), path.data.tolist()
+        return {**settings, **dict(zip(("ends", "particles", "weights"), ends, strict=True))}
+
+    def restore(self, state: State) -> None:
+        """Have the path of a session; the map stays."""
+        model, count = self.model, len(self._latents)
+        path, component = None, state.get("component")
+        if component is not None:
+            members = checked_indices(unpacked(state["particles"]), count, "the path")
+            path = along_component(self._latents, members, int(component))
+        elif "particles" in state:
+            shape = (len(state["ends"]) - 1, count)
+            weights = numbers(state["weights"], np.float64)
+            path = csr_array((weights, np.array(state["particles"]), np.array(state["ends"])), shape=shape)
+            path.check_format()
+        model.kind, model.ending = str(state["kind"]), str(state["ending"])
+        model.frames = min(max(int(state["frames"]), 2), MOST_FRAMES)
+        model.frame = min(max(int(state["frame"]), 0), model.frames - 1)
+        model.component, model.weights = component, path
 
     # -- making a path -----------------------------------------------------------------------------------------------
 

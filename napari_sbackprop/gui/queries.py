@@ -31,12 +31,22 @@ class Queries:
     @property
     def names(self) -> list[str]:
         """What a query may name."""
-        return sorted(self._values(), key=str.lower)
+        return sorted(self.values, key=str.lower)
+
+    @property
+    def values(self) -> Values:
+        """What is known of every particle (N,), by name."""
+        model = self.model
+        if model.scene is None:
+            return {}
+        labels = None if model.clustering is None else model.clustering.labels
+        columns = {**model.columns.values, **model.qualities}
+        return particle_values(model.scene.latents, model.scene.contrast, columns, labels)
 
     def ask(self, text: str) -> None:
         """Find the particles that a query holds for; none for an empty text."""
         if text.strip() and self.model.scene is not None:
-            self._worker.submit(partial(_matching, text, self._values()), self._on_matched, self._on_error)
+            self._worker.submit(partial(_matching, text, self.values), self._on_matched, self._on_error)
         else:
             self._worker.invalidate()
             self.model.matching = None
@@ -45,19 +55,11 @@ class Queries:
     def select(self, text: str) -> None:
         """Select the particles that a query holds for."""
         if text.strip() and self.model.scene is not None:
-            self._worker.submit(partial(_matching, text, self._values()), self._on_chosen, self._on_error)
+            self._worker.submit(partial(_matching, text, self.values), self._on_chosen, self._on_error)
 
     def close(self) -> None:
         """End the thread."""
         self._worker.close()
-
-    def _values(self) -> Values:
-        model = self.model
-        if model.scene is None:
-            return {}
-        labels = None if model.clustering is None else model.clustering.labels
-        columns = {**model.columns.values, **model.qualities}
-        return particle_values(model.scene.latents, model.scene.contrast, columns, labels)
 
     def _on_matched(self, found: ParticleSelection) -> None:
         self.model.matching = found

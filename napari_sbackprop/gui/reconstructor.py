@@ -2,29 +2,33 @@
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_sbackprop.analysis.selection import ParticleSelection
-from napari_sbackprop.gui.explorer_model import Scene
+from napari_sbackprop.gui.explorer_model import HalfMapFsc, Scene
 from napari_sbackprop.gui.latest import Deliver
 
 if TYPE_CHECKING:
     from napari_sbackprop.analysis.evidence import Agreement, Evidence
 
+_PLACE = "The tab Images has the FSC."
+
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """A back-projected map (M, M, M) with a title, and the judgement in a sentence."""
+    """A back-projected map (M, M, M) with a title, the judgement in a sentence, and the curves behind it."""
 
     volume: npt.NDArray[np.float32]
     title: str
     sentence: str
+    fsc: HalfMapFsc
 
 
 def reconstruct(
@@ -53,12 +57,30 @@ def reconstruct(
     decoder, title = scene.decoder, f"Back-projection of {name}"
     if not scene.has_decoder:
         agreement = compare_halves(halves.first, halves.second, halves.mask, decoder.pixel_size)
-        return Reconstruction(
-            agreement.average * halves.mask, title, f"{_agreement(name, count, agreement)}."
-        )
+        fsc = _curves(title, agreement, decoder.pixel_size)
+        sentence = f"{_agreement(name, count, agreement)}. {_PLACE}"
+        return Reconstruction(agreement.average * halves.mask, title, sentence, fsc)
     decoded, mask = decoder.volume(decoder.pooled(selection.indices)), decoder.mask()
     evidence = judge(halves.first, halves.second, decoded, decoder.consensus(), mask, decoder.pixel_size)
-    return Reconstruction(evidence.average * mask, title, _sentence(name, count, evidence))
+    more = {"decoded": evidence.decoded, "consensus": evidence.consensus}
+    fsc = _curves(title, evidence, decoder.pixel_size, more)
+    sentence = f"{_sentence(name, count, evidence)} {_PLACE}"
+    return Reconstruction(evidence.average * mask, title, sentence, fsc)
+
+
+def _curves(
+    title: str,
+    agreement: "Agreement",
+    pixel_size: float,
+    others: Mapping[str, npt.NDArray[np.float64]] = MappingProxyType({}),
+) -> HalfMapFsc:
+    own = {
+        "corrected": agreement.corrected,
+        "masked": agreement.masked,
+        "unmasked": agreement.unmasked,
+    }
+    last, box = len(agreement.corrected) - 1, len(agreement.average)
+    return HalfMapFsc(title, {**own, **others}, box * pixel_size / last)
 
 
 def _agreement(name: str, count: int, agreement: "Agreement") -> str:

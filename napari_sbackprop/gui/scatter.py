@@ -203,7 +203,17 @@ class Scatter:
         span = np.maximum(high - low, 1e-6)
         left, bottom = low - MARGIN * span
         width, height = span * (1 + 2 * MARGIN)
-        self._camera.rect = (float(left), float(bottom), float(width), float(height))
+        self.show_rectangle(float(left), float(bottom), float(width), float(height))
+
+    @property
+    def rectangle(self) -> tuple[float, float, float, float]:
+        """What is seen of the plane: left, bottom, width, height."""
+        seen = self._camera.rect
+        return (float(seen.left), float(seen.bottom), float(seen.width), float(seen.height))
+
+    def show_rectangle(self, left: float, bottom: float, width: float, height: float) -> None:
+        """See another part of the plane."""
+        self._camera.rect = (left, bottom, width, height)
         self._on_view_changed()
 
     @property
@@ -231,7 +241,7 @@ class Scatter:
         if not self.draws_raster:
             return
         rectangle = self._camera.rect
-        bounds = (rectangle.left, rectangle.bottom, rectangle.width, rectangle.height)
+        bounds = self.rectangle
         columns, rows = (max(side // RASTER_PIXEL, 2) for side in self.canvas.size)
         picture = raster(self._coordinates[::step], self._painted[::step], bounds, (rows, columns))
         self._image.set_data(picture)

@@ -22,6 +22,7 @@ from napari_sbackprop.gui.point_colours import (
     with_sets,
 )
 from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, PAN, REGION, Marked, Scatter
+from napari_sbackprop.gui.session import State, numbers
 from napari_sbackprop.gui.tool_icons import brush_cursor
 from napari_sbackprop.gui.tool_options import ToolOptions
 from napari_sbackprop.gui.tool_strip import ToolStrip
@@ -121,7 +122,7 @@ class ScatterPanel(QWidget):
             (events.scene, self._on_scene_changed),
             (events.method, self._on_method_changed),
             (events.colour, self._on_colour_changed),
-            (events.columns, self._list_colours),
+            (events.columns, self._on_columns_changed),
             (events.clustering, self._on_clustering_changed),
             (events.qualities, self._on_values_changed),
             (events.region_density, self._on_values_changed),
@@ -131,6 +132,16 @@ class ScatterPanel(QWidget):
             (events.selection, self._draw_marked),
             (events.sets, self._paint_points),
         )
+
+    def state(self) -> State:
+        """What is seen of which plane, for a session."""
+        return {"method": self._model.method, "rectangle": list(self.scatter.rectangle)}
+
+    def restore(self, state: State) -> None:
+        """See that part of the plane, if it is the one on screen."""
+        left, bottom, width, height = numbers(state["rectangle"], np.float64).tolist()
+        if state["method"] == self._model.method and width > 0 and height > 0:
+            self.scatter.show_rectangle(left, bottom, width, height)
 
     # -- from the model ----------------------------------------------------------------------------------------------
 
@@ -221,6 +232,11 @@ class ScatterPanel(QWidget):
         with QSignalBlocker(self.colour):
             self.colour.setCurrentIndex(max(self.colour.findData(self._model.colour), 0))
         self._draw_points()
+
+    def _on_columns_changed(self) -> None:
+        self._list_colours()
+        if self._model.colour in self._model.columns.values:
+            self._draw_points()
 
     def _on_clustering_changed(self) -> None:
         self._list_colours()

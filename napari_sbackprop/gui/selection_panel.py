@@ -54,7 +54,7 @@ class SelectionPanel(QWidget):
         )
         self.menu = ExportMenu(self._explorer, self)
         self.more = tool_button(
-            "▾", "Other exports: rows of another file, images before subtraction, classes."
+            "▾", "Other exports: rows of another file, images before subtraction, classes, a layer of napari."
         )
         self.more.setAccessibleName("Other exports")
         self.more.setMenu(self.menu)

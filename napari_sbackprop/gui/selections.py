@@ -26,6 +26,9 @@ from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.explorer_model import ExplorerModel
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.history import History
+from napari_sbackprop.gui.next_job import next_job
+from napari_sbackprop.gui.session import State
+from napari_sbackprop.gui.shown import selection_state, stored_selection
 from napari_sbackprop.run_directory import RunDirectory
 
 LONGEST_NAME = 100  # letters
@@ -76,6 +79,17 @@ class Selections:
         else:
             self._stored = sets
             self.history = History(_State(self.model.selection, sets + self.model.sets))
+            self._show()
+
+    def state(self) -> State:
+        """The selection, for a session; sets have a file of their own."""
+        return selection_state(self.model.selection)
+
+    def restore(self, state: State) -> None:
+        """Select what a session had selected; there is nothing to undo."""
+        if self.model.scene is not None:
+            selection = stored_selection(state, self.model.scene.count)
+            self.history = History(replace(self.history.present, selection=selection))
             self._show()
 
     # -- the selection -----------------------------------------------------------------------------------------------
@@ -225,7 +239,7 @@ class Selections:
         work = partial(export_selection, scene.run, selection, output, original, revert=revert)
         self._files.submit(
             partial(_in_folder_of, output, work),
-            lambda count: self.model.say(f"Wrote {count:,} particles to {output}."),
+            lambda count: self.model.say(f"Wrote {count:,} particles to {output}. {next_job(output)}"),
         )
 
     def export_classes(self, output: Path) -> None:
@@ -236,7 +250,8 @@ class Selections:
         self._files.submit(
             partial(_in_folder_of, output, partial(export_classes, scene.run, clustering, output)),
             lambda counts: self.model.say(
-                f"Wrote {sum(counts):,} particles in {len(counts)} classes to {output}."
+                f"Wrote {sum(counts):,} particles in {len(counts)} classes to {output}. "
+                + next_job(output, classes=True)
             ),
         )
 

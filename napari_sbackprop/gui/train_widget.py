@@ -24,8 +24,13 @@ from qtpy.QtWidgets import (
 from napari_sbackprop.config import Config
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.config_form import ConfigForm, PathEdit
-from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button
+from napari_sbackprop.gui.controls import StatusLine, ThemedLabel, push_button, tool_button
 from napari_sbackprop.gui.docks import open_explore
+from napari_sbackprop.gui.preferences import preferences
+from napari_sbackprop.gui.report_text import problem_text, report_text
+from napari_sbackprop.gui.run_comparison import RunComparison
+from napari_sbackprop.gui.run_curves import FSC
+from napari_sbackprop.gui.run_figures import half_set_fsc
 from napari_sbackprop.gui.tasks import Failure, Task
 from napari_sbackprop.gui.training_curves import FscCurve, LossCurve
 from napari_sbackprop.run_directory import RunDirectory
@@ -37,7 +42,6 @@ NO_FILE = "Choose the STAR or .cs file of a 3D refinement, or drop one on napari
 PATTERNS = "Particles (*.star *.cs *.csg);;All files (*)"
 PREFERRED_SIZE = QSize(560, 620)
 INFORMATION = "information_"
-FSC = "FSC of half sets"
 
 
 class TrainWidget(QWidget):
@@ -96,6 +100,7 @@ class TrainWidget(QWidget):
         self.report.setMargin(8)
         self.report.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.form = ConfigForm()
+        self._on_device_preferred(preferences().device)
 
         files = QFormLayout()
         files.setContentsMargins(0, 0, 0, 0)
@@ -142,6 +147,11 @@ class TrainWidget(QWidget):
         self.curves = QStackedWidget()
         self.curves.addWidget(self.curve)
         self.curves.addWidget(self.fsc)
+        self.comparison = RunComparison(lambda: self._run or self.run.path)
+        self.curves.addWidget(self.comparison)
+        self.compare = tool_button(
+            "Compare runs", "Draw figures of several runs beside each other.", checkable=True
+        )
         self.figure = QComboBox()
         self.figure.setToolTip("Which figure the curve shows.")
         self.figure.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
@@ -158,6 +168,7 @@ class TrainWidget(QWidget):
         beneath = QHBoxLayout()
         beneath.addWidget(self.figure)
         beneath.addWidget(self.information, 1)
+        beneath.addWidget(self.compare)
         part = QVBoxLayout()
         part.setSpacing(6)
         part.addLayout(buttons)
@@ -170,8 +181,14 @@ class TrainWidget(QWidget):
     def _connect(self) -> None:
         self.star.line.textChanged.connect(lambda _: self._typing.start())
         self.run.line.textChanged.connect(lambda _: self._on_run_changed())
+        preferences().events.device.connect(self._on_device_preferred)
         self._typing.timeout.connect(self._on_star_changed)
-        self.figure.currentTextChanged.connect(self._on_figure)
+        self.figure.currentTextChanged.connect(self.curve.show_figure)
+        for signal in (self.figure.currentTextChanged, self.compare.toggled):
+            signal.connect(lambda _: self._show_curves())
+
+    def _on_device_preferred(self, device: str) -> None:
+        self.form.controls["device"].value = device
 
     # -- the particles -----------------------------------------------------------------------------------------------
 
@@ -189,11 +206,11 @@ class TrainWidget(QWidget):
 
     def _on_checked(self, report: Any) -> None:
         if report.path == self.star.path:
-            self.report.setText(_report_text(report))
+            self.report.setText(report_text(report))
 
     def _on_check_ended(self, failure: Failure | None) -> None:
         if failure is not None:
-            self.report.setText(_problem(failure.sentence))
+            self.report.setText(problem_text(failure.sentence))
 
     def _on_run_changed(self) -> None:
         self.start_button.setText("Continue training" if self._existing_run() else "Start training")
@@ -276,18 +293,18 @@ class TrainWidget(QWidget):
             self._show_fsc(RunDirectory(self._run))
             self._show_epoch()
 
-    def _on_figure(self, name: str) -> None:
-        self.curve.show_figure(name)
-        self.curves.setCurrentWidget(self.fsc if name == FSC else self.curve)
+    def _show_curves(self) -> None:
+        """Those of this training, or of several runs."""
+        own = self.fsc if self.figure.currentText() == FSC else self.curve
+        comparing = self.compare.isChecked()
+        self.curves.setCurrentWidget(self.comparison if comparing else own)
+        self.figure.setVisible(not comparing and self.figure.count() > 0)
 
     def _show_fsc(self, run: RunDirectory) -> None:
-        """That of the newest epoch that has one: the auto-encoder's train the volumes on all particles together."""
-        newest = (run.read_description(epoch) for epoch in reversed(run.epochs()))
-        description = next((known for known in newest if "half_set_fsc" in known), None)
-        if description is None:
+        fsc, finest = half_set_fsc(run)
+        if not fsc:
             return
-        finest = description["box"] * description["pixel_size"] / description["radius"]
-        self.fsc.show_fsc(description["half_set_fsc"], finest)
+        self.fsc.show_fsc(fsc, finest)
         if self.figure.findText(FSC) < 0:
             self.figure.addItem(FSC)
 
@@ -316,7 +333,7 @@ class TrainWidget(QWidget):
         for name in self.curve.figures:
             if not name.startswith(INFORMATION) and self.figure.findText(name) < 0:
                 self.figure.addItem(name)
-                self.figure.show()
+                self._show_curves()
         information = [value for name, value in progress.metrics.items() if name.startswith(INFORMATION)]
         if information:
             self.information.setText(
@@ -347,6 +364,8 @@ class TrainWidget(QWidget):
         """Stop the training when the dock is closed: it would go on with no way to stop it."""
         if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
             self.stop()
+            self.comparison.close_files()
+            preferences().events.device.disconnect(self._on_device_preferred, missing_ok=True)
         return bool(super().event(event))
 
 
@@ -354,24 +373,6 @@ def _checked(path: Path) -> Iterator[Any]:
     from napari_sbackprop.data.check import check
 
     yield check(path)
-
-
-def _report_text(report: Any) -> str:
-    rows = [line.strip() for line in report.lines[1:] if not line.strip().startswith(("warning:", "error:"))]
-    parts = [f"<b>{escape(report.kind.capitalize())}</b>"]
-    cells = [row.partition("  ") for row in rows]
-    table = "".join(
-        f"<tr><td style='padding-right:12px'>{escape(name)}</td><td>{escape(value.strip())}</td></tr>"
-        for name, _, value in cells
-    )
-    parts.append(f"<table>{table}</table>")
-    parts += [f"<span style='color:#ffca6e'>{escape(sentence)}</span>" for sentence in report.warnings]
-    parts += [_problem(sentence) for sentence in report.errors]
-    return "<br>".join(parts).replace("</b><br>", "</b>").replace("</table><br>", "</table>")
-
-
-def _problem(sentence: str) -> str:
-    return f"<span style='color:#ff8a80'>{escape(sentence)}</span>"
 
 
 def new_run_folder(star: Path) -> Path:

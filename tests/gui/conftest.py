@@ -1,10 +1,12 @@
 """A real run, a viewer with the plugin, and a mouse."""
 
+import atexit
 import operator
 import os
 import pickle
 import queue
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import reduce
@@ -16,6 +18,9 @@ import numpy.typing as npt
 import pytest
 
 os.environ.setdefault("NAPARI_CONFIG", "")  # leave the settings of whoever runs the tests alone
+for _folder in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+    os.environ[_folder] = tempfile.mkdtemp(prefix="sbackprop-tests-")
+    atexit.register(shutil.rmtree, os.environ[_folder], ignore_errors=True)
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "napari_sbackprop" / "napari.yaml"

@@ -221,3 +221,36 @@ def test_a_crosshair_far_from_particles_says_so(explore: Any, mouse: Mouse, qtbo
     mouse.click(5, 5)
     settle(explore, qtbot)
     assert "outside the particles" in explore.status.text()
+
+
+def test_other_layers_have_no_cell_of_their_own_beside_two_maps(
+    viewer: Any, compared: Any, qtbot: Any
+) -> None:
+    centre = np.full((1, 3), 160.0)
+    viewer.add_points(centre, name="before")
+    panel, grid, layers = compared.map_panel, viewer.canvas.grid, viewer.layers
+    choose(panel.comparison, "Side by side", qtbot)
+    settle(compared, qtbot)
+
+    def cell(name: str) -> tuple[int, int]:
+        return grid.position([layer.name for layer in layers].index(name), layers)
+
+    def check(*others: str) -> None:
+        assert grid.actual_shape(layers) == (1, 2)
+        assert [cell(PINNED_LAYER), cell(MAP_LAYER)] == [(0, 0), (0, 1)]
+        assert {cell(name) for name in others} == {(0, 0)}
+
+    check("before")
+    viewer.add_points(centre, name="later")
+    check("before", "later")
+    choose(panel.renderer, "Slice", qtbot)  # which makes both layers anew
+    settle(compared, qtbot)
+    check("before", "later")
+    layers.remove("before")
+    check("later")
+    stride = grid.stride
+    choose(panel.comparison, "Map alone", qtbot)
+    settle(compared, qtbot)
+    assert not grid.enabled
+    viewer.add_points(centre, name="last")
+    assert grid.stride == 1 != stride  # napari's own again

@@ -262,22 +262,22 @@ def test_other_exports_are_offered_where_they_can_be_written(
 
     qtbot.waitUntil(lambda: bool(model.columns.values), timeout=TIMEOUT)
     assert explore.selection_panel.more.menu() is menu
-    assert offered() == [False, False, False]
+    assert offered() == [False, False, False, True]  # a layer is also made of all particles
     explore.explorer.selections.select(np.arange(5, 9), {})
-    assert offered() == [True, False, False]
+    assert offered() == [True, False, False, True]
     choose("other")
     menu.other.trigger()
     qtbot.waitUntil(lambda: "Wrote 4 particles" in model.message, timeout=TIMEOUT)
     names = read_columns(particles)["rlnImageName"]
     assert read_columns(tmp_path / "other.star")["rlnImageName"].tolist() == names[5:9].tolist()
     model.clustering = Clustering("kmeans", 2, np.arange(240) % 2, model.scene.epoch)
-    assert offered() == [True, False, True]
+    assert offered() == [True, False, True, True]
     choose("classes.star")
     menu.classes.trigger()
     qtbot.waitUntil(lambda: "Wrote 240 particles in 2 classes" in model.message, timeout=TIMEOUT)
     assert read_columns(tmp_path / "classes.star")["rlnClassNumber"].tolist() == [1, 2] * 120
     model.columns = Columns({**model.columns.values, "rlnImageOriginalName": names})
-    assert offered() == [True, True, True]
+    assert offered() == [True, True, True, True]
     choose("before.star")
     menu.reverted.trigger()  # its file has no such column
     qtbot.waitUntil(lambda: "has no rlnImageOriginalName" in model.error, timeout=TIMEOUT)
@@ -308,10 +308,12 @@ def test_a_run_without_a_decoder_says_so_in_place_of_the_map(
     np.testing.assert_allclose(widget.scatter._crosshair_at, (0.5, 0.0), atol=0.05)
     widget.explorer.selections.invert()
     assert not widget.selection_panel.show_map.isEnabled()
+    assert widget.images_panel.fsc.lines() is None
     widget.selection_panel.reconstruct.click()
     qtbot.waitUntil(lambda: model.frame is not None, timeout=TIMEOUT)
     assert not viewer.canvas.overlays.text.visible
     assert [layer.name for layer in viewer.layers] == [MAP_LAYER]
+    assert {*widget.images_panel.fsc.lines().named} == {"corrected", "masked", "unmasked", "0.143"}
     assert panel.contour.isEnabled()
     assert panel.save.isEnabled()
     assert not panel.consensus.isEnabled()
@@ -319,6 +321,7 @@ def test_a_run_without_a_decoder_says_so_in_place_of_the_map(
     assert (model.pinned is not None, model.colouring) == (True, "one colour")
     widget.open_run(run)
     qtbot.waitUntil(lambda: model.frame is not None and model.scene.has_decoder, timeout=TIMEOUT)
+    assert widget.images_panel.fsc.lines() is None  # of the other run
     assert panel.consensus.isEnabled()
     assert sphere.isEnabled()
     assert "latents alone" not in sphere.toolTip()

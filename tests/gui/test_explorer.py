@@ -39,6 +39,12 @@ def test_a_selection_is_reconstructed_from_its_images(open_desk: Desk) -> None:
     assert model.frame.title == "Back-projection of selection"
     assert "half maps of 240 particles agree to" in model.message
     assert model.busy == model.error == ""
+    fsc = model.half_map_fsc
+    corrected = fsc.curves["corrected"]
+    shell = int(np.argmax(corrected[1:] < 0.143)) if (corrected[1:] < 0.143).any() else len(corrected) - 1
+    told = float(model.message.split("agree to ")[1].split()[0])
+    assert told == pytest.approx(fsc.finest * (len(corrected) - 1) / shell, abs=0.06)
+    assert set(fsc.curves) == {"corrected", "masked", "unmasked", "decoded", "consensus"}
     consensus = model.scene.decoder.consensus()
     assert np.corrcoef(model.frame.volume.ravel(), consensus.ravel())[0, 1] > 0.9
 

@@ -28,7 +28,11 @@ def test_every_command_of_the_manifest_exists() -> None:
 
     manifest = PluginManifest.from_file(MANIFEST)
     manifest.validate_imports()
-    assert {widget.display_name for widget in manifest.contributions.widgets} == {"Train", "Explore"}
+    assert {widget.display_name for widget in manifest.contributions.widgets} == {
+        "Train",
+        "Explore",
+        "Preferences",
+    }
 
 
 def test_reading_the_manifest_loads_neither_torch_nor_our_widgets() -> None:
