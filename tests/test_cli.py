@@ -21,6 +21,7 @@ from napari_sbackprop.cli import application
 from napari_sbackprop.cli.latent_plot import plot_latents
 from napari_sbackprop.config import Config
 from napari_sbackprop.run_directory import RunDirectory
+from napari_sbackprop.training import half_runs
 
 COMMANDS = ["demo", "simulate", "check", "train", "encode", "adopt", "volumes"]
 COMMANDS += [
@@ -287,9 +288,11 @@ def test_halves_are_trained_apart_and_compared(trained: Path, sample: Path, tmp_
     np.save(tmp_path / "indices.npy", np.arange(0, PARTICLES, 4))
     values = succeed("halves", trained, tmp_path / "indices.npy", "-o", tmp_path / "apart")
     names = ["consensus", "direction_1", "direction_2", "selection"]
-    assert list(values) == ["folder", "particles", *names, "epoch"]
-    assert set(values["consensus"]) == set(values["selection"]) == {"fsc", "resolution"}
-    assert values["direction_1"]["explained"] > 0.5
+    assert list(values) == ["folder", "particles", "half_sets", *names, "epoch"]
+    assert values["half_sets"] == [PARTICLES // 2] * 2
+    assert set(values["consensus"]) == {"fsc", "resolution"}
+    assert set(values["selection"]) == {"size", "shown", "fsc", "resolution"}
+    assert values["direction_1"]["shown"] > 0.3
     files = {path.name for path in (tmp_path / "apart").iterdir()}
     maps = {f"{half}_{name}.mrc" for half in ("half1", "half2") for name in names}
     assert files == {"fsc.csv", "mask.mrc", "half1", "half2", "half1.star", "half2.star"} | maps
@@ -300,10 +303,35 @@ def test_halves_are_trained_apart_and_compared(trained: Path, sample: Path, tmp_
     succeed("select", tmp_path / "apart" / "half1", "-o", tmp_path / "half.star", "--min-contrast", -9)
     assert data_rows(tmp_path / "half.star") == data_rows(tmp_path / "apart" / "half1.star")
     assert "is not empty" in fail("halves", trained, "-o", tmp_path / "apart")
+    np.save(tmp_path / "few.npy", np.arange(5))
+    assert "few.npy has 5 particles" in fail("halves", trained, tmp_path / "few.npy", "-o", tmp_path / "few")
+    assert not (tmp_path / "few").exists()
     succeed("pickles", trained, "-o", tmp_path / "drgn")
     succeed("adopt", tmp_path / "drgn", sample / "particles.star", tmp_path / "adopted")
     assert "adopted" in fail("halves", tmp_path / "adopted", "-o", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_halves_that_were_stopped_go_on(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = succeed("halves", trained, "-o", tmp_path / "whole")
+    signals = iter([False, True])
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        for record in original(*arguments, **options):
+            yield record
+            if record.epoch is not None and next(signals, False):
+                arguments[3].set()
+
+    original = half_runs.train
+    monkeypatch.setattr(half_runs, "train", interrupted)
+    stopped = run_command("halves", trained, "-o", tmp_path / "apart")
+    assert stopped.exit_code == 130
+    assert "--resume goes on" in stopped.stderr
+    assert not (tmp_path / "apart" / "fsc.csv").exists()
+    resumed = succeed("halves", trained, "-o", tmp_path / "apart", "--resume")
+    assert {**resumed, "folder": ""} == {**whole, "folder": ""}
 
 
 def test_a_run_without_a_decoder_gives_the_same_half_maps(

@@ -1,11 +1,12 @@
 """What models of two halves of the particles, trained apart, say of the same motion.
 
-Their bases have no common order or sign, but every particle has latents under both. Least squares over the particles turn
-a direction of a third latent space into a change of either model's map.
+Their bases have no common order or sign, but every particle has coefficients in both. Least squares over the particles turn
+a direction of a third model's latent space into a change of either model's map.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,42 +17,46 @@ from napari_sbackprop.analysis.reconstruction import Decoder
 from napari_sbackprop.imaging.shells import fourier_shell_correlation
 
 Array = npt.NDArray[np.float32]
+Pair = tuple[Array, Array]
 Indices = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
-class HalfModel:
-    """Linear model of one half.
+class Model:
+    """A decoder, and what it is for every particle.
 
     Attributes
     ----------
-    decoder : an epoch of the closed-form start, whose maps are linear in the latent.
-    mean : (N, K), latents of all particles, those of the other half too.
-    own : (n,), the particles that it was trained on.
+    decoder : of one epoch.
+    coefficients : (N, K), weights of its basis volumes in each particle's map.
     """
 
     decoder: Decoder
-    mean: Array
-    own: Indices
+    coefficients: Array
+
+    @classmethod
+    def of(cls, decoder: Decoder, latents: Array) -> Self:
+        """The model of particles at latents (N, Z) of the decoder."""
+        return cls(decoder, decoder.coefficients(latents)[:, 1:])
 
     def changes_along(self, latents: Array) -> Array:
-        """Change (Z, M, M, M) of the map with one standard deviation of each latent (N, Z) of another model.
+        """Change (Z, M, M, M) of the map with one standard deviation of each latent (N, Z), of this model or another one.
 
         The change with a latent is that with all others held.
         """
-        slopes = _least_squares(_centred(latents), _centred(self.mean))
+        slopes, *_ = np.linalg.lstsq(_centred(latents), _centred(self.coefficients), rcond=None)
         return np.stack([self._change(weights) for weights in latents.std(0)[:, None] * slopes])
 
     def change_of(self, indices: Indices) -> Array:
         """Mean map (M, M, M) of some particles, less that of all."""
-        return self._change(self.mean[indices].mean(0) - self.mean.mean(0))
+        return self._change(_centred(self.coefficients)[indices].mean(0))
 
-    def explained(self, latents: Array) -> Array:
-        """Share (Z,) of the variance of each latent (N, Z) of another model that this one predicts in the other half."""
-        others = np.setdiff1d(np.arange(len(latents)), self.own)
-        wanted, known = _centred(latents[others]), _centred(self.mean[others])
-        left = wanted - known @ _least_squares(known, wanted)
-        return 1 - left.var(0) / wanted.var(0).clip(min=np.finfo(np.float32).tiny)
+    @property
+    def spread(self) -> float:
+        """Root mean square, over the particles, of the norm of their maps' differences from the mean map."""
+        covariance = np.atleast_2d(np.cov(self.coefficients.T, bias=True))
+        basis = self.decoder.basis[1:]
+        return float(np.sqrt((covariance * (basis @ basis.T)).sum()))
 
     def _change(self, weights: Array) -> Array:
         return self.decoder.on_grid(weights.astype(np.float32) @ self.decoder.basis[1:])
@@ -68,15 +73,19 @@ class HalfAgreement:
     curve : (M / 2,), FSC of the maps.
     resolution : angstrom where it falls below 0.143 beyond its largest value, for a motion may leave the first shells as
         they are; infinity where it never exceeds that.
-    explained : of a direction, the share of the latent's variance that the model of either half predicts in the other's
-        particles, the smaller of the two: near 0 for noise, whose FSC may be higher, that of what little is no noise.
+    size : norm of the change in the run itself over the run's `spread`: about 1 / sqrt(n) for n particles at random.
+    shown : product of the two changes over the square of the change in the run itself: near 1 where both halves show all
+        of it, near 0 for noise, and for a motion that is too rare or too weak for half the particles. Where it is near 0,
+        the FSC is that of the little that is no noise, and may be high.
+    Neither is told of the consensus.
     """
 
     name: str
-    maps: tuple[Array, Array]
+    maps: Pair
     curve: npt.NDArray[np.float64]
     resolution: float
-    explained: float | None
+    size: float | None = None
+    shown: float | None = None
 
     @property
     def fsc(self) -> float:
@@ -85,32 +94,41 @@ class HalfAgreement:
 
 
 def compare_models(
-    models: Sequence[HalfModel], latents: Array, selection: Indices | None = None
+    run: Model, halves: Sequence[Model], selection: Indices | None = None
 ) -> Iterator[HalfAgreement]:
-    """Compare the consensus of two models, their changes along each of the latents (N, Z), and that of a selection."""
-    first, second = models
+    """Compare two models in their consensus, along each latent of the run, and for a selection of particles.
 
-    def compared(name: str, a: Array, b: Array, explained: float | None = None) -> HalfAgreement:
-        curve = fourier_shell_correlation(torch.from_numpy(a), torch.from_numpy(b))
-        peak = 1 + int(curve[1:].argmax())
-        beyond = torch.cat([curve[peak].expand(peak), curve[peak:]])
-        angstrom = resolution(beyond, first.decoder.pixel_size)
-        return HalfAgreement(name, (a, b), curve.numpy(), angstrom, explained)
-
-    yield compared("consensus", first.decoder.consensus(), second.decoder.consensus())
-    explained = np.minimum(first.explained(latents), second.explained(latents))
-    changes = zip(
-        first.changes_along(latents), second.changes_along(latents), explained.tolist(), strict=True
-    )
-    for number, (a, b, share) in enumerate(changes, 1):
-        yield compared(f"direction_{number}", a, b, share)
+    Parameters
+    ----------
+    run : model of all particles, whose decoder's latents are the directions.
+    halves : the two models that were trained apart, with the coefficients of all particles.
+    """
+    latents, pixel_size = run.decoder.latents.mean, run.decoder.pixel_size
+    first, second = halves
+    yield _compared("consensus", (first.decoder.consensus(), second.decoder.consensus()), pixel_size)
+    changes = zip(*(model.changes_along(latents) for model in (*halves, run)), strict=True)
+    for number, (a, b, change) in enumerate(changes, 1):
+        yield _judged(_compared(f"direction_{number}", (a, b), pixel_size), change, run.spread)
     if selection is not None:
-        yield compared("selection", first.change_of(selection), second.change_of(selection))
+        pair = (first.change_of(selection), second.change_of(selection))
+        yield _judged(_compared("selection", pair, pixel_size), run.change_of(selection), run.spread)
+
+
+def _compared(name: str, maps: Pair, pixel_size: float) -> HalfAgreement:
+    curve = fourier_shell_correlation(*map(torch.from_numpy, maps))
+    peak = 1 + int(curve[1:].argmax())
+    beyond = torch.cat([curve[peak].expand(peak), curve[peak:]])
+    return HalfAgreement(name, maps, curve.numpy(), resolution(beyond, pixel_size))
+
+
+def _judged(halves: HalfAgreement, change: Array, spread: float) -> HalfAgreement:
+    """With `size` and `shown` of the run's change (M, M, M) that the halves' maps stand for."""
+    power = float(np.square(change).sum())
+    if not power:
+        return replace(halves, size=0.0, shown=0.0)
+    first, second = halves.maps
+    return replace(halves, size=power**0.5 / spread, shown=float((first * second).sum()) / power)
 
 
 def _centred(values: Array) -> Array:
     return values - values.mean(0)
-
-
-def _least_squares(known: Array, wanted: Array) -> Array:
-    return np.linalg.lstsq(known, wanted, rcond=None)[0]

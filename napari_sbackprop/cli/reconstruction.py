@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_sbackprop.analysis.evidence import Agreement
-    from napari_sbackprop.analysis.half_models import HalfAgreement
+    from napari_sbackprop.analysis.half_models import Model
+    from napari_sbackprop.analysis.reconstruction import Decoder
     from napari_sbackprop.run_directory import RunDirectory
     from napari_sbackprop.training.half_maps import HalfMaps
 
@@ -163,56 +166,101 @@ def halves(
     ] = None,
     *,
     output: Annotated[Path, typer.Option("-o", "--output", help="folder for the two runs and their maps")],
+    resume: Annotated[bool, typer.Option("--resume", help="go on in a folder where it was stopped")] = False,
     epoch: Epoch = None,
     as_json: Json = False,
 ) -> None:
     """Train two halves of the particles apart, and compare what they find.
 
-    Either half starts from noise; they share the run's mask alone. "explained" is the share of a latent's variance that the
-    model of one half predicts in the particles of the other: near 0 for a direction of noise. "fsc" is the mean FSC between
-    the two models' maps, and "resolution" where it falls below 0.143: of the consensus, and of the change of the map along
-    each direction and of the selection. It takes about as long as the run's closed-form start, and leaves two runs, half1
-    and half2, that can be explored.
+    Either half starts from noise of its own; they share the run's mask alone. What is told is how the map changes with one
+    standard deviation of each latent of the run, and from all particles to the selection. "shown" is the part of the change
+    that both halves show: near 1 all of it; near 0, it was noise, or is too rare or too weak for half the particles. "size"
+    is that of the change, the spread of all particles' maps being 1: n particles at random have about 1 / sqrt(n), and that
+    may well be shown. "fsc" is the mean FSC between the halves' maps, and "resolution" where it falls below 0.143, inside
+    the mask; where little is shown, they are those of the little. It takes about as long as the run's closed-form start,
+    and leaves two runs, half1 and half2, that can be explored.
     """
-    from napari_sbackprop.analysis.half_models import HalfModel, compare_models
+    from napari_sbackprop.analysis.half_models import Model
     from napari_sbackprop.analysis.reconstruction import Decoder
-    from napari_sbackprop.data.mrc import write_volume
-    from napari_sbackprop.data.output_file import refuse_used_folder
     from napari_sbackprop.run_directory import RunDirectory
-    from napari_sbackprop.training.half_runs import HALVES, encode_by_halves, half_sets, train_halves
+    from napari_sbackprop.training.half_runs import HALVES, encode_by_halves, half_sets
 
     directory = RunDirectory(run)
     decoder = Decoder.open(directory, epoch)
     latents = decoder.latents.mean
-    indices = None if selection is None else _selected(selection, run, len(latents))
-    refuse_used_folder(output)
+    indices = None if selection is None else _large_selection(selection, run, len(latents))
     sets = half_sets(directory)
-    output.mkdir(parents=True, exist_ok=True)
-    write_volume(output / "mask.mrc", decoder.mask(), decoder.pixel_size)
-    with stop_on_signal() as stop:
-        follow(train_halves(directory, sets, output / "mask.mrc", output, stop))
-    if stop.is_set():
-        raise typer.Exit(STOPPED)
+    _train_halves(directory, sets, decoder, output, resume)
     models = [
-        HalfModel(Decoder.open(RunDirectory(output / name)), mean, own)
-        for name, mean, own in zip(HALVES, encode_by_halves(directory, output), sets, strict=True)
+        Model.of(Decoder.open(RunDirectory(output / name)), mean)
+        for name, mean in zip(HALVES, encode_by_halves(directory, output), strict=True)
     ]
-    curves, answers = {}, {}
-    for found in compare_models(models, latents, indices):
-        for half, volume in zip(HALVES, found.maps, strict=True):
-            write_volume(output / f"{half}_{found.name}.mrc", volume, decoder.pixel_size)
-        curves[found.name] = found.curve
-        answers[found.name] = _figures(found)
-    _write_curves(output / "fsc.csv", curves, decoder.box * decoder.pixel_size)
+    answers = _write_halves(output, Model.of(decoder, latents), models, indices)
     show(
-        {"folder": output, "particles": len(latents), **answers, "epoch": decoder.latents.epoch},
+        {
+            "folder": output,
+            "particles": len(latents),
+            "half_sets": [len(rows) for rows in sets],
+            **answers,
+            "epoch": decoder.latents.epoch,
+        },
         as_json,
     )
 
 
-def _figures(found: "HalfAgreement") -> dict[str, float]:
-    figures = {"fsc": round(found.fsc, 3), "resolution": round(found.resolution, 2)}
-    return figures if found.explained is None else {"explained": round(found.explained, 3), **figures}
+def _train_halves(
+    run: "RunDirectory", sets: "list[npt.NDArray[np.int64]]", decoder: "Decoder", output: Path, resume: bool
+) -> None:
+    """Make the two runs; a refusal leaves nothing behind, a stop what --resume goes on with."""
+    from napari_sbackprop.data.mrc import write_volume
+    from napari_sbackprop.data.output_file import refuse_used_folder
+    from napari_sbackprop.training.half_runs import MASK, train_halves
+
+    if not (resume and (output / MASK).is_file()):
+        refuse_used_folder(output)
+        output.mkdir(parents=True, exist_ok=True)
+        write_volume(output / MASK, decoder.mask(), decoder.pixel_size)
+    try:
+        with stop_on_signal() as stop:
+            follow(train_halves(run, sets, output, stop, resume))
+    except InputError:
+        if not resume:
+            shutil.rmtree(output)
+        raise
+    if stop.is_set():
+        print(f"Stopped: the same command with --resume goes on in {output}.", file=sys.stderr)
+        raise typer.Exit(STOPPED)
+
+
+def _write_halves(
+    output: Path, run: "Model", halves: "list[Model]", selection: "npt.NDArray[np.int64] | None"
+) -> dict[str, dict[str, float]]:
+    """Write the maps and curves of two models; figures by the name of what was compared."""
+    from napari_sbackprop.analysis.half_models import compare_models
+    from napari_sbackprop.data.mrc import write_volume
+    from napari_sbackprop.training.half_runs import HALVES
+
+    curves, answers, pixel_size = {}, {}, run.decoder.pixel_size
+    for found in compare_models(run, halves, selection):
+        for half, volume in zip(HALVES, found.maps, strict=True):
+            write_volume(output / f"{half}_{found.name}.mrc", volume, pixel_size)
+        curves[found.name] = found.curve
+        figures = {"size": found.size, "shown": found.shown, "fsc": found.fsc, "resolution": found.resolution}
+        answers[found.name] = {name: round(value, 3) for name, value in figures.items() if value is not None}
+    _write_curves(output / "fsc.csv", curves, run.decoder.box * pixel_size)
+    return answers
+
+
+def _large_selection(path: Path, run: Path, count: int) -> "npt.NDArray[np.int64]":
+    """Particles of a selection that are enough for a map."""
+    from napari_sbackprop.training.half_maps import LEAST_SELECTION
+
+    indices = _selected(path, run, count)
+    if len(indices) < LEAST_SELECTION:
+        raise InputError(
+            f"{path} has {len(indices)} particles: give a selection of {LEAST_SELECTION} or more."
+        )
+    return indices
 
 
 def _judged(

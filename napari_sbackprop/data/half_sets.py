@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-_LEAST = 1 / 3  # share of the particles in the smaller half that is no cause for a warning
+LEAST_HALF = 1 / 3
+"""Share of the particles in the smaller half: with less, the halves are uneven."""
 
 
 def describe_imbalance(half_set: npt.NDArray[np.integer]) -> str:
@@ -13,7 +14,7 @@ def describe_imbalance(half_set: npt.NDArray[np.integer]) -> str:
         return ""
     if not first or not second:
         return "has particles in one of the two half sets only: they cannot be compared."
-    if min(first, second) < _LEAST * (first + second):
+    if min(first, second) < LEAST_HALF * (first + second):
         return (
             f"has {first} and {second} particles in the two half sets, which is uneven: draw new half sets."
         )

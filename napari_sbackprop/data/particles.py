@@ -121,6 +121,11 @@ class Particles:
         return len(self.rotation)
 
     @property
+    def image_numbers(self) -> npt.NDArray[np.int64]:
+        """Number (N,) of each particle's image, the same for copies of one image."""
+        return self.stack_index.astype(np.int64) * (int(self.slice_index.max()) + 1) + self.slice_index
+
+    @property
     def has_one_scale(self) -> bool:
         """Whether all optics groups have one box and one pixel size, to within a rounding of the file."""
         first = self.optics[0]

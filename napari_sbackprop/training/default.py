@@ -73,11 +73,11 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     if stored:
         start.load(nested(stored, "start."))
         generator.set_state(stored["generator"])
+    resumed_later = start.finished
     yield from _run_closed_form(session, data, start, generator)
-    if start.finished and start.directions == latent_size:
+    if start.finished and not resumed_later and start.directions == latent_size > 1:
         logger.info(
-            "no direction of the latent space is empty (%d), so there may be more: try --latent-size %d --basis-size %d",
-            *(latent_size, 2 * latent_size, 2 * session.config.basis_size),
+            "none of the %d directions of the latent space is empty: a larger one may hold more", latent_size
         )
     if start.finished and session.config.epochs and not session.stop.is_set():
         vae = VariationalStage(

@@ -57,14 +57,21 @@ def encode(
         The images are wider than the run's map, or, in the paper's recipe, do not fit it in box or pixel size.
     """
     directory = RunDirectory(run)
-    epoch = directory.latest_epoch() if epoch is None else epoch
-    description, tensors = directory.read_description(epoch), directory.read_model(epoch)
     particles = read_particles(star, path_map=path_map or directory.path_map)
+    return encode_particles(directory, particles, exact, epoch)
+
+
+def encode_particles(
+    run: RunDirectory, particles: Particles, exact: bool = True, epoch: int | None = None
+) -> Latents:
+    """`encode` for particles that are open already."""
+    epoch = run.latest_epoch() if epoch is None else epoch
+    description, tensors = run.read_description(epoch), run.read_model(epoch)
     box, pixel_size = description["box"], description["pixel_size"]
     if description["recipe"] == "paper":
-        _refuse_other_scale(particles, box, pixel_size, run)
+        _refuse_other_scale(particles, box, pixel_size, run.path)
     particles = particles.on_grid(box, pixel_size)
-    session = Session.for_reading(directory, particles)
+    session = Session.for_reading(run, particles)
     disc = half_disc(int(description["radius"]))
     if description["recipe"] == "paper":
         spectra = finished(masked_spectra(particles, disc, session.flat_mask_diameter))

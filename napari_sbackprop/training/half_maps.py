@@ -22,7 +22,8 @@ from napari_sbackprop.training.volume_solver import BackProjection
 
 Map = npt.NDArray[np.float32]
 _CHUNK = 512  # particles read and inserted at once
-_LEAST = 20  # particles: fewer leave most voxels of a half empty
+LEAST_SELECTION = 20
+"""Particles: fewer leave most voxels of a half empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,10 @@ def half_maps(
     InputError
         Too few particles, or the STAR file or images that the run was trained on are gone or have changed.
     """
-    if len(indices) < _LEAST:
-        raise InputError(f"Half maps need at least {_LEAST} particles, but {len(indices)} are selected.")
+    if len(indices) < LEAST_SELECTION:
+        raise InputError(
+            f"Half maps need at least {LEAST_SELECTION} particles, but {len(indices)} are selected."
+        )
     particles = run_particles(run, epoch)
     session = Session.for_reading(run, particles)
     disc = session.disc

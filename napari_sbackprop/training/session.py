@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_sbackprop.config import Config
+from napari_sbackprop.data.half_sets import LEAST_HALF
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.imaging.grids import HalfDisc, half_disc
@@ -21,7 +22,6 @@ from napari_sbackprop.training.progress import Progress
 from napari_sbackprop.training.spectra import Spectra
 
 _SMALLEST_RADIUS = 4
-_LEAST_HALF = 0.2  # share of the particles: less is no half
 _HELD_OUT = 200  # of small sets, up to a tenth: fewer tell too little
 MASK_EDGE = 20.0  # angstrom, of the mask on the images in the paper's recipe
 
@@ -127,13 +127,19 @@ class Session:
         return order[held:].sort().values, order[:held].sort().values
 
     def halves(self, chosen: Tensor) -> list[Tensor]:
-        """The two half sets of the chosen particles, by rlnRandomSubset where it parts them about evenly, else by turns."""
-        half_set = torch.from_numpy(self.particles.half_set)[chosen]
+        """The two half sets of the chosen particles: by rlnRandomSubset where it parts them about evenly, else by turns.
+
+        Copies of one image, as symmetry expansion makes them, are always in one half.
+        """
+        half_set = self.particles.half_set[chosen.numpy()]
+        image = self.particles.image_numbers[chosen.numpy()]
         first = half_set == 1
-        fewer = min(int(first.sum()), int((~first).sum()))
-        if not (half_set > 0).all() or fewer < _LEAST_HALF * len(chosen):
-            first = torch.arange(len(chosen)) % 2 == 0
-        return [chosen[first], chosen[~first]]
+        fewer = min(np.count_nonzero(first), np.count_nonzero(~first))
+        shared = np.intersect1d(image[first], image[~first]).size > 0
+        if not (half_set > 0).all() or fewer < LEAST_HALF * len(chosen) or shared:
+            _, turn, inverse = np.unique(image, return_index=True, return_inverse=True)
+            first = np.argsort(np.argsort(turn))[inverse] % 2 == 0  # images by turns, in their order
+        return [chosen[torch.from_numpy(first)], chosen[torch.from_numpy(~first)]]
 
     def progress(
         self,

@@ -66,7 +66,7 @@ def train(
     else:
         source = star if isinstance(star, ParticleSource) else open_source(star)
         particles = read_particles(source, path_map=path_map)
-    if particles.count < (least := 2 * (config.latent_size + 1)):
+    if particles.count < (least := least_particles(config)):
         raise InputError(
             f"{particles.source} has {particles.count} particles, but --latent-size {config.latent_size} "
             f"needs at least {least}."
@@ -103,6 +103,11 @@ def train(
             f"The images of {particles.source} do not determine the model ({error}): check them, or choose a "
             "smaller latent size."
         ) from error
+
+
+def least_particles(config: Config) -> int:
+    """How many particles a training needs at least."""
+    return 2 * (config.latent_size + 1)
 
 
 def _unchanged_particles(directory: RunDirectory, star: Path, path_map: PathMap) -> Particles:

@@ -80,16 +80,16 @@ def test_directions_that_hold_nothing_are_dropped(small_set, tmp_path):
     assert sizes[0] == 10
     assert 1 <= sizes[-1] <= 5  # one motion and one subunit
     assert run.read_model(run.latest_epoch())["basis.volumes"].shape[1] == sizes[-1] + 1
-    assert "there may be more" not in run.log_path.read_text()
+    assert "is empty: a larger one" not in run.log_path.read_text()
 
 
 def test_a_latent_space_without_room_for_all_that_is_found_says_so(small_set, tmp_path):
-    config = replace(RECIPES["default"], latent_size=1, basis_size=1, epochs=0)
-    for _ in train(small_set / "particles.star", tmp_path / "run", config):
-        pass
-    log = RunDirectory(tmp_path / "run").log_path.read_text()
-    assert "no direction of the latent space is empty (1)" in log
-    assert "try --latent-size 2 --basis-size 2" in log
+    config = replace(RECIPES["default"], latent_size=2, basis_size=2, epochs=0)
+    run, says = tmp_path / "run", "none of the 2 directions of the latent space is empty"
+    for resume in (False, True):
+        for _ in train(small_set / "particles.star", run, config, resume=resume):
+            pass
+        assert RunDirectory(run).log_path.read_text().count(says) == 1
 
 
 def test_the_default_recipe_tells_states_apart(small_set, trained):
