@@ -71,7 +71,7 @@ def write_array(output: Path, compute: Callable[[], npt.NDArray[Any]]) -> None:
     """What the process does: compute the array and write it, unless the parent ends before."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "nice"):
-        os.nice(10)  # training and the screen come first
+        os.nice(19)  # training and the screen come first
     array = compute()
     temporary = output.with_suffix(".part.npy")
     np.save(temporary, array)
