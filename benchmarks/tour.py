@@ -129,7 +129,9 @@ def main() -> int:
     options = parser.parse_args()
     shutil.rmtree(options.output / "tour", ignore_errors=True)
     (options.output / "tour").mkdir(parents=True)
-    with tempfile.TemporaryDirectory(prefix="tour-") as files:  # whose name may be in pictures
+    with tempfile.TemporaryDirectory(
+        prefix="tour-", ignore_cleanup_errors=True
+    ) as files:  # whose name may be in pictures
         return lead(options, Path(files))
 
 
