@@ -11,10 +11,12 @@ RECIPES = ("default", "paper")
 DEVICES = ("auto", "cpu", "cuda")
 MOST_THREADS = 1024
 """CPU threads; some ten thousand bring the system down."""
+_ANGSTROM = "a positive number of angstrom"
+_POSITIVE = {"resolution": _ANGSTROM, "mask_diameter": _ANGSTROM, "learning_rate": "a positive number"}
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+def _option(default: Any, help: str, resumable: bool = False) -> Any:
+    return field(default=default, metadata={"help": help, "resumable": resumable})
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,15 @@ class Config:
         16, "Z, dimensions of the latent space; the default recipe drops those that stay empty"
     )
     basis_size: int = _option(16, "K, basis volumes; at least the latent size in the default recipe")
-    epochs: int = _option(4, "passes of the VAE over the particles; the closed-form start comes before them")
-    batch_size: int = _option(256, "particles per step of the VAE")
+    epochs: int = _option(
+        4, "passes of the VAE over the particles; the closed-form start comes before them", resumable=True
+    )
+    batch_size: int = _option(256, "particles per step of the VAE", resumable=True)
+    learning_rate: float | None = _option(
+        None,
+        "learning rate of the networks, in the paper's recipe of the volumes too; by default 0.001, there 0.0001",
+        resumable=True,
+    )
     resolution: float | None = _option(
         None, "finest resolution used, in angstrom; by default just below Nyquist"
     )
@@ -47,12 +56,14 @@ class Config:
         None, "consensus map (MRC) to start from; by default back-projected from the images"
     )
     encoder_width: int = _option(256, "width of the encoder's hidden layers")
-    kl_weight: float = _option(1.0, "weight of the KL divergence; 1 is the evidence lower bound")
+    kl_weight: float = _option(
+        1.0, "weight of the KL divergence; 1 is the evidence lower bound", resumable=True
+    )
     refine_poses: bool = _option(False, "correct each particle's pose and shift while the volumes form")
     refine_ctf: bool = _option(False, "correct each particle's defocus while the volumes form")
     held_out: float = _option(0.05, "share of the particles left out of training to show overfitting")
-    device: str = _option("auto", "auto, cpu or cuda")
-    threads: int = _option(0, "CPU threads; 0 takes all cores")
+    device: str = _option("auto", "auto, cpu or cuda", resumable=True)
+    threads: int = _option(0, "CPU threads; 0 takes all cores", resumable=True)
     seed: int = _option(0, "seed of every random number")
 
     def __post_init__(self) -> None:
@@ -68,9 +79,9 @@ class Config:
             self.recipe == "default" or self.epochs > 0, "epochs", self.epochs, "at least 1 in this recipe"
         )
         _require(0 <= self.held_out < 0.5, "held_out", self.held_out, "between 0 and 0.5")
-        for name in ("resolution", "mask_diameter"):
+        for name, wanted in _POSITIVE.items():
             value = getattr(self, name)
-            _require(value is None or value > 0, name, value, "a positive number of angstrom")
+            _require(value is None or 0 < value < math.inf, name, value, wanted)
         for name in ("refine_poses", "refine_ctf"):
             _require(
                 self.recipe == "default" or not getattr(self, name), name, "on", "off in the paper's recipe"
@@ -108,6 +119,10 @@ class Config:
             if values.get(name) is not None:
                 values[name] = Path(values[name])
         return cls(**values)
+
+
+RESUMABLE = frozenset(item.name for item in fields(Config) if item.metadata["resumable"])
+"""Options that may change when a run goes on; what its model is made of cannot."""
 
 
 def _require(condition: bool, name: str, value: object, wanted: str) -> None:

@@ -105,23 +105,16 @@ def follow(steps: Iterable[Progress]) -> list[Progress]:
     with progress_bar("{task.fields[rate]:,.0f} particles/s", "{task.fields[left]} left") as bar:
         task = bar.add_task("reading", total=1.0, rate=0.0, left="?")
         for step in steps:
-            left = _duration(step.seconds_left) if step.seconds_left > 0 else "?"
             bar.update(
                 task,
                 completed=step.fraction,
                 description=step.stage,
                 rate=step.particles_per_second,
-                left=left,
+                left=step.time_left or "?",
             )
             if step.epoch is not None:
                 published.append(step)
     return published
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 @contextmanager

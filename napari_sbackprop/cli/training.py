@@ -20,13 +20,11 @@ from napari_sbackprop.cli.options import (
     chosen,
     with_config_flags,
 )
-from napari_sbackprop.config import Config
+from napari_sbackprop.config import RESUMABLE, Config
 from napari_sbackprop.errors import InputError
 
 commands = typer.Typer()
 
-RESUMABLE = {"epochs", "device", "threads"}
-"""Options that may change when a run goes on."""
 STOPPED = 130
 """Exit code of a training that was asked to stop, the shell's code for Ctrl-C."""
 

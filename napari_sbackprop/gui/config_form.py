@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.config import DEVICES, RECIPES, Config
+from napari_sbackprop.config import DEVICES, RECIPES, RESUMABLE, Config
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.controls import tool_button
 
@@ -70,6 +70,7 @@ class ConfigForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.controls: dict[str, BaseValueWidget[Any]] = {}
+        self._of_new_run: dict[str, Any] = {}  # kept while those of another run are shown
         self._more = QWidget()
         self.more_button = QToolButton()
         self.more_button.setText("More options ▸")
@@ -111,8 +112,22 @@ class ConfigForm(QWidget):
             **{option.name: _value(option, self.controls[option.name]) for option in fields(Config)}
         )
 
+    def show_run(self, config: Config | None) -> None:
+        """Show the options of a run that goes on, and let only those change that can; with None, those of a new run."""
+        if config is None:
+            for name, value in self._of_new_run.items():
+                self.controls[name].value = value
+            self._of_new_run = {}
+        else:
+            self._of_new_run = self._of_new_run or {
+                name: control.value for name, control in self.controls.items()
+            }
+            self.set_config(config)
+        for name, control in self.controls.items():
+            control.enabled = config is None or name in RESUMABLE
+
     def set_config(self, config: Config) -> None:
-        """Show the options of an existing run."""
+        """Show these options."""
         for option in fields(Config):
             control, value = self.controls[option.name], getattr(config, option.name)
             control.value = _text(value) if isinstance(control, LineEdit) else value

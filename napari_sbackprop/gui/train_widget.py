@@ -213,7 +213,12 @@ class TrainWidget(QWidget):
             self.report.setText(problem_text(failure.sentence))
 
     def _on_run_changed(self) -> None:
-        self.start_button.setText("Continue training" if self._existing_run() else "Start training")
+        path = self.run.path if self._existing_run() else None
+        self.start_button.setText("Start training" if path is None else "Continue training")
+        try:
+            self.form.show_run(None if path is None else RunDirectory(path).config)
+        except InputError as error:
+            self.status.complain(str(error))
 
     def _existing_run(self) -> bool:
         path = self.run.path
@@ -386,14 +391,6 @@ def _in_words(progress: Progress) -> str:
     text = progress.stage
     if progress.particles_per_second > 0:
         text += f" · {progress.particles_per_second:,.0f} particles/s"
-    if progress.seconds_left > 0:
-        text += f" · {_duration(progress.seconds_left)} left"
+    if progress.time_left:
+        text += f" · {progress.time_left} left"
     return text
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -194,7 +194,7 @@ class PaperModel(nn.Module):
         ]
         self._optimiser = torch.optim.Adam(
             groups,
-            lr=_LEARNING_RATE,
+            lr=self.config.learning_rate or _LEARNING_RATE,
             fused=True,
         )
 

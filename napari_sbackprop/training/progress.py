@@ -32,6 +32,15 @@ class Progress:
     epoch: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def time_left(self) -> str:
+        """The estimate as h:mm:ss or m:ss; empty while there is none."""
+        minutes, seconds = divmod(round(self.seconds_left), 60)
+        hours, minutes = divmod(minutes, 60)
+        if not self.seconds_left:
+            return ""
+        return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
 
 def finished(work: Generator[float, None, T], report: Callable[[float], object] | None = None) -> T:
     """Run work that yields how much of it is done to its end, for the value that it returns."""

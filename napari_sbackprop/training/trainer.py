@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from napari_sbackprop import __version__
-from napari_sbackprop.config import Config
+from napari_sbackprop.config import RESUMABLE, Config
 from napari_sbackprop.data.input_file import require_file
 from napari_sbackprop.data.particles import Particles
 from napari_sbackprop.data.path_map import PathMap
@@ -47,8 +48,8 @@ def train(
     star : particles with poses and CTF: a STAR file, or what `open_source` takes or gives.
     run : a new run directory, or an existing one to continue.
     stop : set it to stop after the present step; finished epochs stay.
-    resume : continue `run` with its own particles and options; only `epochs` may grow. A resumed run on a CPU equals
-        an uninterrupted one.
+    resume : continue `run` with its own particles and options, apart from those that `config.RESUMABLE` names; `epochs`
+        can only grow. With the same options a resumed run on a CPU equals an uninterrupted one.
     path_map : folders of images that moved since the STAR file was written; the run keeps it, and a resumed one its own.
 
     Raises
@@ -163,9 +164,8 @@ def _logged(records: Iterator[Progress]) -> Iterator[Progress]:
 
 
 def _resumed_config(stored: Config, asked: Config) -> Config:
-    values = stored.to_json()
-    values.update(epochs=max(stored.epochs, asked.epochs), device=asked.device, threads=asked.threads)
-    return Config.from_json(values)
+    changed = {name: getattr(asked, name) for name in RESUMABLE}
+    return replace(stored, **{**changed, "epochs": max(stored.epochs, asked.epochs)})
 
 
 def _device(name: str) -> torch.device:

@@ -82,7 +82,9 @@ class VariationalStage:
             self.encoder = PosteriorEncoder(latent_size, config.encoder_width).to(device)
             self.head = CoefficientHead(latent_size, basis_size, linear_start=True).to(device)
         self.optimiser = torch.optim.Adam(
-            [*self.encoder.parameters(), *self.head.parameters()], lr=_LEARNING_RATE, fused=True
+            [*self.encoder.parameters(), *self.head.parameters()],
+            lr=config.learning_rate or _LEARNING_RATE,
+            fused=True,
         )
         self.filter_bank = linear_posterior(
             *image_statistics(spectra, start.volumes, start.sphere), scale_spread

@@ -42,6 +42,18 @@ def test_a_form_gives_back_what_it_shows(form: ConfigForm, config: Config) -> No
     assert form.config() == config
 
 
+def test_of_a_run_that_goes_on_only_learning_options_change(form: ConfigForm) -> None:
+    form.controls["resolution"].value = "12"
+    form.show_run(Config(latent_size=3, kl_weight=2.0))
+    assert form.config() == Config(latent_size=3, kl_weight=2.0)
+    changeable = {name for name, control in form.controls.items() if control.enabled}
+    assert changeable == {"epochs", "batch_size", "learning_rate", "kl_weight", "device", "threads"}
+    form.show_run(Config(latent_size=5))
+    form.show_run(None)
+    assert form.config() == Config(resolution=12)  # what was typed before
+    assert all(control.enabled for control in form.controls.values())
+
+
 def test_a_wrong_option_is_named(form: ConfigForm) -> None:
     form.controls["resolution"].value = "fine"
     with pytest.raises(InputError, match="resolution is 'fine'"):

@@ -110,11 +110,14 @@ def test_a_training_that_goes_on_leaves_the_selection_alone(
     qtbot.waitUntil(lambda: explore.model.frame is not None, timeout=TIMEOUT)
     train.stop()
     qtbot.waitUntil(lambda: not train.training, timeout=TIMEOUT)
+    assert not train.form.controls["latent_size"].enabled
+    train.form.controls["kl_weight"].value = 0.5
     explore.explorer.selections.select(np.arange(5), {})
     chosen, epoch = explore.model.selection, RunDirectory(tmp_path / "resumed").latest_epoch()
     train.start()
     qtbot.waitUntil(lambda: explore.model.scene.epoch > epoch, timeout=TIMEOUT)
     assert explore.model.selection is chosen
+    assert RunDirectory(tmp_path / "resumed").config.kl_weight == 0.5
     train.stop()
     qtbot.waitUntil(lambda: not train.training, timeout=TIMEOUT)
 

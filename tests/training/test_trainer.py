@@ -308,6 +308,26 @@ def test_more_epochs_are_remembered(small_set, tmp_path):
     assert len(RunDirectory(run).epochs()) == len(before) + 1
 
 
+def test_learning_options_change_when_a_run_goes_on(small_set, tmp_path):
+    star, config = small_set / "particles.star", Config(epochs=1, **SMALL)
+    list(train(star, tmp_path / "run", config))
+    weights = []
+    for changed in ({}, {"learning_rate": 1e-2}, {"kl_weight": 30.0}, {"batch_size": 32}):
+        other = RunDirectory(shutil.copytree(tmp_path / "run", tmp_path / "-".join(["other", *changed])))
+        list(train(star, other.path, replace(config, epochs=2, **changed), resume=True))
+        assert other.config == replace(config, epochs=2, **changed)
+        weights.append(other.read_model(other.latest_epoch())["encoder.leave.weight"].numpy())
+    for other in weights[1:]:
+        assert not np.array_equal(weights[0], other)
+
+
+def test_what_a_model_is_made_of_stays_when_a_run_goes_on(small_set, tmp_path):
+    star, run, config = small_set / "particles.star", tmp_path / "run", Config(epochs=1, **SMALL)
+    list(train(star, run, config))
+    list(train(star, run, replace(config, epochs=2, encoder_width=7, seed=9), resume=True))
+    assert RunDirectory(run).config == replace(config, epochs=2)
+
+
 def test_another_star_file_is_not_resumed(small_set, tmp_path):
     star, run = small_set / "particles.star", tmp_path / "run"
     list(train(star, run, Config(epochs=0, **SMALL)))
