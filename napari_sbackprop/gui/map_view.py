@@ -22,6 +22,7 @@ from napari_sbackprop.gui.explorer_model import (
     Scene,
 )
 from napari_sbackprop.gui.map_layer import LOADING, METADATA_KEY, MapLayer, Paint, empty_surface
+from napari_sbackprop.gui.mesh_shaders import keep_mesh_shaders
 from napari_sbackprop.gui.no_decoder import NO_MAP
 from napari_sbackprop.gui.session import State, numbers
 from napari_sbackprop.gui.surface import COARSE_ABOVE, SIGN, MapFrame, box_around
@@ -50,6 +51,7 @@ class MapView:
     """
 
     def __init__(self, viewer: Any, model: ExplorerModel) -> None:
+        keep_mesh_shaders()
         self.volume_step = 1
         self._viewer = viewer
         self._model = model
