@@ -34,7 +34,10 @@ from napari_sbackprop.training.variational import VariationalStage
 from napari_sbackprop.training.volume_solver import back_project, mask_solution
 
 logger = logging.getLogger(__name__)
-_READING, _STARTING = 0.1, 0.6  # of the run: what is done after reading, and after the closed-form start
+_READING, _STARTING = (
+    1,
+    8,
+)  # epochs of the VAE that take about as long as reading, and as the closed-form start
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,9 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     users_mask, reference = _read_mask(session), _read_reference(session)
     _check_refinement(session)
     reading = whitened_spectra(session.particles, session.disc, session.mask_radius)
-    spectra = yield from session.following(reading, _READING)
+    begun = _READING + _STARTING
+    whole = begun + session.config.epochs
+    spectra = yield from session.following(reading, _READING / whole)
     if spectra is None:
         return
     alignment = _alignment(session, spectra)
@@ -74,7 +79,7 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
         start.load(nested(stored, "start."))
         generator.set_state(stored["generator"])
     resumed_later = start.finished
-    yield from _run_closed_form(session, data, start, generator)
+    yield from _run_closed_form(session, data, start, generator, (_READING / whole, begun / whole))
     if start.finished and not resumed_later and start.directions == latent_size > 1:
         logger.info(
             "none of the %d directions of the latent space is empty: a larger one may hold more", latent_size
@@ -98,7 +103,7 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
             generator,
             seen_per_epoch=len(chosen),
             radius=spectra.disc.radius,
-            begun=_STARTING,
+            begun=begun / whole,
             kept=with_prefix(start.state(), "start."),
         )
 
@@ -200,16 +205,21 @@ def _solvent_mask(session: Session, raw: Tensor, sphere: HalfSphere) -> Tensor:
 
 
 def _run_closed_form(
-    session: Session, data: _Data, start: ClosedForm, generator: torch.Generator
+    session: Session,
+    data: _Data,
+    start: ClosedForm,
+    generator: torch.Generator,
+    fractions: tuple[float, float],
 ) -> Iterator[Progress]:
-    share = (_STARTING if session.config.epochs else 1.0) - _READING
+    """Iterate to its end, which takes the run from the first to the second of two fractions; publish each stage."""
+    session.begin_phase()
     while not start.finished and not session.stop.is_set():
         started = time.monotonic()
         posterior = start.iterate()
         rate = data.spectra.count / (time.monotonic() - started)
         radius = start.model.sphere.radius
         stage = f"closed-form start, {session.resolution(radius):.0f} Å"
-        fraction = _READING + share * start.fraction
+        fraction = fractions[0] + (fractions[1] - fractions[0]) * start.fraction
         if not start.worth_showing:
             yield session.progress(
                 stage, fraction, rate=rate, metrics=evidence_figures(posterior, data.held_out)

@@ -63,6 +63,7 @@ def run_epochs(
     epochs = session.config.epochs
     best = _newest_score(session) if model.epochs_done else -math.inf
     denied = 0
+    session.begin_phase()
     while model.epochs_done < epochs and denied < _PATIENCE:
         number = model.epochs_done
         stage = f"VAE, epoch {number + 1} of {epochs}"

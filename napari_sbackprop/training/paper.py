@@ -36,7 +36,7 @@ from napari_sbackprop.training.spectra import CHUNK, Spectra
 _LEARNING_RATE, _HEAD_DECAY = 1e-4, 1e-3
 _VOLUME_SCALE = 1e-6  # of the random start
 _EPSILON = 1e-3  # of eq. 5, on the root, as the code has it
-_READING = 0.1  # share of the run
+_READING = 0.5  # epochs that take about as long
 _ENCODED_AT_ONCE = 512
 
 
@@ -61,7 +61,8 @@ def train_paper(session: Session, resume: bool) -> Iterator[Progress]:
     generator = torch.Generator().manual_seed(session.config.seed)
     chosen, held_out = session.split(generator)
     reading = masked_spectra(session.particles, session.disc, session.flat_mask_diameter)
-    spectra = yield from session.following(reading, _READING)
+    begun = _READING / (_READING + session.config.epochs)
+    spectra = yield from session.following(reading, begun)
     if spectra is None:
         return
     model = PaperModel(session, normalise(spectra), chosen, held_out, generator)
@@ -71,7 +72,7 @@ def train_paper(session: Session, resume: bool) -> Iterator[Progress]:
         generator.set_state(stored["generator"])
     radius = spectra.disc.radius
     yield from run_epochs(
-        session, model, generator, seen_per_epoch=len(chosen), radius=radius, begun=_READING, kept={}
+        session, model, generator, seen_per_epoch=len(chosen), radius=radius, begun=begun, kept={}
     )
 
 

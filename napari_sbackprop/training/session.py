@@ -141,6 +141,10 @@ class Session:
             first = np.argsort(np.argsort(turn))[inverse] % 2 == 0  # images by turns, in their order
         return [chosen[torch.from_numpy(first)], chosen[torch.from_numpy(~first)]]
 
+    def begin_phase(self) -> None:
+        """Tell the time left from the speed of what comes now: a phase goes through the run's fractions at its own."""
+        self._mark = None
+
     def progress(
         self,
         stage: str,
@@ -150,7 +154,7 @@ class Session:
         epoch: int | None = None,
         metrics: dict[str, float] | None = None,
     ) -> Progress:
-        """A record with the time left, from how the fraction has grown since the first record."""
+        """A record with the time left, from how the fraction has grown since the first record of this phase."""
         now = time.monotonic()
         if self._mark is None:
             self._mark = (now, fraction)

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,19 @@ def test_progress_grows_to_the_end_and_names_every_epoch(trained):
     assert fractions[-1] == 1.0
     assert [record.epoch for record in records if record.epoch] == RunDirectory(run).epochs()
     assert all(record.particles_per_second > 0 for record in records if record.epoch)
+
+
+def test_the_time_left_follows_the_epochs(small_set, tmp_path):
+    stop, times = threading.Event(), []
+    config = Config(epochs=1000, held_out=0.0, **SMALL)
+    for record in train(small_set / "particles.star", tmp_path / "run", config, stop):
+        if record.stage.startswith("VAE"):
+            times.append(time.monotonic())
+        if record.stage.startswith("VAE, epoch 6 "):
+            stop.set()
+        if record.stage.startswith("VAE, epoch 5 ") and record.epoch:
+            newest, passed = record, times[-1] - times[0]
+    assert 0.3 < newest.seconds_left / (995 / 5 * passed) < 3
 
 
 def test_run_directory_holds_what_it_promises(trained, small_set):
