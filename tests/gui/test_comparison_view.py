@@ -8,6 +8,7 @@ from conftest import TIMEOUT, Mouse
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME
 from napari_sbackprop.gui.map_view import BLINK_MILLISECONDS, MAP_LAYER, PINNED_LAYER
 from napari_sbackprop.gui.region_view import REGION_LAYER
 
@@ -244,6 +245,18 @@ def test_other_layers_have_no_cell_of_their_own_beside_two_maps(
     viewer.add_points(centre, name="later")
     check("before", "later")
     choose(panel.renderer, "Slice", qtbot)  # which makes both layers anew
+    settle(compared, qtbot)
+    check("before", "later")
+    compared.explorer.set_renderer(VOLUME)
+    settle(compared, qtbot)
+    check("before", "later")
+    compared.explorer.set_smoothing(2.5)  # whose map fills more of the box, which makes its layer anew
+    settle(compared, qtbot)
+    check("before", "later")
+    compared.explorer.set_renderer(SURFACE)
+    settle(compared, qtbot)
+    layers.remove(MAP_LAYER)  # by hand
+    compared.explorer.pick(0.0, 0.0)
     settle(compared, qtbot)
     check("before", "later")
     layers.remove("before")
