@@ -77,6 +77,14 @@ def half_set_fsc(run: RunDirectory) -> HalfSetFsc:
     return HalfSetFsc()
 
 
+def readable_fsc(run: Path) -> HalfSetFsc:
+    """That of the run in a folder; none where it cannot be read, which is no reason to end a training."""
+    try:
+        return half_set_fsc(RunDirectory(run))
+    except (InputError, OSError):
+        return HalfSetFsc()
+
+
 def _metrics(run: RunDirectory) -> dict[str, Series]:
     found: dict[str, Series] = {}
     try:
