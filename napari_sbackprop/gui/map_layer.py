@@ -142,6 +142,8 @@ class MapLayer:
         camera = self._viewer.scene.camera
         view = (camera.center, camera.zoom, camera.angles)
         self.remove()
+        layers = self._viewer.layers
+        selected = set(layers.selection)
         with LOADING:
             self._made = (Surface if kind == "surface" else Image)(
                 data,
@@ -153,7 +155,8 @@ class MapLayer:
                 **options,
             )
         self._viewer.add_layer(self._made)  # known as ours to whoever hears of it
-        self._viewer.layers.selection.clear()  # napari would paint its controls anew with each map
+        layers.selection.clear()  # napari would paint its controls anew with each map
+        layers.selection.update(selected)
         camera.center, camera.zoom, camera.angles = view  # napari looks anew at the first layer of all
         return self._made
 

@@ -111,7 +111,7 @@ def _place_state(place: Place, scene: Scene) -> State:
     anchor, epoch, latent = place.anchor, place.epoch, place.latent
     if len(anchor.indices) > 4 * NEIGHBOURS:  # a component's, which all particles have a part in
         epoch, latent = scene.epoch, anchor.mean(scene.latents)
-        near = nearest(scene.latents, latent, NEIGHBOURS)
+        near = scene.sample[nearest(scene.latents[scene.sample], latent, NEIGHBOURS)]
         anchor = Anchor(near, np.full(len(near), 1 / len(near)), anchor.remoteness)
     return {
         "title": place.title,

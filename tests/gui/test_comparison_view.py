@@ -267,3 +267,22 @@ def test_other_layers_have_no_cell_of_their_own_beside_two_maps(
     assert not grid.enabled
     viewer.add_points(centre, name="last")
     assert grid.stride == 1 != stride  # napari's own again
+
+
+def test_the_layer_that_somebody_works_with_stays_so(viewer: Any, compared: Any, qtbot: Any) -> None:
+    own = viewer.add_points(np.full((1, 3), 160.0), name="own")
+    for renderer in (VOLUME, SURFACE):
+        compared.explorer.set_renderer(renderer)
+        settle(compared, qtbot)
+        assert [layer.name for layer in viewer.layers.selection] == [own.name]
+    choose(compared.map_panel.comparison, "Side by side", qtbot)
+    settle(compared, qtbot)
+    assert [layer.name for layer in viewer.layers.selection] == [own.name]
+
+
+def test_a_grid_that_was_closed_by_hand_stays_closed(viewer: Any, compared: Any, qtbot: Any) -> None:
+    choose(compared.map_panel.comparison, "Side by side", qtbot)
+    settle(compared, qtbot)
+    viewer.canvas.grid.enabled = False
+    viewer.add_points(np.full((1, 3), 160.0))
+    assert not viewer.canvas.grid.enabled
