@@ -57,10 +57,10 @@ class Sessions:
     def restore(self) -> None:
         """Have everything as it was; call it when the run's first scene is there, which is read after the session."""
         self._restored = True
-        if not preferences().reopening:
-            return
-        if isinstance(self._kept, InputError):
+        if isinstance(self._kept, InputError):  # nor will anything be kept
             self._model.complain(self._kept)
+            return
+        if not preferences().reopening:
             return
         failed = []
         for name, part in self.parts.items():
@@ -68,7 +68,8 @@ class Sessions:
                 try:
                     part.restore(self._kept[name])
                 except Exception as error:  # whatever a damaged state makes numpy or Qt raise
-                    failed.append(f"its {name} ({type(error).__name__}: {error})")
+                    cause = error.__cause__ or error  # of what a signal has brought about
+                    failed.append(f"its {name} ({type(cause).__name__}: {cause})")
         if self._kept:
             self._model.say("Opened as it was left.")
         if failed:

@@ -31,7 +31,7 @@ class ShownMap:
             "reference": subject_state(explorer.comparison.reference, scene),
             "comparison": model.comparison,
             "method": model.method,
-            "point": None if model.point is None else list(model.point),
+            "point": None if model.point is None else [*map(float, model.point)],
             "epoch": scene.epoch,
         }
 

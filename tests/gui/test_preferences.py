@@ -69,6 +69,14 @@ def test_without_reopening_a_run_opens_as_at_first(open_desk: Desk, run: Path) -
     open_desk.until(lambda: done)
 
 
+def test_without_reopening_too_a_damaged_session_is_told_of(desk: Desk, run: Path) -> None:
+    preferences().reopening = False
+    (run / "session.json").write_text("{")
+    desk.explorer.open(run)
+    desk.until(lambda: desk.model.frame is not None)
+    assert "what is on screen is not kept" in desk.model.error
+
+
 def test_recent_runs_are_listed_the_newest_first(tmp_path: Path) -> None:
     runs = [tmp_path / f"run{number}" for number in range(MOST_RUNS + 3)]
     for run in runs:

@@ -77,7 +77,7 @@ def test_everything_on_screen_comes_back(open_desk: Desk, run: Path, again: Call
     explorer.pick(-0.8, 0.1)
     open_desk.until(lambda: not explorer.busy)
     explorer.comparison.pin()
-    explorer.pick(0.9, 0.2)
+    explorer.pick(*np.float32([0.9, 0.2]))  # as scripts have them
     explorer.set_contour(2.3)
     explorer.set_smoothing(1.4)
     explorer.comparison.choose(DIFFERENCE)
@@ -310,6 +310,7 @@ def test_an_outline_that_cannot_be_drawn_is_told_of(viewer: Any, explore: Any, r
     explore.open_run(run)
     qtbot.waitUntil(lambda: model.frame is not None and model.contour == 2.1, timeout=TIMEOUT)
     assert "does not fit it in its selection" in model.error
+    assert "\n" not in model.error
 
 
 def test_particles_beyond_the_run_are_refused(
