@@ -61,6 +61,29 @@ def read_sets(run: RunDirectory, count: int) -> tuple[ParticleSet, ...]:
         ) from error
 
 
+def replace_sets(
+    run: RunDirectory, count: int, known: Sequence[ParticleSet], sets: Sequence[ParticleSet]
+) -> None:
+    """Store sets in place of those that are `known` to be stored, in a run of N = `count` particles.
+
+    Raises
+    ------
+    InputError
+        Others are stored, or the file is damaged or cannot be written.
+    """
+    path = run.sets_path
+    if path.is_file() and [*map(_contents, read_sets(run, count))] != [*map(_contents, known)]:
+        raise InputError(
+            f"{path} was changed by another window, so that the sets of this one are not stored: export them, or open the "
+            "run again to have those of the other."
+        )
+    write_sets(run, sets)
+
+
+def _contents(kept: ParticleSet) -> tuple[str, str, bool, bytes]:
+    return kept.name, kept.colour, kept.visible, kept.indices.tobytes()
+
+
 def write_sets(run: RunDirectory, sets: Sequence[ParticleSet]) -> None:
     """Store all sets in one file, which replaces that of before when it is complete."""
     entries = [

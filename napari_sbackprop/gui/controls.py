@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
 
@@ -56,6 +56,11 @@ def chooser(items: Mapping[str, str], name: str, tip: str) -> QComboBox:
     return box
 
 
+def menu_text(name: str) -> str:
+    """The text of a menu's entry that reads like a name; a single & would underline the next letter."""
+    return name.replace("&", "&&")
+
+
 def with_ending(path: Path, ending: str) -> Path:
     """Append an ending such as ".mrc" where it is missing; other dots in the name stay."""
     return path if path.name.lower().endswith(ending) else path.with_name(path.name + ending)
@@ -87,6 +92,7 @@ class StatusLine(ThemedLabel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setToolTip("What is going on, and what went wrong.")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.say("")

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,9 @@ class ExploreWidget(QWidget):
             self.header.setText("")
             return
         name = scene.run.path.resolve()
-        self.header.setText(f"<b>{name.name}</b> &nbsp; epoch {scene.epoch}, {scene.count:,} particles")
+        self.header.setText(
+            f"<b>{escape(name.name)}</b> &nbsp; epoch {scene.epoch}, {scene.count:,} particles"
+        )
         self.header.setToolTip(str(name))
         if previous is None:
             fitting, self.map_view.volume_step = (SURFACE, 2) if self.scatter.software else (VOLUME, 1)

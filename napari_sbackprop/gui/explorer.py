@@ -146,7 +146,7 @@ class Explorer:
             if previous is None and self._broken is None:
                 model.busy = "Waiting for the first epoch …"
             return
-        if self._run is None or scene.run.path != self._run.path:
+        if scene.run is not self._run:  # whose session was not read either
             self.refresh()
             return
         if isinstance(scene, BrokenEpoch):

@@ -137,12 +137,15 @@ class MapLayer:
         return layer
 
     def _add(self, kind: str, data: Any, paint: Paint, pixel_size: float, options: dict[str, Any]) -> Any:
+        from napari.layers import Image, Surface
+
         camera = self._viewer.scene.camera
         view = (camera.center, camera.zoom, camera.angles)
         self.remove()
-        add = self._viewer.add_surface if kind == "surface" else self._viewer.add_image
+        layers = self._viewer.layers
+        selected = set(layers.selection)
         with LOADING:
-            self._made = add(
+            self._made = (Surface if kind == "surface" else Image)(
                 data,
                 name=self._name,
                 scale=(pixel_size,) * 3,
@@ -151,7 +154,9 @@ class MapLayer:
                 contrast_limits=paint.limits,
                 **options,
             )
-        self._viewer.layers.selection.clear()  # napari would paint its controls anew with each map
+        self._viewer.add_layer(self._made)  # known as ours to whoever hears of it
+        layers.selection.clear()  # napari would paint its controls anew with each map
+        layers.selection.update(selected)
         camera.center, camera.zoom, camera.angles = view  # napari looks anew at the first layer of all
         return self._made
 

@@ -32,6 +32,7 @@ from napari_sbackprop.gui.explorer_model import (
     VOLUME,
     Scene,
 )
+from napari_sbackprop.gui.shown import MOST_SMOOTHING
 from napari_sbackprop.gui.slice_slider import SliceSlider
 
 STEPS_PER_SIGMA = 20
@@ -78,7 +79,7 @@ class MapPanel(QWidget):
         self.smoothing = QDoubleSpinBox()
         self.smoothing.setAccessibleName("Smoothing in voxels")
         self.smoothing.setPrefix("Blur ")
-        self.smoothing.setRange(0.0, 4.0)
+        self.smoothing.setRange(0.0, MOST_SMOOTHING)
         self.smoothing.setSingleStep(0.2)
         self.smoothing.setDecimals(1)
         self.smoothing.setValue(explorer.model.smoothing)

@@ -274,8 +274,12 @@ class MapView:
         self._grid = (grid.enabled, grid.shape, grid.stride)
         self._divide_grid()
         for event in (layers.events.inserted, layers.events.removed):
-            event.connect(self._divide_grid)
+            event.connect(self._on_layers_changed)
         camera.zoom = camera.zoom / 2
+
+    def _on_layers_changed(self) -> None:
+        if self._viewer.canvas.grid.enabled:  # nobody has closed it by hand
+            self._divide_grid()
 
     def _divide_grid(self) -> None:
         """Put what lies above the lowest layer, which is the map, into one cell: others than ours have none of their own."""
@@ -287,7 +291,7 @@ class MapView:
     def _close_grid(self) -> None:
         if self._grid is not None:
             for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
-                event.disconnect(self._divide_grid)
+                event.disconnect(self._on_layers_changed)
             camera = self._viewer.scene.camera
             self._set_grid(*self._grid)
             self._grid = None

@@ -13,7 +13,8 @@ from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.explorer_model import ExplorerModel, Scene
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.latest import Deliver
-from napari_sbackprop.gui.map_layer import LOADING, METADATA_KEY
+from napari_sbackprop.gui.map_layer import METADATA_KEY
+from napari_sbackprop.gui.map_view import warm_up
 
 Array = npt.NDArray[np.float32]
 
@@ -74,33 +75,31 @@ def points_layer(scene: Scene, selection: ParticleSelection, values: Values, col
     """
     from napari.layers import Points
 
+    warm_up()
     scores = _principal_components(scene.latents)
+    known = {PARTICLE: np.arange(scene.count), **dict(zip(COMPONENTS, scores.T, strict=True))}
+    columns = {**known, **values, **known}  # in this order, and ours whatever the file calls its own
     side = scene.decoder.box * scene.decoder.pixel_size
     places = side * (0.5 + 0.5 * scores[:, ::-1] / (np.abs(scores).max() or 1.0))
-    components = dict(zip(COMPONENTS, scores.T, strict=True))
     chosen = selection.indices
-    with LOADING:
-        return Points(
-            places[chosen],
-            name=selection.name,
-            features={
-                PARTICLE: chosen,
-                **{name: column[chosen] for name, column in {**components, **values}.items()},
-            },
-            face_color=colour,
-            border_width=0,
-            size=_SIZE * side,
-            units=("angstrom",) * 3,
-            axis_labels=COMPONENTS[::-1],
-            metadata={
-                METADATA_KEY: {
-                    "run": str(scene.run.path),
-                    "epoch": scene.epoch,
-                    "selection": selection.provenance,
-                }
-            },
-            visible=False,
-        )
+    return Points(
+        places[chosen],
+        name=selection.name,
+        features={name: column[chosen] for name, column in columns.items()},
+        face_color=colour,
+        border_width=0,
+        size=_SIZE * side,
+        units=("angstrom",) * 3,
+        axis_labels=COMPONENTS[::-1],
+        metadata={
+            METADATA_KEY: {
+                "run": str(scene.run.path),
+                "epoch": scene.epoch,
+                "selection": selection.provenance,
+            }
+        },
+        visible=False,
+    )
 
 
 def _principal_components(latents: Array) -> Array:

@@ -97,7 +97,7 @@ class Paths:
         if path is None:
             return settings
         if model.component is not None:
-            return {**settings, "component": model.component, "particles": packed(np.unique(path.indices))}
+            return {**settings, "component": model.component, "particles": packed(path.indices)}
         ends = path.indptr.tolist(), path.indices.tolist(), path.data.tolist()
         return {**settings, **dict(zip(("ends", "particles", "weights"), ends, strict=True))}
 
@@ -113,7 +113,10 @@ class Paths:
             weights = numbers(state["weights"], np.float64)
             path = csr_array((weights, np.array(state["particles"]), np.array(state["ends"])), shape=shape)
             path.check_format()
-        model.kind, model.ending = str(state["kind"]), str(state["ending"])
+        kinds, endings = (DRAWN, DENSE), (LOOP, BACK_AND_FORTH)
+        model.kind, model.ending = (
+            choices[choices.index(state[name])] for name, choices in (("kind", kinds), ("ending", endings))
+        )
         model.frames = min(max(int(state["frames"]), 2), MOST_FRAMES)
         model.frame = min(max(int(state["frame"]), 0), model.frames - 1)
         model.component, model.weights = component, path

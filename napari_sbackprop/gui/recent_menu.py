@@ -5,6 +5,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QMenu, QWidget
 
+from napari_sbackprop.gui.controls import menu_text
 from napari_sbackprop.gui.recent_runs import recent_runs, unique_names
 
 
@@ -23,7 +24,7 @@ class RecentMenu(QMenu):
         self.clear()
         runs = recent_runs()
         for run, name in zip(runs, unique_names(runs), strict=True):
-            action = self.addAction(name)
+            action = self.addAction(menu_text(name))
             action.setToolTip(str(run))
             action.triggered.connect(lambda _=False, run=run: self.chosen.emit(run))
         if not runs:

@@ -14,7 +14,7 @@ MOST_RUNS = 12
 
 def recent_runs() -> list[Path]:
     """Folders of those that are there now."""
-    return [path for path in _listed() if (path / "config.json").is_file()]
+    return [path for path in _listed() if _is_run(path)]
 
 
 def remember_run(run: Path) -> None:
@@ -36,6 +36,13 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
         if len({*names}) == len(names):
             return names
     return [str(path) for path in paths]
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return (path / "config.json").is_file()
+    except OSError:  # where nobody may look
+        return False
 
 
 def _listed() -> list[Path]:

@@ -9,7 +9,7 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_sbackprop.errors import InputError
-from napari_sbackprop.gui.controls import ThemedLabel, menu_button
+from napari_sbackprop.gui.controls import StatusLine, menu_button, menu_text
 from napari_sbackprop.gui.explorer_model import in_words
 from napari_sbackprop.gui.file_worker import FileWorker
 from napari_sbackprop.gui.recent_runs import recent_runs, unique_names
@@ -59,9 +59,8 @@ class RunComparison(QWidget):
         self.runs: QPushButton = menu_button(
             "Runs", f"Choose the runs to draw beside this one, {MOST_RUNS} in all.", self.menu
         )
-        self.problem = ThemedLabel()
+        self.problem = StatusLine()
         self.problem.setToolTip("Which of the runs could not be read, and why.")
-        self.problem.setWordWrap(True)
         self.problem.hide()
         row = QHBoxLayout()
         row.addWidget(self.runs)
@@ -78,20 +77,23 @@ class RunComparison(QWidget):
         present = self._present()
         known = [run for run in recent_runs() if run not in self._chosen]
         runs = [run for run in (*self._chosen, *known) if present is None or run != present.resolve()]
+        room = len(self._chosen) < MOST_RUNS - 1
         for run, name in zip(runs, unique_names(runs), strict=True):
-            action = self.menu.addAction(name)
+            action = self.menu.addAction(menu_text(name))
             action.setToolTip(str(run))
             action.setCheckable(True)
             action.setChecked(run in self._chosen)
-            action.setEnabled(run in self._chosen or len(self._chosen) < MOST_RUNS - 1)
+            action.setEnabled(run in self._chosen or room)
             action.toggled.connect(partial(self.choose, run))
         self.menu.addSeparator()
-        self.menu.addAction("Another run…").triggered.connect(lambda: self._ask())
+        another = self.menu.addAction("Another run…")
+        another.setEnabled(room)
+        another.triggered.connect(lambda: self._ask())
 
     def choose(self, run: Path, chosen: bool = True) -> None:
         """Draw a run, or do so no longer."""
         others = [path for path in self._chosen if path != run]
-        self._chosen = [*others, run][: MOST_RUNS - 1] if chosen else others
+        self._chosen = [*others, run] if chosen else others
         self.look()
 
     def look(self) -> None:
@@ -118,7 +120,7 @@ class RunComparison(QWidget):
         figures, problem = found
         self._known = {run.path: run for run in figures}
         self.curves.show_runs(figures)
-        self.problem.setText(problem)
+        self.problem.complain(problem)
         self.problem.setVisible(bool(problem))
         self._list_figures()
         if runs != self._drawn():  # others were chosen meanwhile
@@ -136,7 +138,7 @@ class RunComparison(QWidget):
 
     def _on_error(self, error: Exception) -> None:
         self._reading = False
-        self.problem.setText(in_words(error))
+        self.problem.complain(in_words(error))
         self.problem.show()
 
     def _ask(self) -> None:

@@ -1,13 +1,22 @@
 """Figures of a run that was trained, or is being trained, anywhere. Knows no Qt."""
 
 import csv
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.run_directory import RunDirectory
 
 Series = list[tuple[float, float]]
+
+
+class HalfSetFsc(NamedTuple):
+    """Agreement of half sets: FSC by shell, of the consensus and then of the directions, and the last shell in angstrom."""
+
+    curves: tuple[tuple[float, ...], ...] = ()
+    finest: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,21 +51,38 @@ def read_figures(path: Path, known: RunFigures | None = None) -> RunFigures:
     written = run.metrics_path.stat().st_mtime if run.metrics_path.is_file() else 0.0
     if known is not None and known.written == written:
         return known
-    fsc, finest = half_set_fsc(run)
-    return RunFigures(path, _metrics(run) if written else {}, fsc, finest, written)
+    return RunFigures(path, _metrics(run) if written else {}, *half_set_fsc(run), written)
 
 
-def half_set_fsc(run: RunDirectory) -> tuple[tuple[tuple[float, ...], ...], float]:
-    """FSC of the newest epoch that has one, with the resolution of its last shell in angstrom.
+def half_set_fsc(run: RunDirectory) -> HalfSetFsc:
+    """FSC of the newest epoch that has one.
 
     The auto-encoder's epochs have none: they train the volumes on all particles together.
+
+    Raises
+    ------
+    InputError
+        An epoch is damaged.
     """
-    newest = (run.read_description(epoch) for epoch in reversed(run.epochs()))
-    description = next((known for known in newest if "half_set_fsc" in known), None)
-    if description is None:
-        return (), 0.0
-    finest = description["box"] * description["pixel_size"] / description["radius"]
-    return tuple(tuple(curve) for curve in description["half_set_fsc"]), float(finest)
+    for epoch in reversed(run.epochs()):
+        description = run.read_description(epoch)
+        if "half_set_fsc" in description:
+            try:
+                finest = description["box"] * description["pixel_size"] / description["radius"]
+                curves = tuple(tuple(map(float, curve)) for curve in description["half_set_fsc"])
+            except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+                path = run.epoch_path(epoch)
+                raise InputError(f"{path} cannot be read ({error!r}): leave that run out.") from error
+            return HalfSetFsc(curves, float(finest))
+    return HalfSetFsc()
+
+
+def readable_fsc(run: Path) -> HalfSetFsc:
+    """That of the run in a folder; none where it cannot be read, which is no reason to end a training."""
+    try:
+        return half_set_fsc(RunDirectory(run))
+    except (InputError, OSError):
+        return HalfSetFsc()
 
 
 def _metrics(run: RunDirectory) -> dict[str, Series]:
@@ -76,8 +102,9 @@ def _metrics(run: RunDirectory) -> dict[str, Series]:
 
 
 def _number(text: str | None) -> float | None:
-    """A number, or None for a stage's name and for what an epoch lacks."""
+    """A finite number, or None for a stage's name and for what an epoch lacks."""
     try:
-        return float(text or "")
+        value = float(text or "")
     except ValueError:
         return None
+    return value if math.isfinite(value) else None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_sbackprop.analysis.classes import export_classes
 from napari_sbackprop.analysis.clustering import NO_CLUSTER
-from napari_sbackprop.analysis.particle_set import SET_COLOURS, ParticleSet, read_sets, write_sets
+from napari_sbackprop.analysis.particle_set import SET_COLOURS, ParticleSet, read_sets, replace_sets
 from napari_sbackprop.analysis.selection import (
     SELECTION,
     ParticleSelection,
@@ -58,13 +58,14 @@ class Selections:
         self.model = model
         self._files = files
         self._run: RunDirectory | None = None
+        self._count = 0
         self._stored: tuple[ParticleSet, ...] | None = None  # None: those in the run were not read yet
         self._unreadable: InputError | None = None
         self.history = History(_State())
 
     def open(self, run: RunDirectory | None, count: int = 0) -> None:
         """Begin with another run of N = `count` particles, and the sets that are kept there; None for no run."""
-        self._run, self._stored, self._unreadable = run, None, None
+        self._run, self._count, self._stored, self._unreadable = run, count, None, None
         self.history = History(_State())
         self._show()
         if run is not None:
@@ -225,8 +226,9 @@ class Selections:
         state, model = self.history.present, self.model
         before, model.selection, model.sets = model.selection, state.selection, state.sets
         if self._run is not None and self._stored is not None and state.sets != self._stored:
+            work = partial(replace_sets, self._run, self._count, self._stored, state.sets)
+            self._files.submit(work, lambda _: None)
             self._stored = state.sets
-            self._files.submit(partial(write_sets, self._run, state.sets), lambda _: None)
         if model.scene is not None and state.selection is not before:
             count = 0 if state.selection is None else len(state.selection.indices)
             model.say(f"{count:,} of {model.scene.count:,} particles selected.")

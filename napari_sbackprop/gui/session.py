@@ -54,14 +54,31 @@ def read_session(run: RunDirectory) -> Mapping[str, State]:
 
 
 def write_session(run: RunDirectory, parts: Mapping[str, State]) -> None:
-    """Keep a session in the run, else in the user's state folder; a file replaces that of before when it is complete."""
+    """Keep a session in the run, else in the user's state folder; a file replaces that of before when it is complete.
+
+    Raises
+    ------
+    InputError
+        The run is gone, or neither place can be written.
+    """
+    if not run.config_path.is_file():  # the state folder would keep it for the next run of that name
+        raise InputError(
+            f"What is on screen is not kept, as {run.path} is gone: open the run where it is now."
+        )
     text = json.dumps({"format": FORMAT, "parts": parts}, separators=(",", ":"))
     inside, outside = session_paths(run)
     try:
         _write(inside, text)
+        return
     except (InputError, OSError):
+        pass
+    try:
         outside.parent.mkdir(parents=True, exist_ok=True)
         _write(outside, text)
+    except (InputError, OSError) as error:
+        raise InputError(
+            f"What is on screen cannot be kept ({error}): make the run's folder writable."
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:
@@ -76,7 +93,7 @@ def _unusable(path: Path, why: str) -> InputError:
 
 
 def packed(indices: Indices) -> str:
-    """Particle numbers (n,), ascending, as a short text."""
+    """Particle numbers (n,), in any order, as a short text."""
     mask = np.zeros(indices.max(initial=-1) + 1, bool)
     mask[indices] = True
     return base64.b64encode(zlib.compress(np.packbits(mask).tobytes())).decode()

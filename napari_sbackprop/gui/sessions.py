@@ -23,7 +23,7 @@ class Part(Protocol):
         ...
 
     def restore(self, state: State) -> None:
-        """Be so again; a KeyError, TypeError, ValueError or InputError tells that this cannot be."""
+        """Be so again; any error tells that this cannot be."""
         ...
 
 
@@ -57,18 +57,19 @@ class Sessions:
     def restore(self) -> None:
         """Have everything as it was; call it when the run's first scene is there, which is read after the session."""
         self._restored = True
-        if not preferences().reopening:
-            return
-        if isinstance(self._kept, InputError):
+        if isinstance(self._kept, InputError):  # nor will anything be kept
             self._model.complain(self._kept)
+            return
+        if not preferences().reopening:
             return
         failed = []
         for name, part in self.parts.items():
             if self._kept and name in self._kept:
                 try:
                     part.restore(self._kept[name])
-                except (KeyError, TypeError, ValueError, IndexError, InputError) as error:
-                    failed.append(f"its {name} ({type(error).__name__}: {error})")
+                except Exception as error:  # whatever a damaged state makes numpy or Qt raise
+                    cause = error.__cause__ or error  # of what a signal has brought about
+                    failed.append(f"its {name} ({type(cause).__name__}: {cause})")
         if self._kept:
             self._model.say("Opened as it was left.")
         if failed:
@@ -90,18 +91,16 @@ class Sessions:
             self._kept = state
             self._files.submit(partial(_write, self._run, state), partial(self._on_written, self._run))
 
-    def _on_written(self, run: RunDirectory, error: Exception | None) -> None:
+    def _on_written(self, run: RunDirectory, error: InputError | None) -> None:
         if error is not None and run is self._run:
-            self._kept = InputError(
-                f"What is on screen cannot be kept ({error}): make the run's folder writable."
-            )
-            self._model.complain(self._kept)
+            self._kept = error
+            self._model.complain(error)
 
 
-def _write(run: RunDirectory, state: Mapping[str, State]) -> Exception | None:
+def _write(run: RunDirectory, state: Mapping[str, State]) -> InputError | None:
     try:
         write_session(run, state)
-    except (InputError, OSError) as error:
+    except InputError as error:
         return error
     return None
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_sbackprop.analysis.selection import (
     ADD,
@@ -41,6 +42,7 @@ _CHOICES = {
     "combining": (REPLACE, ADD, SUBTRACT, INTERSECT),
 }
 _NUMBERS = ("contour", "difference_contour", "smoothing", "slice_offset")
+MOST_SMOOTHING = 4.0  # voxels
 
 
 class Settings:
@@ -57,10 +59,11 @@ class Settings:
         """Have them again."""
         for name, choices in _CHOICES.items():
             setattr(self._model, name, choices[choices.index(state[name])])
-        for name, value in zip(
-            _NUMBERS, numbers([state[name] for name in _NUMBERS], np.float64), strict=True
-        ):
-            setattr(self._model, name, float(value))
+        values = numbers([state[name] for name in _NUMBERS], np.float64).tolist()
+        if not 0 <= state["smoothing"] <= MOST_SMOOTHING:
+            raise ValueError(f"a width of {state['smoothing']:g} voxels")
+        for name, value in zip(_NUMBERS, values, strict=True):
+            setattr(self._model, name, value)
         self._model.colour = str(state["colour"])
 
 
@@ -94,21 +97,21 @@ def subject_state(subject: Subject | None, scene: Scene) -> State:
     return {}
 
 
-def stored_subject(state: Mapping[str, Any], count: int) -> Subject | None:
-    """The subject of a state, among N = `count` particles."""
+def stored_subject(state: Mapping[str, Any], scene: Scene) -> Subject | None:
+    """The subject of a state, among the particles of a scene."""
     state = dict(state)
     if state.get("shows") == "consensus":
         return consensus
-    if state.get("shows") == "particles" and (selection := stored_selection(state, count)) is not None:
+    if state.get("shows") == "particles" and (selection := stored_selection(state, scene.count)) is not None:
         return Pooled(selection)
-    return _stored_place(state, count) if state.get("shows") == "place" else None
+    return _stored_place(state, scene) if state.get("shows") == "place" else None
 
 
 def _place_state(place: Place, scene: Scene) -> State:
     anchor, epoch, latent = place.anchor, place.epoch, place.latent
     if len(anchor.indices) > 4 * NEIGHBOURS:  # a component's, which all particles have a part in
         epoch, latent = scene.epoch, anchor.mean(scene.latents)
-        near = nearest(scene.latents, latent, NEIGHBOURS)
+        near = scene.sample[nearest(scene.latents[scene.sample], latent, NEIGHBOURS)]
         anchor = Anchor(near, np.full(len(near), 1 / len(near)), anchor.remoteness)
     return {
         "title": place.title,
@@ -121,17 +124,24 @@ def _place_state(place: Place, scene: Scene) -> State:
     }
 
 
-def _stored_place(state: Mapping[str, Any], count: int) -> Place:
+def _stored_place(state: Mapping[str, Any], scene: Scene) -> Place:
     particles, weights = np.array(state["particles"], np.int64), numbers(state["weights"], np.float64)
     if particles.shape != weights.shape or not len(particles):
         raise ValueError(f"{len(particles)} particles with {len(weights)} weights")
-    if particles.min() < 0 or particles.max() >= count:
-        raise ValueError(f"it names particle {particles.max()} of {count}")
-    latent, coefficients = state["latent"], state["coefficients"]
+    if particles.min() < 0 or particles.max() >= scene.count:
+        raise ValueError(f"it names particle {particles.max()} of {scene.count}")
+    here = state["epoch"] == scene.epoch
+    latent, coefficients = (state[name] if here else None for name in ("latent", "coefficients"))
     return Place(
         Anchor(particles, weights, float(state["remoteness"])),
         str(state["title"]),
         state["epoch"],
-        None if latent is None else numbers(latent, np.float32),
-        None if coefficients is None else numbers(coefficients, np.float32),
+        None if latent is None else _row(latent, scene.latents.shape[1]),
+        None if coefficients is None else _row(coefficients, len(scene.decoder.basis)),
     )
+
+
+def _row(values: Any, count: int) -> npt.NDArray[np.float32]:
+    if len(row := numbers(values, np.float32)) != count:
+        raise ValueError(f"{len(row)} numbers instead of {count}")
+    return row

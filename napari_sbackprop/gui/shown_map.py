@@ -31,7 +31,7 @@ class ShownMap:
             "reference": subject_state(explorer.comparison.reference, scene),
             "comparison": model.comparison,
             "method": model.method,
-            "point": None if model.point is None else list(model.point),
+            "point": None if model.point is None else [*map(float, model.point)],
             "epoch": scene.epoch,
         }
 
@@ -40,7 +40,7 @@ class ShownMap:
         explorer, model = self._explorer, self._explorer.model
         if (scene := model.scene) is None:
             return
-        subject, reference = (stored_subject(state[name], scene.count) for name in ("subject", "reference"))
+        subject, reference = (stored_subject(state[name], scene) for name in ("subject", "reference"))
         if known := state["method"] in scene.projections:
             explorer.umaps.show(state["method"])
         if reference is not None:

@@ -30,10 +30,9 @@ from napari_sbackprop.gui.preferences import preferences
 from napari_sbackprop.gui.report_text import problem_text, report_text
 from napari_sbackprop.gui.run_comparison import RunComparison
 from napari_sbackprop.gui.run_curves import FSC
-from napari_sbackprop.gui.run_figures import half_set_fsc
+from napari_sbackprop.gui.run_figures import HalfSetFsc, readable_fsc
 from napari_sbackprop.gui.tasks import Failure, Task
 from napari_sbackprop.gui.training_curves import FscCurve, LossCurve
-from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.progress import Progress
 
 SECONDS_BETWEEN_UPDATES = 1.0  # redrawing the window more often would slow the training
@@ -252,16 +251,19 @@ class TrainWidget(QWidget):
             return
         resume = self._existing_run()
 
-        def records(stop: threading.Event) -> Iterator[Progress | Path]:
+        def records(stop: threading.Event) -> Iterator[Progress | HalfSetFsc | Path]:
             from napari_sbackprop.training.trainer import train  # imports torch: not before it is needed
 
             star = make_star()
             yield star
-            yield from train(star, run, config, stop, resume)
+            for progress in train(star, run, config, stop, resume):
+                yield progress
+                if progress.epoch is not None:
+                    yield readable_fsc(run)
 
         self._run, self._explore = run, None
         self.curve.clear()
-        self.fsc.show_fsc((), 0.0)
+        self.fsc.show_fsc(*HalfSetFsc())
         self.figure.clear()
         self.figure.hide()
         self.information.clear()
@@ -280,9 +282,11 @@ class TrainWidget(QWidget):
             self.stop_button.setEnabled(False)
             self.status.say("Stopping after this step …")
 
-    def _on_record(self, record: Progress | Path) -> None:
+    def _on_record(self, record: Progress | HalfSetFsc | Path) -> None:
         if isinstance(record, Progress):
             self._on_progress(record)
+        elif isinstance(record, HalfSetFsc):
+            self._show_fsc(record)
         elif record != self.star.path:
             self.star.set_path(record)
 
@@ -294,8 +298,7 @@ class TrainWidget(QWidget):
         if now - self._shown_at >= SECONDS_BETWEEN_UPDATES:
             self._shown_at = now
             self._show(progress)
-        if progress.epoch is not None and self._run is not None:
-            self._show_fsc(RunDirectory(self._run))
+        if progress.epoch is not None:
             self._show_epoch()
 
     def _show_curves(self) -> None:
@@ -305,12 +308,9 @@ class TrainWidget(QWidget):
         self.curves.setCurrentWidget(self.comparison if comparing else own)
         self.figure.setVisible(not comparing and self.figure.count() > 0)
 
-    def _show_fsc(self, run: RunDirectory) -> None:
-        fsc, finest = half_set_fsc(run)
-        if not fsc:
-            return
-        self.fsc.show_fsc(fsc, finest)
-        if self.figure.findText(FSC) < 0:
+    def _show_fsc(self, fsc: HalfSetFsc) -> None:
+        self.fsc.show_fsc(*fsc)
+        if fsc.curves and self.figure.findText(FSC) < 0:
             self.figure.addItem(FSC)
 
     def _show_epoch(self) -> None:

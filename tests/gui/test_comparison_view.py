@@ -8,6 +8,7 @@ from conftest import TIMEOUT, Mouse
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_sbackprop.gui.explorer_model import SURFACE, VOLUME
 from napari_sbackprop.gui.map_view import BLINK_MILLISECONDS, MAP_LAYER, PINNED_LAYER
 from napari_sbackprop.gui.region_view import REGION_LAYER
 
@@ -246,6 +247,18 @@ def test_other_layers_have_no_cell_of_their_own_beside_two_maps(
     choose(panel.renderer, "Slice", qtbot)  # which makes both layers anew
     settle(compared, qtbot)
     check("before", "later")
+    compared.explorer.set_renderer(VOLUME)
+    settle(compared, qtbot)
+    check("before", "later")
+    compared.explorer.set_smoothing(2.5)  # whose map fills more of the box, which makes its layer anew
+    settle(compared, qtbot)
+    check("before", "later")
+    compared.explorer.set_renderer(SURFACE)
+    settle(compared, qtbot)
+    layers.remove(MAP_LAYER)  # by hand
+    compared.explorer.pick(0.0, 0.0)
+    settle(compared, qtbot)
+    check("before", "later")
     layers.remove("before")
     check("later")
     stride = grid.stride
@@ -254,3 +267,22 @@ def test_other_layers_have_no_cell_of_their_own_beside_two_maps(
     assert not grid.enabled
     viewer.add_points(centre, name="last")
     assert grid.stride == 1 != stride  # napari's own again
+
+
+def test_the_layer_that_somebody_works_with_stays_so(viewer: Any, compared: Any, qtbot: Any) -> None:
+    own = viewer.add_points(np.full((1, 3), 160.0), name="own")
+    for renderer in (VOLUME, SURFACE):
+        compared.explorer.set_renderer(renderer)
+        settle(compared, qtbot)
+        assert [layer.name for layer in viewer.layers.selection] == [own.name]
+    choose(compared.map_panel.comparison, "Side by side", qtbot)
+    settle(compared, qtbot)
+    assert [layer.name for layer in viewer.layers.selection] == [own.name]
+
+
+def test_a_grid_that_was_closed_by_hand_stays_closed(viewer: Any, compared: Any, qtbot: Any) -> None:
+    choose(compared.map_panel.comparison, "Side by side", qtbot)
+    settle(compared, qtbot)
+    viewer.canvas.grid.enabled = False
+    viewer.add_points(np.full((1, 3), 160.0))
+    assert not viewer.canvas.grid.enabled

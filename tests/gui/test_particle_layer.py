@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import starfile
-from conftest import TIMEOUT
+from conftest import TIMEOUT, Desk
 from sklearn.decomposition import PCA
 
+from napari_sbackprop.analysis.selection import ParticleSelection
+from napari_sbackprop.gui.map_layer import LOADING
 from napari_sbackprop.gui.map_view import MAP_LAYER
-from napari_sbackprop.gui.particle_layer import EVERY_PARTICLE, NOT_KEPT
+from napari_sbackprop.gui.particle_layer import COMPONENTS, EVERY_PARTICLE, NOT_KEPT, PARTICLE, points_layer
 from napari_sbackprop.run_directory import RunDirectory
 
 pytestmark = pytest.mark.gui
@@ -86,3 +88,30 @@ def test_a_layer_leaves_the_map_as_it_is(viewer: Any, explore: Any, qtbot: Any) 
     explore.explorer.pick(0.0, 0.0)
     qtbot.waitUntil(lambda: explore.model.frame is not frame, timeout=TIMEOUT)
     assert layer in viewer.layers
+
+
+def test_rows_and_components_are_ours_whatever_columns_are_called(open_desk: Desk) -> None:
+    scene, selection = open_desk.model.scene, ParticleSelection("some", CHOSEN, {})
+    features = points_layer(scene, selection, {}, NOT_KEPT).features
+    columns = {name: np.full(240, "text") for name in (PARTICLE, *COMPONENTS, "wiener")}
+    found = points_layer(scene, selection, columns, NOT_KEPT).features
+    assert list(found) == [*features, "wiener"]
+    np.testing.assert_array_equal(found[list(features)], features)
+
+
+def test_the_map_waits_for_no_layer_of_particles(open_desk: Desk) -> None:
+    free = []
+
+    class Column(np.ndarray):
+        """Asked for its rows while the layer is made, which takes seconds for a million."""
+
+        def __getitem__(self, rows: Any) -> Any:
+            free.append(LOADING.acquire(blocking=False))
+            if free[-1]:
+                LOADING.release()
+            return np.asarray(self)[rows]
+
+    selection = ParticleSelection("some", CHOSEN, {})
+    points_layer(open_desk.model.scene, selection, {"slow": np.zeros(240).view(Column)}, NOT_KEPT)
+    assert free
+    assert all(free)

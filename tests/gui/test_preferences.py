@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from conftest import TIMEOUT, Desk
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QTextDocument
 
+from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.docks import open_explore, open_preferences, open_train
 from napari_sbackprop.gui.explorer_model import SLICE, SURFACE
 from napari_sbackprop.gui.preferences import FITTING, Preferences, preferences, preferences_path
@@ -66,6 +69,14 @@ def test_without_reopening_a_run_opens_as_at_first(open_desk: Desk, run: Path) -
     open_desk.until(lambda: done)
 
 
+def test_without_reopening_too_a_damaged_session_is_told_of(desk: Desk, run: Path) -> None:
+    preferences().reopening = False
+    (run / "session.json").write_text("{")
+    desk.explorer.open(run)
+    desk.until(lambda: desk.model.frame is not None)
+    assert "what is on screen is not kept" in desk.model.error
+
+
 def test_recent_runs_are_listed_the_newest_first(tmp_path: Path) -> None:
     runs = [tmp_path / f"run{number}" for number in range(MOST_RUNS + 3)]
     for run in runs:
@@ -88,6 +99,31 @@ def test_a_damaged_list_of_runs_begins_anew(tmp_path: Path) -> None:
     for text in ("", "{", "3", "[3]"):
         place.write_text(text)
         assert recent_runs() == []
+
+
+def test_a_run_that_cannot_be_reached_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    place = tmp_path / "state" / "napari-sbackprop" / "recent_runs.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps(["/" + 300 * "x", "/\0", str(tmp_path)]))
+    assert recent_runs() == [tmp_path]
+
+
+@pytest.mark.gui
+def test_any_name_of_a_run_is_shown_as_it_is(viewer: Any, run: Path, qtbot: Any) -> None:
+    odd = run.rename(run.with_name("R&D <b>1<i> é"))
+    explore, train = open_explore(viewer), open_train(viewer)
+    explore.open_run(odd)
+    qtbot.waitUntil(lambda: recent_runs() == [odd], timeout=TIMEOUT)
+    shown = QTextDocument()
+    shown.setHtml(explore.header.text())
+    assert shown.toPlainText().startswith("R&D <b>1<i> é")
+    for menu in (explore.recent_button.menu(), train.comparison.menu):
+        menu.aboutToShow.emit()
+        assert menu.actions()[0].text() == "R&&D <b>1<i> é"  # a single one underlines the next letter
+    explore.explorer.model.complain(InputError(f"{odd} is odd."))
+    assert explore.status.textFormat() == Qt.TextFormat.PlainText
+    explore.shut_down()
 
 
 @pytest.mark.gui

@@ -16,6 +16,7 @@ from conftest import TIMEOUT
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.docks import open_train
 from napari_sbackprop.gui.recent_runs import remember_run, unique_names
+from napari_sbackprop.gui.run_curves import MOST_RUNS
 from napari_sbackprop.gui.run_figures import read_figures
 from napari_sbackprop.run_directory import RunDirectory
 
@@ -120,6 +121,43 @@ def test_a_run_that_cannot_be_read_is_told_of_and_the_others_stay(
         (other / "metrics.csv").write_text(text)
         with pytest.raises(InputError, match=r"metrics\.csv cannot be read"):
             read_figures(other)
+
+
+def test_a_damaged_epoch_keeps_no_other_run_from_being_drawn(
+    comparison: Any, run: Path, other: Path, tmp_path: Path, qtbot: Any
+) -> None:
+    damaged = Path(shutil.copytree(run, tmp_path / "damaged"))
+    for file in damaged.glob("epochs/*/epoch.json"):
+        description = json.loads(file.read_text())
+        file.write_text(json.dumps({**description, "radius": 0}))
+    comparison.choose(damaged)
+    comparison.choose(other)
+    qtbot.waitUntil(lambda: len(comparison.curves._runs) == 2, timeout=TIMEOUT)
+    assert str(damaged) in comparison.problem.text()
+    assert "leave that run out" in comparison.problem.text()
+
+
+def test_no_more_runs_are_offered_than_there_are_colours(
+    comparison: Any, run: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    remember_run(other)
+    chosen = [Path(shutil.copytree(run, tmp_path / f"copy{number}")) for number in range(MOST_RUNS - 1)]
+    for path in chosen:
+        comparison.choose(path)
+
+    def offered() -> list[bool]:
+        comparison.menu.aboutToShow.emit()
+        return [action.isEnabled() for action in comparison.menu.actions() if action.text()]
+
+    assert offered() == [True] * len(chosen) + [False, False]  # the recent run, and any other
+    comparison.choose(chosen[0], False)
+    assert all(offered())
+
+
+def test_a_figure_beyond_all_numbers_leaves_the_others_to_be_seen(run: Path) -> None:
+    (run / "metrics.csv").write_text("epoch,loss\n1,2.5\n2,inf\n3,nan\n4,1.5\n5,-inf\n")
+    assert read_figures(run).metrics == {"loss": [(1, 2.5), (4, 1.5)]}
 
 
 def test_the_menu_offers_recent_runs_and_ticks_those_that_are_drawn(

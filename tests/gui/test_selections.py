@@ -241,3 +241,21 @@ def test_a_set_kept_just_before_the_window_closes_is_stored(open_desk: Desk, run
     selections.keep()
     open_desk.explorer.close()
     open_desk.until(lambda: len(read_sets(RunDirectory(run), 240)) == 1)
+
+
+def test_two_windows_do_not_replace_each_others_sets(open_desk: Desk, run: Path) -> None:
+    other = Desk()
+    other.explorer.open(run)
+    other.until(lambda: other.explorer.selections._stored is not None)
+    for desk in (open_desk, open_desk, other):
+        desk.explorer.selections.select(np.arange(20), {})
+        desk.explorer.selections.keep()
+        desk.explorer.selections.rename(len(desk.model.sets) - 1, f"of_{len(desk.model.sets)}")
+        done: list[None] = []
+        desk.explorer._files.submit(lambda: None, done.append)  # comes after all that was asked before
+        desk.until(lambda done=done: done)
+    assert [kept.name for kept in read_sets(RunDirectory(run), 240)] == ["of_1", "of_2"]
+    assert open_desk.model.error == ""
+    assert "sets.npz was changed by another window" in other.model.error
+    assert [kept.name for kept in other.model.sets] == ["of_1"]
+    other.explorer.close()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TIMEOUT, Desk, publish_again
+from conftest import ROOT, TIMEOUT, Desk, publish_again
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +77,7 @@ def test_everything_on_screen_comes_back(open_desk: Desk, run: Path, again: Call
     explorer.pick(-0.8, 0.1)
     open_desk.until(lambda: not explorer.busy)
     explorer.comparison.pin()
-    explorer.pick(0.9, 0.2)
+    explorer.pick(*np.float32([0.9, 0.2]))  # as scripts have them
     explorer.set_contour(2.3)
     explorer.set_smoothing(1.4)
     explorer.comparison.choose(DIFFERENCE)
@@ -234,7 +236,21 @@ def test_a_file_that_cannot_be_read_is_told_of_and_stays(
     assert (run / "session.json").read_text() == content
 
 
-JUNK = (None, "nonsense", -5, [1e9], {}, [], float("inf"), True)
+JUNK = (None, "nonsense", -5, [1e9], {}, [], float("inf"), True, 10**30, [10**30], [1.0, 2.0])
+
+
+def fields(state: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]]:
+    """Names that lead to each value of a state."""
+    for name, value in state.items():
+        yield (*above, name)
+        if isinstance(value, dict):
+            yield from fields(value, *above, name)
+
+
+def changed(state: dict[str, Any], names: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """A state with another value in one place."""
+    first, *rest = names
+    return state | {first: changed(state[first], tuple(rest), value) if rest else value}
 
 
 @pytest.mark.parametrize("part", ["settings", "selection", "map", "path"])
@@ -243,12 +259,11 @@ def test_no_value_keeps_a_run_from_opening(
 ) -> None:
     open_desk.explorer.selections.select(np.arange(50), {})
     open_desk.explorer.paths.draw(LINE)
-    open_desk.explorer.pick(0.9, 0.0)
+    walk_along(PRINCIPAL)(open_desk)
     open_desk.explorer.set_contour(2.1)
     document = keep(open_desk, run)
-    for number, name in enumerate(document["parts"][part]):
-        broken = json.loads(json.dumps(document))
-        broken["parts"][part][name] = JUNK[number % len(JUNK)]
+    for number, names in enumerate([*fields(document["parts"][part])] * 2):
+        broken = changed(document, ("parts", part, *names), JUNK[number % len(JUNK)])
         (run / "session.json").write_text(json.dumps(broken))
         model = again(run).model
         assert model.frame is not None
@@ -257,6 +272,45 @@ def test_no_value_keeps_a_run_from_opening(
             assert model.contour == 2.1  # what can be read counts
         if part != "selection":
             assert len(model.selection.indices) == 50
+
+
+@pytest.mark.parametrize(
+    ("names", "value"),
+    [
+        (("settings", "smoothing"), 1e30),
+        (("map", "subject", "particles"), [10**30]),
+        (("map", "subject", "latent"), [0.5]),
+        (("map", "subject", "coefficients"), [0.5]),
+        (("path", "kind"), "straight"),
+        (("path", "ending"), "stop"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_of(
+    names: tuple[str, ...], value: Any, open_desk: Desk, run: Path, again: Callable[[Path], Desk]
+) -> None:
+    walk_along(PRINCIPAL)(open_desk)
+    document = keep(open_desk, run)
+    (run / "session.json").write_text(json.dumps(changed(document, ("parts", *names), value)))
+    model = again(run).model
+    assert f"does not fit it in its {names[0]}" in model.error
+    assert model.frame is not None
+
+
+@pytest.mark.gui
+def test_an_outline_that_cannot_be_drawn_is_told_of(viewer: Any, explore: Any, run: Path, qtbot: Any) -> None:
+    model = explore.model
+    explore.explorer.selections.select(np.arange(50), {"polygon": 5, "method": "umap"})
+    explore.explorer.set_contour(2.1)
+    explore.explorer.sessions.keep()
+    qtbot.waitUntil(lambda: (run / "session.json").is_file(), timeout=TIMEOUT)
+    document = json.loads((run / "session.json").read_text())
+    drawn = ("parts", "selection", "provenance", "method")
+    (run / "session.json").write_text(json.dumps(changed(document, drawn, "pca")))
+    explore.explorer.sessions.open(None)
+    explore.open_run(run)
+    qtbot.waitUntil(lambda: model.frame is not None and model.contour == 2.1, timeout=TIMEOUT)
+    assert "does not fit it in its selection" in model.error
+    assert "\n" not in model.error
 
 
 def test_particles_beyond_the_run_are_refused(
@@ -291,6 +345,30 @@ def test_the_session_of_a_read_only_run_is_in_the_state_folder(
     later = time.time() + 10
     os.utime(run / "session.json", (later, later))
     assert again(run).model.contour == 1.1
+
+
+def test_a_run_that_is_opened_twice_at_once_comes_back(open_desk: Desk, run: Path) -> None:
+    open_desk.explorer.set_contour(1.9)
+    keep(open_desk, run)
+    open_desk.explorer.open(run)
+    open_desk.explorer.open(run)  # while it is being read
+    open_desk.until(lambda: open_desk.model.frame is not None and not open_desk.explorer.busy)
+    assert open_desk.model.contour == 1.9
+
+
+def test_no_session_is_kept_of_a_run_that_is_gone(
+    open_desk: Desk, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    keep(open_desk, run)  # after which nothing more is read
+    run.rename(tmp_path / "moved")
+    open_desk.explorer.set_contour(1.9)
+    open_desk.explorer.sessions.keep()
+    open_desk.until(lambda: open_desk.model.error)
+    assert open_desk.model.error == (
+        f"What is on screen is not kept, as {run} is gone: open the run where it is now."
+    )
+    assert not list((tmp_path / "state").rglob("run-*.json"))  # which the next run of that name would get
 
 
 @given(st.sets(st.integers(0, 3000)))
@@ -358,3 +436,16 @@ def test_the_grid_of_maps_side_by_side_comes_back_with_its_zoom(
     explore.explorer.comparison.choose(ALONE)
     assert not viewer.canvas.grid.enabled
     assert viewer.scene.camera.zoom == pytest.approx(2 * zoom)
+
+
+@pytest.mark.gui
+@pytest.mark.slow
+def test_the_benchmark_of_clicks_leaves_a_run_as_it_is(open_desk: Desk, run: Path) -> None:
+    open_desk.explorer.set_contour(1.9)
+    keep(open_desk, run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    command = [sys.executable, str(ROOT / "benchmarks" / "explorer.py"), str(run), "--clicks", "3"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT / 1000, check=False)
+    assert result.returncode == 0, result.stderr
+    assert '"particles": 240' in result.stdout
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before

@@ -1,5 +1,7 @@
 """The Train dock in a viewer: a real training, watched by the explorer."""
 
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,26 @@ def test_particles_and_map_update_while_training_runs(
         last
     )  # of the auto-encoder: the curve is older
     assert train.start_button.text() == "Continue training"
+
+
+def test_no_file_of_an_epoch_is_read_where_the_window_would_wait(
+    train: Any, particles: Path, tmp_path: Path, qtbot: Any
+) -> None:
+    readers, listening = [], True
+
+    def listen(event: str, arguments: tuple[Any, ...]) -> None:
+        if listening and event == "open" and str(arguments[0]).endswith("epoch.json"):
+            readers.append(threading.current_thread())
+
+    sys.addaudithook(listen)  # no hook can be taken away
+    train.star.set_path(particles)
+    train.run.set_path(tmp_path / "run")
+    train.start()
+    qtbot.waitUntil(lambda: not train.training, timeout=TIMEOUT)
+    listening = False
+    assert train.figure.findText("FSC of half sets") >= 0
+    assert readers
+    assert threading.main_thread() not in readers
 
 
 def test_stop_ends_the_training_and_keeps_its_epochs(
