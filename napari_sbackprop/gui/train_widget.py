@@ -33,6 +33,7 @@ from napari_sbackprop.gui.run_curves import FSC
 from napari_sbackprop.gui.run_figures import HalfSetFsc, readable_fsc
 from napari_sbackprop.gui.tasks import Failure, Task
 from napari_sbackprop.gui.training_curves import FscCurve, LossCurve
+from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.progress import Progress
 
 SECONDS_BETWEEN_UPDATES = 1.0  # redrawing the window more often would slow the training

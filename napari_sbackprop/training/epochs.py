@@ -51,9 +51,7 @@ def run_epochs(
     """Train until the configured number of epochs is done, the session is stopped, or the model overfits; publish each.
 
     An epoch that explains the left-out particles worse than the newest published one is not published, and two of them
-    in a row end the training: the newest epoch is the best of these epochs. The first is always published. Evidence
-    counts from the model's own consensus map, which the first epoch improves by more than what is compared here, so it
-    does not compare with the closed-form start's.
+    in a row end the training: the newest epoch is the best of these epochs. The first is always published.
 
     Parameters
     ----------
@@ -117,7 +115,7 @@ def _newest_score(session: Session) -> float:
 
 def _score(figures: Mapping[str, float]) -> float:
     """How well the left-out particles are explained; 0 where that is not known, as in the paper's recipe."""
-    return figures.get("held_out_evidence", 0.0)
+    return figures.get("held_out_likelihood", 0.0)
 
 
 def adam_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -287,4 +287,4 @@ def diagonal_posterior(mean: Tensor, log_variance: Tensor) -> Posterior:
     information = torch.diag_embed((1 / variance - 1).clamp(min=0))
     unknown = torch.full_like(mean[:, 0], torch.nan)
     one = torch.ones_like(unknown)
-    return Posterior(mean, torch.diag_embed(variance), information, unknown, unknown, one, 0 * one)
+    return Posterior(mean, torch.diag_embed(variance), information, unknown, unknown, unknown, one, 0 * one)

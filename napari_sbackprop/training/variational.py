@@ -34,12 +34,22 @@ from napari_sbackprop.training.spectra import Spectra
 from napari_sbackprop.training.volume_solver import multiply_maps, voxel_weight
 
 _LEARNING_RATE = 1e-3  # of encoder and head
-_FIRST_STEP, _LAST_STEP = (
-    2.0,
-    0.25,
-)  # volume steps, in units of B / N: an average over half an epoch to four epochs
+# Volume steps, in units of B / N: means over half an epoch, and after four epochs over four.
+_FIRST_STEP, _SETTLED_STEP, _SETTLING = 2.0, 0.25, 4
 _LARGEST_STEP = 0.3
 _LEAST_SHRINKAGE = 0.05
+
+
+def relative_step(done: float, epochs: int) -> float:
+    """Step of the volumes after some of all epochs, in units of B / N: its inverse is how many epochs are averaged.
+
+    Once it has settled the mean is over more and more epochs. A step that stays larger leaves the noise of the newest
+    particles in the volumes, at resolutions where it costs hardly any evidence: the maps get worse unnoticed.
+    """
+    settling = min(epochs, _SETTLING)
+    if done < settling:
+        return _FIRST_STEP * (_SETTLED_STEP / _FIRST_STEP) ** (done / settling)
+    return _SETTLED_STEP * settling / done
 
 
 class VariationalStage:
@@ -105,8 +115,7 @@ class VariationalStage:
         order = self.chosen[torch.randperm(len(self.chosen), generator=self.generator)]
         seen, sums = 0, {"loss": 0.0, "kl": 0.0}
         for rows in order.split(self.config.batch_size):
-            done = (self.epochs_done + seen / len(order)) / self.config.epochs
-            losses = self._step(rows, _FIRST_STEP * (_LAST_STEP / _FIRST_STEP) ** done)
+            losses = self._step(rows, relative_step(self.epochs_done + seen / len(order), self.config.epochs))
             seen += len(rows)
             sums = {name: sums[name] + len(rows) * value for name, value in losses.items()}
             yield seen, {name: value / seen for name, value in sums.items()}
@@ -152,7 +161,7 @@ class VariationalStage:
             **with_prefix(head, "head."),
         }
 
-    def _step(self, rows: Tensor, relative_step: float) -> dict[str, float]:
+    def _step(self, rows: Tensor, relative: float) -> dict[str, float]:
         spectra = self.spectra
         mean, log_variance = self.encode(rows)
         coefficients = self.head(sample_latent(mean, log_variance, self.generator))
@@ -181,7 +190,7 @@ class VariationalStage:
         self.optimiser.zero_grad()
         (stand_in + self.config.kl_weight * divergence).backward()
         self.optimiser.step()
-        step = min(_LARGEST_STEP, relative_step * len(rows) / len(self.chosen))
+        step = min(_LARGEST_STEP, relative * len(rows) / len(self.chosen))
         # The gradient is twice the residual of the batch's normal equations, and the volumes' are those of all particles.
         pull = step * len(self.chosen) / (2 * len(rows))
         ops.descend(

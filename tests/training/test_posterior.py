@@ -33,10 +33,9 @@ def test_posterior_and_evidence_are_those_of_a_gaussian(statistics):
     covariance = torch.eye(3, dtype=torch.float64) - basis.mT @ torch.linalg.solve(joint, basis)
     assert torch.allclose(posterior.covariance, covariance)
     model = torch.distributions.MultivariateNormal(torch.zeros(40).double(), joint).log_prob(residual)
-    noise = torch.distributions.MultivariateNormal(torch.zeros(40).double(), torch.eye(40).double()).log_prob(
-        residual
-    )
-    assert torch.allclose(posterior.evidence, model - noise)
+    noise = torch.distributions.MultivariateNormal(torch.zeros(40).double(), torch.eye(40).double())
+    assert torch.allclose(posterior.evidence, model - noise.log_prob(residual))
+    assert torch.allclose(posterior.likelihood, model - noise.log_prob(data))
 
 
 def test_contrast_is_the_scale_of_the_consensus(statistics):
@@ -99,6 +98,7 @@ def test_refinement_behind_the_identity_is_the_linear_posterior(statistics):
     assert torch.allclose(refined.mean, exact.mean)
     assert torch.allclose(refined.covariance, exact.covariance)
     assert torch.allclose(refined.evidence, exact.evidence)
+    assert torch.allclose(refined.likelihood, exact.likelihood)
     assert refined.scale is exact.scale
 
 
