@@ -24,6 +24,7 @@ CHOICES = {"recipe": RECIPES, "device": DEVICES}
 FIRST = ("recipe", "latent_size", "epochs", "mask_diameter")
 """Options that are always in sight; the rest waits behind a button."""
 UNITS = {"resolution": "Å", "mask_diameter": "Å"}
+ABBREVIATIONS = {"kl": "KL", "ctf": "CTF"}
 MOST = 1_000_000
 
 
@@ -97,7 +98,8 @@ class ConfigForm(QWidget):
             control.tooltip = tip[0].upper() + tip[1:]
             self.controls[option.name] = control
             unit = f" ({UNITS[option.name]})" if option.name in UNITS else ""
-            form.addRow(option.name.replace("_", " ").capitalize() + unit, control.native)
+            label = " ".join(ABBREVIATIONS.get(word, word) for word in option.name.split("_"))
+            form.addRow(label[0].upper() + label[1:] + unit, control.native)
         return form
 
     def config(self) -> Config:
