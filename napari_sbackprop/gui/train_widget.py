@@ -135,8 +135,8 @@ class TrainWidget(QWidget):
         self.progress.setToolTip("How much of the whole training is done.")
         self.curve = LossCurve()
         self.curve.setToolTip(
-            "Figures of the training. Likelihood: how well the model explains a particle; where it falls on held-out ones, it "
-            "begins to fit noise. Evidence: how much better the states do so than the consensus."
+            "Figures of the training. Likelihood: how well the model explains a particle; where it falls on held-out ones, "
+            "it begins to fit noise. Evidence: how much better the states do so than the consensus."
         )
         self.fsc = FscCurve()
         self.fsc.setToolTip(
