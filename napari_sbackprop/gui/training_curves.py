@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QWidget
 from napari_sbackprop.gui.line_plot import COLOURS, LinePlot, Lines, Series
 
 HELD_OUT = "held_out_"
-PREFERENCE = ("loss", "evidence")
+PREFERENCE = ("likelihood", "evidence", "loss")
 MOST_POINTS = 4000
 
 
@@ -53,11 +53,15 @@ class LossCurve(LinePlot):
         self.update()
 
     def lines(self) -> Lines | None:
-        """The chosen figure."""
+        """The chosen figure, up to where the run is now: of a long one little would be seen for hours."""
         names = {self.figure: self.figure.replace("_", " "), HELD_OUT + self.figure: "on held-out particles"}
         named = {label: self._series[name] for name, label in names.items() if name in self._series}
         values = [value for series in named.values() for _, value in series if value == value]
-        return Lines(named, min(values), max(values), ("start", "end of run")) if values else None
+        if not values:
+            return None
+        now = max(series[-1][0] for series in named.values()) or 1.0
+        scaled = {label: [(x / now, value) for x, value in series] for label, series in named.items()}
+        return Lines(scaled, min(values), max(values), ("start", "now"))
 
 
 class FscCurve(LinePlot):
