@@ -44,10 +44,14 @@ class ImageNames:
 
     def count_repetitions(self) -> int:
         """Rows whose image an earlier row names already, as symmetry expansion makes them."""
-        addresses = (
-            self.stack_index.astype(np.int64) * (int(self.slice_index.max()) + 2) + self.slice_index + 1
-        )
-        return len(addresses) - len(np.unique(addresses))
+        return len(self.stack_index) - len(np.unique(image_numbers(self.stack_index, self.slice_index)))
+
+
+def image_numbers(
+    stack_index: npt.NDArray[np.integer], slice_index: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """A number (N,) for each address, the same for copies of one image; a slice of -1 is one like any other."""
+    return stack_index.astype(np.int64) * (int(slice_index.max()) + 2) + slice_index + 1
 
 
 def parse_image_names(

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from napari_sbackprop.data.image_names import image_numbers
 from napari_sbackprop.errors import InputError
 
 _SAME_SCALE = 1e-4  # relative difference of pixel sizes that moves no shell
@@ -123,7 +124,7 @@ class Particles:
     @property
     def image_numbers(self) -> npt.NDArray[np.int64]:
         """Number (N,) of each particle's image, the same for copies of one image."""
-        return self.stack_index.astype(np.int64) * (int(self.slice_index.max()) + 1) + self.slice_index
+        return image_numbers(self.stack_index, self.slice_index)
 
     @property
     def has_one_scale(self) -> bool:

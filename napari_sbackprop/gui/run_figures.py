@@ -55,34 +55,32 @@ def read_figures(path: Path, known: RunFigures | None = None) -> RunFigures:
 
 
 def half_set_fsc(run: RunDirectory) -> HalfSetFsc:
-    """FSC of the newest epoch that has one.
-
-    The auto-encoder's epochs have none: they train the volumes on all particles together.
-
-    Raises
-    ------
-    InputError
-        An epoch is damaged.
-    """
-    for epoch in reversed(run.epochs()):
-        description = run.read_description(epoch)
-        if "half_set_fsc" in description:
-            try:
-                finest = description["box"] * description["pixel_size"] / description["radius"]
-                curves = tuple(tuple(map(float, curve)) for curve in description["half_set_fsc"])
-            except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-                path = run.epoch_path(epoch)
-                raise InputError(f"{path} cannot be read ({error!r}): leave that run out.") from error
-            return HalfSetFsc(curves, float(finest))
-    return HalfSetFsc()
+    """FSC of the newest epoch that has one; InputError where an epoch is damaged."""
+    found = (_epoch_fsc(run, epoch) for epoch in reversed(run.epochs()))
+    return next((fsc for fsc in found if fsc.curves), HalfSetFsc())
 
 
-def readable_fsc(run: Path) -> HalfSetFsc:
-    """That of the run in a folder; none where it cannot be read, which is no reason to end a training."""
+def readable_fsc(run: Path, epoch: int | None = None) -> HalfSetFsc:
+    """That of one epoch, or the newest of a run; none where it cannot be read, which is no reason to end a training."""
     try:
-        return half_set_fsc(RunDirectory(run))
+        directory = RunDirectory(run)
+        return half_set_fsc(directory) if epoch is None else _epoch_fsc(directory, epoch)
     except (InputError, OSError):
         return HalfSetFsc()
+
+
+def _epoch_fsc(run: RunDirectory, epoch: int) -> HalfSetFsc:
+    """The auto-encoder's epochs have none: they train the volumes on all particles together."""
+    description = run.read_description(epoch)
+    if "half_set_fsc" not in description:
+        return HalfSetFsc()
+    try:
+        finest = description["box"] * description["pixel_size"] / description["radius"]
+        curves = tuple(tuple(map(float, curve)) for curve in description["half_set_fsc"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        path = run.epoch_path(epoch)
+        raise InputError(f"{path} cannot be read ({error!r}): leave that run out.") from error
+    return HalfSetFsc(curves, float(finest))
 
 
 def _metrics(run: RunDirectory) -> dict[str, Series]:

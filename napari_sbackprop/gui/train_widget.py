@@ -257,10 +257,12 @@ class TrainWidget(QWidget):
 
             star = make_star()
             yield star
+            if resume:
+                yield readable_fsc(run)
             for progress in train(star, run, config, stop, resume):
                 yield progress
                 if progress.epoch is not None:
-                    yield readable_fsc(run)
+                    yield readable_fsc(run, progress.epoch)
 
         self._run, self._explore = run, None
         self.curve.clear()
@@ -310,9 +312,10 @@ class TrainWidget(QWidget):
         self.figure.setVisible(not comparing and self.figure.count() > 0)
 
     def _show_fsc(self, fsc: HalfSetFsc) -> None:
-        self.fsc.show_fsc(*fsc)
-        if fsc.curves and self.figure.findText(FSC) < 0:
-            self.figure.addItem(FSC)
+        if fsc.curves:  # else what is drawn stays: that of the newest epoch that has one
+            self.fsc.show_fsc(*fsc)
+            if self.figure.findText(FSC) < 0:
+                self.figure.addItem(FSC)
 
     def _show_epoch(self) -> None:
         """Open the explorer at the first epoch, unless the run is there; whoever closes it later has seen enough."""
