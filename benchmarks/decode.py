@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+import torch
 
 from napari_sbackprop.analysis.reconstruction import Decoder
 from napari_sbackprop.errors import InputError
@@ -67,8 +67,8 @@ def main() -> None:
         parser.error(str(error))
     opened = time.perf_counter() - started
     basis_size = len(decoder.basis) - 1
-    with threadpool_limits(options.threads):
-        rows = [measure(decoder), *(measure(made_up(box, basis_size)) for box in options.boxes)]
+    torch.set_num_threads(options.threads)
+    rows = [measure(decoder), *(measure(made_up(box, basis_size)) for box in options.boxes)]
     print(json.dumps({"threads": options.threads, "open_s": round(opened, 3), "rows": rows}, indent=2))
     for name, row in zip(("run", *["made up"] * len(rows)), rows, strict=False):
         print(f"{name:8} {row['box']}^3: {row['map_ms_median']} ms a map", file=sys.stderr)

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 SECONDS = 90.0
-BEAT_MILLISECONDS = 4
+BEAT_MILLISECONDS = 20  # blocks are known to within one; more beats would slow a training
 BLOCK = 0.1  # seconds; shorter ones nobody feels
 
 
@@ -56,8 +56,7 @@ class EventLoop:
         end = time.monotonic() + seconds
         with self.listening():
             while not condition():
-                QApplication.processEvents()
-                time.sleep(0.0005)
+                QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)  # a beat at most
                 if time.monotonic() > end:
                     raise TimeoutError(f"waited {seconds:.0f} s for {what}")
 

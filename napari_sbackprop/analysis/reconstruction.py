@@ -93,7 +93,9 @@ class Decoder:
 
     def mixed(self, coefficients: Array) -> Array:
         """Map (M, M, M) [z, y, x] with weights (K + 1,) of the basis."""
-        return self.on_grid(coefficients @ self.basis)
+        # Torch's product, for it keeps to the threads that its caller chose; numpy's wakes all cores.
+        weights, basis = torch.from_numpy(coefficients), torch.from_numpy(self.basis)
+        return self.on_grid((weights.to(basis) @ basis).numpy())
 
     def consensus(self) -> Array:
         """The map V_0 (M, M, M)."""

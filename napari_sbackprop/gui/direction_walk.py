@@ -12,7 +12,6 @@ from napari_sbackprop.gui.directions import PRINCIPAL, Array, Change, Directions
 from napari_sbackprop.gui.explorer_model import DIFFERENCE, ExplorerModel, in_words
 from napari_sbackprop.gui.latest import Deliver, LatestWorker
 from napari_sbackprop.gui.subject import Place
-from napari_sbackprop.gui.thread_pools import one_thread
 
 ShowPlace = Callable[[Place, tuple[float, float], bool], None]
 CONTOUR_OF_STRONGEST = 0.25
@@ -141,10 +140,9 @@ class DirectionWalk:
         known = self._present()
 
         def work() -> _Answer:
-            with one_thread():
-                directions = Directions.find(scene, kind) if known is None else known
-                change = None if index is None else directions.change(index)
-                return _Answer(directions, directions.position_of(anchor), change)
+            directions = Directions.find(scene, kind) if known is None else known
+            change = None if index is None else directions.change(index)
+            return _Answer(directions, directions.position_of(anchor), change)
 
         self._worker.submit(work, on_done, lambda error: setattr(self._explored, "error", in_words(error)))
 

@@ -36,7 +36,6 @@ from napari_sbackprop.gui.sessions import Sessions
 from napari_sbackprop.gui.shown import Settings
 from napari_sbackprop.gui.shown_map import ShownMap
 from napari_sbackprop.gui.subject import Place, Pooled, Subject, consensus
-from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.gui.umaps import Umaps
 from napari_sbackprop.run_directory import RunDirectory
 
@@ -318,9 +317,8 @@ class Explorer:
         look, known = Look.of(self.model, self.comparison.reference), self.model.frame
 
         def work() -> Picture:
-            with one_thread():
-                volume, title = subject(scene)
-                return look.picture(scene, volume, title, coarse=coarse, known=known)
+            volume, title = subject(scene)
+            return look.picture(scene, volume, title, coarse=coarse, known=known)
 
         self._maps.submit(work, self._on_picture_made, self._on_error)
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from napari_sbackprop.gui.latest import Deliver
+from napari_sbackprop.gui.thread_pools import one_thread
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ class FileWorker:
 
         def run() -> None:
             try:
+                one_thread()
                 result = work()
             except Exception as error:
                 self._deliver(partial(self._on_error, error))

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from napari_sbackprop.gui.thread_pools import one_thread
+
 Deliver = Callable[[Callable[[], None]], None]
 """Runs a function later on the thread that owns the model (the Qt main thread, or a test's own queue)."""
 
@@ -74,6 +76,7 @@ class LatestWorker:
                 self._running = True
             assert request is not None
             try:
+                one_thread()
                 outcome: Any = request.work()
             except Exception as error:
                 outcome = error

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_sbackprop.analysis.selection import ParticleSelection
 from napari_sbackprop.gui.explorer_model import HalfMapFsc, Scene
 from napari_sbackprop.gui.latest import Deliver
+from napari_sbackprop.gui.thread_pools import all_threads
 
 if TYPE_CHECKING:
     from napari_sbackprop.analysis.evidence import Agreement, Evidence
@@ -122,6 +123,7 @@ class Reconstructor:
         def work() -> None:
             result: Reconstruction | Exception | None
             try:
+                all_threads()
                 result = reconstruct(
                     scene, selection, lambda line: self._deliver(partial(report, line)), stop
                 )

@@ -1,27 +1,24 @@
-"""Keeping the thread pools of numpy and torch asleep while one small thing is computed."""
+"""How many threads torch has for a thread of the window."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-
-from threadpoolctl import ThreadpoolController
+import os
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on the calling thread alone.
+def one_thread() -> None:
+    """Let torch compute on the calling thread alone from now on.
 
-    Waking a pool takes longer than making a map, and its threads spin for tens of milliseconds afterwards, on the cores
-    that should draw the map. Torch's number of threads stays at 1 for the calling thread; other threads keep theirs.
+    Waking a pool takes longer than making a map. Worse, GNU's OpenMP lets the threads of a pool wait awake for each other
+    only as long as a program has no more of them than cores: a second pool, idle as it may be, slows a training by a third.
     """
-    import torch
-
-    if torch.get_num_threads() != 1:
-        torch.set_num_threads(1)
-    with _pools().limit(limits=1, user_api="blas"):
-        yield
+    _set_threads(1)
 
 
-@cache
-def _pools() -> ThreadpoolController:
-    return ThreadpoolController()
+def all_threads() -> None:
+    """Let torch compute on all cores for the calling thread: a new one begins with the number that was set last."""
+    _set_threads(os.cpu_count() or 1)
+
+
+def _set_threads(number: int) -> None:
+    import torch  # not before there is something to compute
+
+    if torch.get_num_threads() != number:
+        torch.set_num_threads(number)
