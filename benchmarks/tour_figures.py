@@ -25,7 +25,7 @@ from napari_sbackprop.run_directory import RunDirectory
 
 CLICKS = 40
 MILLION, MANY = 1_000_000, 300_000
-EPOCHS = 150  # of the trainings that are compared: half a minute, of which the opening of the window is little
+EPOCHS = 150  # of the trainings that are compared: half a minute, with little of it the opening of the window
 STARTS = 4  # of napari, with the plugin and without
 
 
