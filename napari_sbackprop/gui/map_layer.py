@@ -141,8 +141,7 @@ class MapLayer:
 
         camera = self._viewer.scene.camera
         view = (camera.center, camera.zoom, camera.angles)
-        self.remove()
-        layers = self._viewer.layers
+        layers, old = self._viewer.layers, self.layer
         selected = set(layers.selection)
         with LOADING:
             self._made = (Surface if kind == "surface" else Image)(
@@ -154,9 +153,13 @@ class MapLayer:
                 contrast_limits=paint.limits,
                 **options,
             )
-        self._viewer.add_layer(self._made)  # known as ours to whoever hears of it
-        layers.selection.clear()  # napari would paint its controls anew with each map
-        layers.selection.update(selected)
+        with layers.selection.events.active.blocker():  # whose controls napari would paint, twice
+            self._viewer.add_layer(self._made)  # known as ours to whoever hears of it
+            layers.selection.clear()  # napari would paint its controls anew with each map
+            layers.selection.update(selected)
+        if old is not None:  # until now, lest napari lays out a viewer without layers
+            layers.remove(old)
+            self._made.name = self._name
         camera.center, camera.zoom, camera.angles = view  # napari looks anew at the first layer of all
         return self._made
 
