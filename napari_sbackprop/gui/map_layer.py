@@ -153,9 +153,11 @@ class MapLayer:
                 contrast_limits=paint.limits,
                 **options,
             )
-        with layers.selection.events.active.blocker():  # whose controls napari would paint, twice
+        with (
+            layers.selection.events.blocker_all()
+        ):  # napari selects a new layer, and paints its controls with each map
             self._viewer.add_layer(self._made)  # known as ours to whoever hears of it
-            layers.selection.clear()  # napari would paint its controls anew with each map
+            layers.selection.clear()
             layers.selection.update(selected)
         if old is not None:  # until now, lest napari lays out a viewer without layers
             layers.remove(old)

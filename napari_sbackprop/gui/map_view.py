@@ -309,12 +309,13 @@ class MapView:
 
 
 def warm_up() -> None:
-    """Make a layer that nobody sees: the first one loads what takes napari two seconds. For a thread of its own."""
-    from napari.layers import Surface
+    """Make layers that nobody sees: the first ones load what takes napari two seconds. For a thread of its own."""
+    from napari.layers import Image, Surface
 
     data, options, _ = placeholder(1.0)
     with LOADING:
         Surface(data, **options)
+        Image(np.zeros((2, 2, 2), np.float32), depiction="plane")
 
 
 def placeholder(pixel_size: float) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import TIMEOUT, Mouse
+from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
@@ -278,6 +279,20 @@ def test_the_layer_that_somebody_works_with_stays_so(viewer: Any, compared: Any,
     choose(compared.map_panel.comparison, "Side by side", qtbot)
     settle(compared, qtbot)
     assert [layer.name for layer in viewer.layers.selection] == [own.name]
+
+
+def test_a_map_that_somebody_works_with_may_become_another_kind_of_layer(
+    viewer: Any, explore: Any, qtbot: Any
+) -> None:
+    (controls,) = explore.window().findChildren(QtLayerControlsContainer)
+    viewer.layers.selection.active = viewer.layers[MAP_LAYER]
+    assert controls.currentWidget() is controls.widgets[viewer.layers[MAP_LAYER]]
+    for renderer in ("Slice", "Surface"):
+        choose(explore.map_panel.renderer, renderer, qtbot)
+        settle(explore, qtbot)
+        assert [layer.name for layer in viewer.layers] == [MAP_LAYER]
+        assert not viewer.layers.selection
+        assert controls.currentWidget() is controls.empty_widget
 
 
 def test_a_grid_that_was_closed_by_hand_stays_closed(viewer: Any, compared: Any, qtbot: Any) -> None:
