@@ -59,7 +59,8 @@ def make_stage(case: Case) -> VariationalStage:
         mask,
     )
     config = Config(latent_size=case.latent, basis_size=case.basis, batch_size=case.batch)
-    return VariationalStage(config, model, spectra, mask, torch.arange(count), torch.arange(0), generator)
+    everyone, nobody = torch.arange(count), torch.arange(0)
+    return VariationalStage(config, model, 0.1, spectra, mask, everyone, nobody, generator)
 
 
 def step_time(case: Case, seconds: float) -> float:
