@@ -38,17 +38,22 @@ class Case:
     threads: int = os.cpu_count() or 1
 
 
-def make_stage(case: Case) -> VariationalStage:
-    """A stage over random particles; the values don't matter to the time that a step takes."""
-    generator = torch.Generator().manual_seed(0)
-    disc, sphere = half_disc(case.box // 2 - 1), half_sphere(case.box // 2 - 1)
-    count = case.particles
-    spectra = Spectra(
+def random_spectra(box: int, count: int, generator: torch.Generator) -> Spectra:
+    """Particles of noise; the values don't matter to the time that anything takes."""
+    disc = half_disc(box // 2 - 1)
+    return Spectra(
         disc,
         torch.randn(count, disc.size, dtype=torch.complex64, generator=generator),
         torch.full((count, disc.size), 0.01),
         random_rotations(count, generator).float(),
     )
+
+
+def make_stage(case: Case) -> VariationalStage:
+    """A stage over random particles."""
+    generator = torch.Generator().manual_seed(0)
+    spectra = random_spectra(case.box, case.particles, generator)
+    sphere = half_sphere(spectra.disc.radius)
     channels = case.latent + 1
     mask = torch.ones(case.box, case.box, case.box)
     model = LinearModel(
@@ -59,7 +64,7 @@ def make_stage(case: Case) -> VariationalStage:
         mask,
     )
     config = Config(latent_size=case.latent, basis_size=case.basis, batch_size=case.batch)
-    everyone, nobody = torch.arange(count), torch.arange(0)
+    everyone, nobody = torch.arange(case.particles), torch.arange(0)
     return VariationalStage(config, model, 0.1, spectra, mask, everyone, nobody, generator)
 
 
