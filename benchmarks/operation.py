@@ -236,7 +236,9 @@ def main() -> None:
     backend = ops.backend(options.device)
     machine = {
         "backend": backend.name,
-        "device": torch.cuda.get_device_name() if options.device == "cuda" else platform.processor(),
+        "device": torch.cuda.get_device_name()
+        if options.device == "cuda"
+        else platform.processor() or platform.machine(),
         "threads": options.threads,
         "torch": torch.__version__,
         "load_before": load,

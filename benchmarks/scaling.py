@@ -14,7 +14,7 @@ from typing import Any
 
 from matplotlib import pyplot
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 
 Row = dict[str, Any]
 
@@ -46,9 +46,9 @@ def draw(axes: Axes, rows: list[Row], field: str, label: str, power: int, law: s
     axes.plot(values, expected, color="0.55", linewidth=0.8, label=f"expected: {law}")
     axes.plot(values, [row["images_per_second"] for row in shown], "o-", color="tab:blue", markersize=4)
     axes.plot(reference[field], reference["images_per_second"], "o", color="tab:orange", markersize=7)
-    axes.set(xscale="log", yscale="log", ylim=(300, 20_000), xlabel=label)
+    axes.set(xscale="log", yscale="log", ylim=(500, 25_000), xlabel=label)
     axes.set_xticks(values, [f"{value:,}" for value in values])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.25, which="both", linewidth=0.4)
     axes.legend(loc="lower left", frameon=False, fontsize=8)
 
@@ -68,8 +68,8 @@ def main() -> None:
         axes.set_ylabel("images/s")
     first = rows[0]
     figure.suptitle(
-        "A full training step: one quantity at a time; orange is M = {box}, K = {basis}, Z = {latent}, B = {batch},"
-        " {threads} threads".format(**first),
+        "A full training step: each panel changes one quantity of M = {box}, K = {basis}, Z = {latent}, B = {batch},"
+        " {threads} threads (orange)".format(**first),
         fontsize=10,
     )
     figure.savefig(options.output, dpi=130)

@@ -1,6 +1,6 @@
 """How the cost of a full training step grows: a table on stderr, JSON on stdout.
 
-    python benchmarks/step.py --sizes 64 96 128 160 --basis 8 16 32 64 --batches 64 256 1024 --threads 1 2
+    python benchmarks/step.py --sizes 64 128 160 256 --basis 8 32 64 --batches 64 1024 --threads 1 2
 
 Each row changes one quantity of the reference step (96 px, K = 16, Z = 8, 256 images, all threads) and times the step of
 the VAE as training makes it: encoder, head, misfit with all gradients, Adam and the volumes. The particles are noise in
@@ -102,12 +102,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[64, 96, 128, 160], help="box sizes M, pixels"
+        "--sizes", type=int, nargs="+", default=[64, 128, 160, 256], help="box sizes M, pixels"
     )
-    parser.add_argument("--basis", type=int, nargs="+", default=[8, 16, 32, 64], help="basis volumes K")
-    parser.add_argument("--latents", type=int, nargs="+", default=[2, 8, 16], help="latent dimensions Z")
-    parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024], help="images per step")
-    parser.add_argument("--particles", type=int, nargs="+", default=[2048, 8192], help="particles in memory")
+    parser.add_argument("--basis", type=int, nargs="+", default=[8, 32, 64], help="basis volumes K")
+    parser.add_argument("--latents", type=int, nargs="+", default=[2, 4, 16], help="latent dimensions Z")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=[64, 128, 512, 1024], help="images per step"
+    )
+    parser.add_argument(
+        "--particles", type=int, nargs="+", default=[512, 8192, 32768], help="particles in memory"
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count() or 1])
     parser.add_argument("--seconds", type=float, default=4.0, help="time spent on each row")
     options = parser.parse_args()
