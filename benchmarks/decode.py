@@ -1,6 +1,6 @@
 """Time a map from a latent on one core: a table on stderr, JSON on stdout.
 
-python benchmarks/decode.py RUN [--threads 1] [--boxes 160 256]
+python benchmarks/decode.py RUN [--threads 1] [--boxes 160 256] [--basis 16]
 
 --boxes adds decoders of other sizes that are made up: random basis volumes in a ball of 0.85 of the box, which is more
 than a solvent mask leaves. "refresh" is what a new epoch costs who explores it: its files are read and the basis is
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument(
         "--boxes", type=int, nargs="*", default=[96, 160, 256], help="of made-up decoders, pixels"
     )
+    parser.add_argument("--basis", type=int, default=16, help="basis volumes K of made-up decoders")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     run = RunDirectory(options.run)
@@ -86,9 +87,8 @@ def main() -> None:
     except InputError as error:
         parser.error(str(error))
     opened = time.perf_counter() - started
-    basis_size = len(decoder.basis) - 1
     with threadpool_limits(options.threads):
-        rows = [measure(decoder), *(measure(made_up(box, basis_size)) for box in options.boxes)]
+        rows = [measure(decoder), *(measure(made_up(box, options.basis)) for box in options.boxes)]
         again = refresh(run, options.threads)
     result = {"threads": options.threads, "open_s": round(opened, 3), **again, "rows": rows}
     print(json.dumps(result, indent=2))
