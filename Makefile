@@ -35,11 +35,15 @@ lint: $(VENV)/installed
 
 bench: setup
 	@$(PIP) install --quiet --constraint constraints.txt --group bench || echo "going on without cryoDRGN" >&2
-	@rm -rf build/bench && mkdir -p build
+	@rm -rf build/bench && mkdir -p build/bench
+	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/operation.py
-	@$(BIN)/python benchmarks/step.py
+	@$(BIN)/python benchmarks/closed_form.py
+	@$(BIN)/python benchmarks/step.py > build/bench/step.json && cat build/bench/step.json
+	@$(BIN)/python benchmarks/scaling.py build/bench/step.json -o build/bench/scaling.png || echo "going on without the plot" >&2
 	@$(BIN)/python benchmarks/training.py --output build/bench
 	@$(BIN)/python benchmarks/decode.py build/bench/run
+	@$(BIN)/python benchmarks/latents.py build/bench/run build/bench/set/particles.star
 	@xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python benchmarks/explorer.py build/bench/run
 	@$(BIN)/python benchmarks/quality.py
 	@$(BIN)/python benchmarks/files.py

@@ -6,9 +6,10 @@ A box of M pixels keeps shells 0 ... M/2 - 1. Poses are random and uniform. Time
 smallest of several runs: what other programs on the machine take is not ours to report. Plain PyTorch is measured at
 its own best of several small batches, because large ones overflow the caches.
 
-"floor" is the time that the bytes alone take at the machine's measured copy rate: every voxel that a slice touches read
-once per image and pass (and its gradient read and written once), the images once. Reuse between the images of a batch
-can beat it, because a voxel that is still in the cache is not read again.
+"MB" are the compulsory bytes of an image: every voxel that a slice touches read once per pass (and its gradient read and
+written once), the image once. "copy" is the rate at which they went by, of the machine's measured copy rate: beyond 100 %
+means that the images of a batch share voxels in the caches. "MFLOP" are the additions and multiplications that the
+algorithm needs, and "GEMM" is their rate, of the measured rate of a float32 matrix product.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,14 +31,22 @@ from napari_sbackprop.imaging.poses import random_rotations
 from napari_sbackprop.ops import reference
 
 PLAIN_BATCHES = (16, 64)
+LARGEST = 6e9  # bytes of one array: accumulators beyond are not measured
+
+
+class Work(NamedTuple):
+    """What one image costs at least."""
+
+    bytes: float
+    operations: float
 
 
 def best_time(work: Callable[[], object], images: int, device: torch.device, budget: float) -> float:
-    """Smallest time of repeated calls, microseconds per image; at least three calls."""
+    """Smallest time of repeated calls, microseconds per image; at least two calls after the first."""
     work()
     times: list[float] = []
     start = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - start < budget:
+    while len(times) < 2 or time.perf_counter() - start < budget:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         begin = time.perf_counter()
@@ -78,7 +88,7 @@ def workloads(
     channels = volumes.shape[1]
     matrix = volumes.new_zeros(sphere.size, channels * (channels + 1) // 2)
     vector = torch.zeros_like(volumes)
-    leaves = [tensor.clone().requires_grad_() for tensor in (volumes, coefficients)]
+    leaves = [tensor.detach().requires_grad_() for tensor in (volumes, coefficients)]
 
     def project() -> Tensor:
         with torch.no_grad():
@@ -127,32 +137,40 @@ def matrix_rate(device: torch.device) -> float:
     return 2 * 2048**3 / best_time(lambda: a @ a, 1, device, 1.0) / 1e3
 
 
-def compulsory_bytes(disc: HalfDisc, sphere: HalfSphere, channels: int) -> dict[str, int]:
-    """Bytes that one image must move in each operation; see the module's docstring."""
+def work_per_image(disc: HalfDisc, sphere: HalfSphere, channels: int) -> dict[str, Work]:
+    """Bytes that one image must move and operations that it needs; see the module's docstring."""
     rotation = random_rotations(8, torch.Generator().manual_seed(1)).float()
     index = reference.corners(rotation, disc, sphere).index.flatten(1)
     touched = sum(len(row.unique()) for row in index) / len(index)
     row, packed = 8 * channels, 4 * channels * (channels + 1) // 2
-    image = {"slice": 8 * disc.size, "data": 12 * disc.size}
+    slices, data = 8 * disc.size, 12 * disc.size
+    mix = 4 * channels * touched  # of complex rows with real coefficients; so is each gradient
+    stencil = 32 * disc.size  # eight corners of a complex number
+    products = 2 * (channels + 1) * (channels + 2) * disc.size
     return {
-        "project": int(touched * row + image["slice"]),
-        "project + gradients": int(touched * 4 * row + 2 * image["slice"]),
-        "misfit": int(touched * 3 * row + image["data"]),
-        "gram": int(touched * row + image["data"]),
-        "normal equations": int(touched * 2 * (row + packed) + image["data"]),
+        "project": Work(touched * row + slices, mix + stencil),
+        "project + gradients": Work(touched * 4 * row + 2 * slices, 3 * mix + 2 * stencil),
+        "misfit": Work(touched * 3 * row + data, 3 * mix + 2 * stencil),
+        "gram": Work(touched * row + data, channels * stencil + products),
+        "normal equations": Work(
+            touched * 2 * (row + packed) + data, touched * packed / 2 + mix + 1.5 * stencil
+        ),
     }
 
 
-def measure_box(box: int, basis: int, rate: float, options: argparse.Namespace) -> list[dict[str, object]]:
-    """Rows of the table for one box size and number of basis volumes; `rate` is `copy_rate`."""
+def measure_box(
+    box: int, basis: int, copy: float, matrix: float, options: argparse.Namespace
+) -> list[dict[str, object]]:
+    """Rows of the table for one box size and number of basis volumes, beside `copy_rate` and `matrix_rate`."""
     device = torch.device(options.device)
     disc, sphere = half_disc(box // 2 - 1), half_sphere(box // 2 - 1)
     inputs = make_inputs(disc, sphere, basis + 1, options.batch, device)
-    moved = compulsory_bytes(disc, sphere, basis + 1)
+    needed = work_per_image(disc, sphere, basis + 1)
+    too_large = 4 * sphere.size * (basis + 1) * (basis + 2) / 2 > LARGEST
     native = {
         name: best_time(work, options.batch, device, options.seconds)
         for name, work in workloads(ops, inputs, options.batch, disc, sphere).items()
-        if name in options.operations
+        if name in options.operations and not (too_large and name == "normal equations")
     }
     rows = []
     for name, microseconds in native.items():
@@ -169,9 +187,11 @@ def measure_box(box: int, basis: int, rate: float, options: argparse.Namespace) 
                 "native_us": round(microseconds, 1),
                 "plain_us": round(plain, 1),
                 "speedup": round(plain / microseconds, 1),
-                "megabytes": round(moved[name] / 1e6, 2),
-                "floor_us": round(moved[name] / rate, 1),
                 "images_per_second": round(1e6 / microseconds),
+                "megabytes": round(needed[name].bytes / 1e6, 2),
+                "of_copy_rate": round(needed[name].bytes / microseconds / copy, 2),
+                "megaflop": round(needed[name].operations / 1e6, 2),
+                "of_matrix_rate": round(needed[name].operations / microseconds / (1e3 * matrix), 2),
             }
         )
     return rows
@@ -183,7 +203,7 @@ def parse_options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--boxes", type=int, nargs="+", default=[64, 96, 128, 160], help="box sizes M, pixels"
+        "--boxes", type=int, nargs="+", default=[64, 96, 128, 160, 256], help="box sizes M, pixels"
     )
     parser.add_argument("--basis", type=int, nargs="+", default=[16, 64], help="basis volumes K")
     parser.add_argument("--batch", type=int, default=256, help="images per native call")
@@ -201,20 +221,24 @@ def main() -> None:
     device = torch.device(options.device)
     copy, matrix = copy_rate(device), matrix_rate(device)
     rows: list[dict[str, object]] = []
-    heads = ("M", "K", "operation", "us", "images/s", "plain us", "ratio", "MB", "floor us")
-    print("{:>4} {:>3} {:<20} {:>8} {:>9} {:>9} {:>6} {:>6} {:>9}".format(*heads), file=sys.stderr)
+    heads = ("M", "K", "operation", "us", "images/s", "plain us", "ratio", "MB", "copy", "MFLOP", "GEMM")
+    print(
+        "{:>4} {:>3} {:<20} {:>8} {:>9} {:>9} {:>6} {:>6} {:>5} {:>6} {:>5}".format(*heads), file=sys.stderr
+    )
     for box, basis in itertools.product(options.boxes, options.basis):
-        for row in measure_box(box, basis, copy, options):
+        for row in measure_box(box, basis, copy, matrix, options):
             rows.append(row)
             line = (
                 "{box:>4} {basis:>3} {operation:<20} {native_us:>8.1f} {images_per_second:>9} {plain_us:>9.1f}"
-                " {speedup:>5.1f}x {megabytes:>6.2f} {floor_us:>9.1f}"
+                " {speedup:>5.1f}x {megabytes:>6.2f} {of_copy_rate:>5.0%} {megaflop:>6.2f} {of_matrix_rate:>5.0%}"
             )
             print(line.format(**row), file=sys.stderr, flush=True)
     backend = ops.backend(options.device)
     machine = {
         "backend": backend.name,
-        "device": torch.cuda.get_device_name() if options.device == "cuda" else platform.processor(),
+        "device": torch.cuda.get_device_name()
+        if options.device == "cuda"
+        else platform.processor() or platform.machine(),
         "threads": options.threads,
         "torch": torch.__version__,
         "load_before": load,

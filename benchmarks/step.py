@@ -1,6 +1,6 @@
 """How the cost of a full training step grows: a table on stderr, JSON on stdout.
 
-    python benchmarks/step.py --sizes 64 96 128 160 --basis 8 16 32 64 --batches 64 256 1024 --threads 1 2
+    python benchmarks/step.py --sizes 64 128 160 256 --basis 8 32 64 --batches 64 1024 --threads 1 2
 
 Each row changes one quantity of the reference step (96 px, K = 16, Z = 8, 256 images, all threads) and times the step of
 the VAE as training makes it: encoder, head, misfit with all gradients, Adam and the volumes. The particles are noise in
@@ -38,17 +38,22 @@ class Case:
     threads: int = os.cpu_count() or 1
 
 
-def make_stage(case: Case) -> VariationalStage:
-    """A stage over random particles; the values don't matter to the time that a step takes."""
-    generator = torch.Generator().manual_seed(0)
-    disc, sphere = half_disc(case.box // 2 - 1), half_sphere(case.box // 2 - 1)
-    count = case.particles
-    spectra = Spectra(
+def random_spectra(box: int, count: int, generator: torch.Generator) -> Spectra:
+    """Particles of noise; the values don't matter to the time that anything takes."""
+    disc = half_disc(box // 2 - 1)
+    return Spectra(
         disc,
         torch.randn(count, disc.size, dtype=torch.complex64, generator=generator),
         torch.full((count, disc.size), 0.01),
         random_rotations(count, generator).float(),
     )
+
+
+def make_stage(case: Case) -> VariationalStage:
+    """A stage over random particles."""
+    generator = torch.Generator().manual_seed(0)
+    spectra = random_spectra(case.box, case.particles, generator)
+    sphere = half_sphere(spectra.disc.radius)
     channels = case.latent + 1
     mask = torch.ones(case.box, case.box, case.box)
     model = LinearModel(
@@ -59,7 +64,8 @@ def make_stage(case: Case) -> VariationalStage:
         mask,
     )
     config = Config(latent_size=case.latent, basis_size=case.basis, batch_size=case.batch)
-    return VariationalStage(config, model, spectra, mask, torch.arange(count), torch.arange(0), generator)
+    everyone, nobody = torch.arange(case.particles), torch.arange(0)
+    return VariationalStage(config, model, 0.1, spectra, mask, everyone, nobody, generator)
 
 
 def step_time(case: Case, seconds: float) -> float:
@@ -96,12 +102,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[64, 96, 128, 160], help="box sizes M, pixels"
+        "--sizes", type=int, nargs="+", default=[64, 128, 160, 256], help="box sizes M, pixels"
     )
-    parser.add_argument("--basis", type=int, nargs="+", default=[8, 16, 32, 64], help="basis volumes K")
-    parser.add_argument("--latents", type=int, nargs="+", default=[2, 8, 16], help="latent dimensions Z")
-    parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024], help="images per step")
-    parser.add_argument("--particles", type=int, nargs="+", default=[2048, 8192], help="particles in memory")
+    parser.add_argument("--basis", type=int, nargs="+", default=[8, 32, 64], help="basis volumes K")
+    parser.add_argument("--latents", type=int, nargs="+", default=[2, 4, 16], help="latent dimensions Z")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=[64, 128, 512, 1024], help="images per step"
+    )
+    parser.add_argument(
+        "--particles", type=int, nargs="+", default=[512, 8192, 32768], help="particles in memory"
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count() or 1])
     parser.add_argument("--seconds", type=float, default=4.0, help="time spent on each row")
     options = parser.parse_args()
