@@ -64,7 +64,7 @@ def refresh(run: RunDirectory, threads: int) -> dict[str, float]:
     seconds = float(np.median(times))
     rates = re.findall(r"VAE, epoch .*?, (\d+) particles/s", run.log_path.read_text())
     images = seconds * float(rates[-1]) * threads / (os.cpu_count() or 1) if rates else float("nan")
-    return {"refresh_s": round(seconds, 3), "images_trained_meanwhile": round(images)}
+    return {"refresh_s": round(seconds, 3), "images_trained_meanwhile": round(images, 0)}
 
 
 def main() -> None:
@@ -86,7 +86,6 @@ def main() -> None:
     except InputError as error:
         parser.error(str(error))
     opened = time.perf_counter() - started
-    torch.set_num_threads(options.threads)
     rows = [measure(decoder), *(measure(made_up(box, options.basis)) for box in options.boxes)]
     again = refresh(run, options.threads)
     result = {"threads": options.threads, "open_s": round(opened, 3), **again, "rows": rows}
