@@ -1,28 +1,30 @@
 """Draw quality against wall time, epoch by epoch, for methods that were given one simulated set on one machine.
 
-    python benchmarks/quality_time.py SET/truth -o quality_time.png --ours RUN --peer cryoDRGN-small FOLDER 5 [--bayes 0.99]
+    python benchmarks/quality_time.py SET/truth -o OUT.png --ours RUN --peer cryoDRGN-small FOLDER 1,2,5 [--bayes 0.99]
 
 FSC in the region that moves and in the solvent mask, and the share of particles whose neighbours vote for their state or one
-beside it. RUN is ours; each FOLDER is of `peer_quality.py --output`, with its number of finished epochs; the bound is what
+beside it. RUN is ours; each FOLDER is of `peer_quality.py --output`, with the epochs to score; the bound is what
 `bayes_bound.py` says of "within_one". A table on the standard error, JSON on the standard output. Needs matplotlib.
 """
 
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.ticker import ScalarFormatter
 from peer_quality import score
 from quality import known_assignment, our_reconstruction, score_epochs
 
 from napari_sbackprop.analysis.validation import knn_state_accuracy
 from napari_sbackprop.data.truth import Truth
 
-OURS = "this program"
+OURS = "this program (open circles: its auto-encoder)"
 PANELS = {
     "region": "mean FSC in the region that moves",
     "solvent": "mean FSC in the solvent mask",
@@ -35,8 +37,8 @@ def our_rows(run: Path, truth: Path) -> list[dict[str, Any]]:
     return [{**row, "within_one": row["state_within_one"]} for row in score_epochs(run, truth)]
 
 
-def peer_rows(folder: Path, epochs: int, truth: Truth) -> list[dict[str, Any]]:
-    """Scores of cryoDRGN's epochs."""
+def peer_rows(folder: Path, epochs: Sequence[int], truth: Truth) -> list[dict[str, Any]]:
+    """Scores of some of cryoDRGN's epochs; each takes a minute, for its maps are decoded by a network."""
     with tempfile.TemporaryDirectory() as work:
         return score(folder / "run", Path(work), epochs, truth)
 
@@ -50,8 +52,7 @@ def levels_of(
     nothing = np.random.default_rng(0).standard_normal((len(facts.labels), 1))
     chance = {"chance": knn_state_accuracy(nothing, facts.labels, facts.arrangement).within_one}
     maps = {
-        name: {"mean of the true maps": epoch[f"consensus_{name}"], "known states": known[name]}
-        for name in known
+        name: {"consensus map": epoch[f"consensus_{name}"], "known states": known[name]} for name in known
     }
     return {**maps, "within_one": chance if bayes is None else {**chance, "Bayes bound": bayes}}
 
@@ -62,30 +63,34 @@ def draw_panel(
     """One score of all methods against seconds, both from the start of each training."""
     for name, rows in methods.items():
         times, values = [row["seconds"] for row in rows], [row[score] for row in rows]
-        (line,) = axes.plot(times, values, "o-", markersize=4, linewidth=1.5, label=name)
-        later = [number for number, row in enumerate(rows) if "VAE" in row.get("stage", "")]
+        (line,) = axes.plot(times, values, "o-", markersize=4.5, linewidth=1.5, label=name)
+        encoded = [number for number, row in enumerate(rows) if "VAE" in row.get("stage", "")]
         axes.plot(
-            np.take(times, later),
-            np.take(values, later),
+            np.take(times, encoded),
+            np.take(values, encoded),
             "o",
-            markersize=4,
+            markersize=4.5,
             color="white",
             markeredgecolor=line.get_color(),
         )
     for style, (name, value) in zip(("--", ":"), levels.items(), strict=False):
-        axes.axhline(value, color="0.25", linestyle=style, linewidth=1)
-        axes.annotate(
-            name,
-            (0.99, value),
-            (0, 2),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7.5,
-        )
-    axes.set(xscale="log", xlabel="wall seconds", ylabel=PANELS[score])
+        axes.axhline(value, color="0.4", linestyle=style, linewidth=1, zorder=0)
+        axes.text(0.01, value, name, transform=axes.get_yaxis_transform(), va="bottom", fontsize=8)
+    axes.set(xscale="log", xlabel="wall seconds", ylabel=PANELS[score], ylim=(0, 1.04))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="0.92")
+
+
+def draw(methods: dict[str, list[dict[str, Any]]], levels: dict[str, dict[str, float]], output: Path) -> None:
+    """All panels, as a PNG file."""
+    figure, panels = pyplot.subplots(1, 3, figsize=(11, 3.6), dpi=160, layout="constrained")
+    for axes, name in zip(panels, PANELS, strict=True):
+        draw_panel(axes, name, methods, levels[name])
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(methods), frameon=False
+    )
+    figure.savefig(output)
 
 
 def main() -> None:
@@ -101,15 +106,11 @@ def main() -> None:
     options = parser.parse_args()
     methods = {OURS: our_rows(options.ours, options.truth)}
     for name, folder, epochs in options.peer:
-        methods[name] = peer_rows(Path(folder), int(epochs), Truth.open(options.truth))
+        methods[name] = peer_rows(
+            Path(folder), [int(epoch) for epoch in epochs.split(",")], Truth.open(options.truth)
+        )
     levels = levels_of(options.ours, options.truth, methods[OURS][-1], options.bayes)
-    figure, panels = pyplot.subplots(1, 3, figsize=(11, 3.6), dpi=160, layout="constrained")
-    for axes, name in zip(panels, PANELS, strict=True):
-        draw_panel(axes, name, methods, levels[name])
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(methods), frameon=False
-    )
-    figure.savefig(options.output)
+    draw(methods, levels, options.output)
     print(json.dumps({"levels": levels, "methods": methods}, indent=2))
 
 
