@@ -75,7 +75,7 @@ def draw_panel(
         )
     for style, (name, value) in zip(("--", ":"), levels.items(), strict=False):
         axes.axhline(value, color="0.4", linestyle=style, linewidth=1, zorder=0)
-        axes.text(0.01, value, name, transform=axes.get_yaxis_transform(), va="bottom", fontsize=8)
+        axes.text(0.45, value, name, transform=axes.get_yaxis_transform(), va="bottom", fontsize=8)
     axes.set(xscale="log", xlabel="wall seconds", ylabel=PANELS[score], ylim=(0, 1.04))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.spines[["top", "right"]].set_visible(False)
