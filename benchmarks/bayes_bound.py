@@ -37,7 +37,7 @@ def bayes_bound(
     pixel_size: float,
     snr: float,
     images: int,
-    share: float,
+    share: float = SUBUNIT_SHARE,
     contrast_sd: float = 0.0,
     noise_falloff: float = 1.0,
     seed: int = 0,

@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,13 @@ def train(options: argparse.Namespace, work: Path, box: int) -> None:
     )
 
 
-def score(run: Path, work: Path, epochs: int, truth: Truth) -> list[dict[str, Any]]:
-    """Scores of each finished epoch."""
+def score(run: Path, work: Path, epochs: Sequence[int], truth: Truth) -> list[dict[str, Any]]:
+    """Scores of some epochs, counted from 1, where they are finished."""
     rows: list[dict[str, Any]] = []
-    for epoch, seconds in enumerate(epoch_seconds((run / "run.log").read_text(), epochs), start=1):
+    times = epoch_seconds((run / "run.log").read_text(), max(epochs))
+    for epoch, seconds in enumerate(times, start=1):
+        if epoch not in epochs:
+            continue
         z = latents(run, epoch)
         accuracy = knn_state_accuracy(z, truth.labels, truth.arrangement)
         maps = state_maps(run, epoch, work, mean_latents(z, truth), truth)
@@ -128,7 +132,7 @@ def main() -> None:
         if not (work / "run").is_dir():
             work.mkdir(exist_ok=True)
             train(options, work, truth.states.shape[-1])
-        rows = score(work / "run", Path(folder), options.epochs, truth)
+        rows = score(work / "run", Path(folder), range(1, options.epochs + 1), truth)
     print(json.dumps({"network": options.network, "epochs": rows}, indent=2))
 
 

@@ -34,10 +34,9 @@ from napari_sbackprop.training.variational import VariationalStage
 from napari_sbackprop.training.volume_solver import back_project, mask_solution
 
 logger = logging.getLogger(__name__)
-_READING, _STARTING = (
-    1,
-    8,
-)  # epochs of the VAE that take about as long as reading, and as the closed-form start
+# In epochs of the VAE that take about as long.
+_READING = 1
+_CLOSED_FORM = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     users_mask, reference = _read_mask(session), _read_reference(session)
     _check_refinement(session)
     reading = whitened_spectra(session.particles, session.disc, session.mask_radius)
-    begun = _READING + _STARTING
+    begun = _READING + _CLOSED_FORM
     whole = begun + session.config.epochs
     spectra = yield from session.following(reading, _READING / whole)
     if spectra is None:
@@ -78,9 +77,9 @@ def train_default(session: Session, resume: bool) -> Iterator[Progress]:
     if stored:
         start.load(nested(stored, "start."))
         generator.set_state(stored["generator"])
-    resumed_later = start.finished
+    finished_before = start.finished
     yield from _run_closed_form(session, data, start, generator, (_READING / whole, begun / whole))
-    if start.finished and not resumed_later and start.directions == latent_size > 1:
+    if start.finished and not finished_before and start.directions == latent_size > 1:
         logger.info(
             "none of the %d directions of the latent space is empty: a larger one may hold more", latent_size
         )

@@ -3,14 +3,14 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from napari_sbackprop.training.posterior import Posterior
-from napari_sbackprop.training.progress import Progress
+from napari_sbackprop.training.progress import Progress, TrainingError
 from napari_sbackprop.training.session import Session, with_prefix
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,8 @@ def run_epochs(
     """Train until the configured number of epochs is done, the session is stopped, or the model overfits; publish each.
 
     An epoch that explains the left-out particles worse than the newest published one is not published, and two of them
-    in a row end the training: the newest epoch is the best of these epochs. The first is always published.
+    in a row end the training: the newest epoch explains them best, be it one of the closed-form start. Where more epochs
+    are asked for later, training goes on behind those two.
 
     Parameters
     ----------
@@ -59,8 +60,11 @@ def run_epochs(
     kept : further tensors for resume.safetensors.
     """
     epochs = session.config.epochs
-    best = _newest_score(session) if model.epochs_done else -math.inf
-    denied = 0
+    best, denied = _newest_score(session), 0
+
+    def state() -> dict[str, Tensor]:
+        return {**kept, **with_prefix(model.state(), "vae."), "generator": generator.get_state()}
+
     session.begin_phase()
     while model.epochs_done < epochs and denied < _PATIENCE:
         number = model.epochs_done
@@ -80,20 +84,18 @@ def run_epochs(
         metrics = {**losses, **figures}
         fraction = begun + (1 - begun) * model.epochs_done / epochs
         score = _score(figures)
-        if score < best:
+        if not score >= best:  # not a number is no better
             denied += 1
             fraction = 1.0 if denied == _PATIENCE else fraction
             logger.info("%s is not kept: the left-out particles score %.6g, after %.6g", stage, score, best)
             stage += ": not kept, the left-out particles fit worse"
             if denied == _PATIENCE:
-                session.run.write_resume({**session.run.read_resume(), _OVERFITTED: torch.tensor(epochs)})
+                session.run.write_resume({**state(), _OVERFITTED: torch.tensor(epochs)})
             yield session.progress(stage, fraction, rate=rate, metrics=metrics)
             continue
         best, denied = score, 0
         epoch = session.publish(model.published(), posterior, radius=radius, stage=stage, metrics=metrics)
-        session.run.write_resume(
-            {**kept, **with_prefix(model.state(), "vae."), "generator": generator.get_state()}
-        )
+        session.run.write_resume(state())
         yield session.progress(stage, fraction, rate=rate, epoch=epoch, metrics=metrics)
 
 
@@ -110,12 +112,38 @@ def ended_by_overfitting(session: Session, stored: Mapping[str, Tensor]) -> Prog
 
 
 def _newest_score(session: Session) -> float:
-    return _score(session.run.read_description(session.run.latest_epoch())["metrics"])
+    epochs = session.run.epochs()
+    return _score(session.run.read_description(epochs[-1])["metrics"]) if epochs else -math.inf
 
 
 def _score(figures: Mapping[str, float]) -> float:
     """How well the left-out particles are explained; 0 where that is not known, as in the paper's recipe."""
     return figures.get("held_out_likelihood", 0.0)
+
+
+def one_pass(
+    chosen: Tensor,
+    batch_size: int,
+    generator: torch.Generator,
+    step: Callable[[Tensor, float], dict[str, float]],
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Pass over the chosen particles (n,) in random order; yields how many were seen and the mean losses so far.
+
+    Parameters
+    ----------
+    step : takes the rows of a batch, and the share of the particles that were seen before; gives its mean losses.
+    """
+    order = chosen[torch.randperm(len(chosen), generator=generator)]
+    seen, sums = 0, dict[str, float]()
+    for rows in order.split(batch_size):
+        losses = step(rows, seen / len(order))
+        seen += len(rows)
+        sums = {name: sums.get(name, 0.0) + len(rows) * value for name, value in losses.items()}
+        if not all(map(math.isfinite, sums.values())):
+            raise TrainingError(
+                f"The loss became {losses['loss']}: the last finished epoch is kept; go on with a smaller --learning-rate."
+            )
+        yield seen, {name: value / seen for name, value in sums.items()}
 
 
 def adam_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

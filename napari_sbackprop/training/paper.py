@@ -26,10 +26,10 @@ from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.models.encoder import ImageEncoder
 from napari_sbackprop.models.latent import kl_divergence, sample_latent
 from napari_sbackprop.models.structural_basis import StructuralBasis
-from napari_sbackprop.training.epochs import adam_tensors, load_adam, run_epochs
+from napari_sbackprop.training.epochs import adam_tensors, load_adam, one_pass, run_epochs
 from napari_sbackprop.training.image_model import image_phase, slice_matrices, transfer_function
 from napari_sbackprop.training.posterior import Posterior
-from napari_sbackprop.training.progress import Progress, TrainingError
+from napari_sbackprop.training.progress import Progress
 from napari_sbackprop.training.session import MASK_EDGE, Session, nested, with_prefix
 from napari_sbackprop.training.spectra import CHUNK, Spectra
 
@@ -201,30 +201,7 @@ class PaperModel(nn.Module):
 
     def epoch(self) -> Iterator[tuple[int, dict[str, float]]]:
         """One pass over the chosen particles in random order; yields how many were seen and the mean losses so far."""
-        order = self.chosen[torch.randperm(len(self.chosen), generator=self.generator)]
-        seen, sums = 0, {"loss": 0.0, "kl": 0.0}
-        for rows in order.split(self.config.batch_size):
-            loss, divergence = self._losses(rows)
-            # The weight of the KL term as the code has it: per pixel, and by the share of a batch in the data.
-            weight = (
-                self.config.kl_weight * self.config.batch_size / (len(order) * self.data.spectra.disc.size)
-            )
-            total = loss + weight * divergence
-            if not torch.isfinite(total):
-                raise TrainingError(
-                    f"The loss became {total.item()}: training stopped, and the last finished epoch is kept."
-                )
-            self._optimiser.zero_grad()
-            total.backward()
-            if self.basis.volumes.grad is not None:
-                self.basis.tie(self.basis.volumes.grad)
-            self._optimiser.step()
-            seen += len(rows)
-            sums = {
-                "loss": sums["loss"] + len(rows) * loss.item(),
-                "kl": sums["kl"] + len(rows) * divergence.item(),
-            }
-            yield seen, {name: value / seen for name, value in sums.items()}
+        yield from one_pass(self.chosen, self.config.batch_size, self.generator, self._step)
         self.epochs_done += 1
 
     @torch.no_grad()
@@ -270,6 +247,19 @@ class PaperModel(nn.Module):
         spectra = self.data.spectra
         ratio = self.data.corrected / self.data.amplitude
         return spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows], spectra.disc, ratio
+
+    def _step(self, rows: Tensor, _: float) -> dict[str, float]:
+        loss, divergence = self._losses(rows)
+        # The weight of the KL term as the code has it: per pixel, and by the share of a batch in the data.
+        weight = (
+            self.config.kl_weight * self.config.batch_size / (len(self.chosen) * self.data.spectra.disc.size)
+        )
+        self._optimiser.zero_grad()
+        (loss + weight * divergence).backward()
+        if self.basis.volumes.grad is not None:
+            self.basis.tie(self.basis.volumes.grad)
+        self._optimiser.step()
+        return {"loss": loss.item(), "kl": divergence.item()}
 
     def _losses(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss of eq. 4 per pixel, with the CTF as a weight once more, and mean KL divergence."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -120,11 +121,13 @@ class Session:
         return None
 
     def split(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Particles to train on and particles held out, both as sorted indices."""
-        order = torch.randperm(self.particles.count, generator=generator)
-        wanted = max(self.config.held_out * self.particles.count, min(_HELD_OUT, 0.1 * self.particles.count))
-        held = int(wanted) if self.config.held_out else 0
-        return order[held:].sort().values, order[:held].sort().values
+        """Particles to train on and particles held out, both as sorted indices; copies of one image stay together."""
+        image = self._image_turns(np.arange(self.particles.count))
+        count = int(image.max()) + 1
+        order = torch.randperm(count, generator=generator)
+        wanted = max(self.config.held_out * count, min(_HELD_OUT, 0.1 * count))
+        held = torch.isin(image, order[: int(wanted) if self.config.held_out else 0])
+        return torch.nonzero(~held).squeeze(-1), torch.nonzero(held).squeeze(-1)
 
     def halves(self, chosen: Tensor) -> list[Tensor]:
         """The two half sets of the chosen particles: by rlnRandomSubset where it parts them about evenly, else by turns.
@@ -137,9 +140,14 @@ class Session:
         fewer = min(np.count_nonzero(first), np.count_nonzero(~first))
         shared = np.intersect1d(image[first], image[~first]).size > 0
         if not (half_set > 0).all() or fewer < LEAST_HALF * len(chosen) or shared:
-            _, turn, inverse = np.unique(image, return_index=True, return_inverse=True)
-            first = np.argsort(np.argsort(turn))[inverse] % 2 == 0  # images by turns, in their order
+            first = self._image_turns(chosen.numpy()).numpy() % 2 == 0
         return [chosen[torch.from_numpy(first)], chosen[torch.from_numpy(~first)]]
+
+    def _image_turns(self, rows: npt.NDArray[np.integer]) -> Tensor:
+        """Number (n,) of the image of each of some particles, in the order in which they first name it."""
+        numbers = self.particles.image_numbers[rows]
+        _, first, image = np.unique(numbers, return_index=True, return_inverse=True)
+        return torch.from_numpy(np.argsort(np.argsort(first))[image])
 
     def begin_phase(self) -> None:
         """Tell the time left from the speed of what comes now: a phase goes through the run's fractions at its own."""

@@ -5,7 +5,6 @@ nothing depends on the number of particles or pixels. For fixed coefficients the
 they take preconditioned steps instead of Adam's.
 """
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -18,7 +17,7 @@ from napari_sbackprop.imaging.shells import shell_mean
 from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.models.encoder import PosteriorEncoder
 from napari_sbackprop.models.latent import kl_divergence, sample_latent
-from napari_sbackprop.training.epochs import adam_tensors, load_adam
+from napari_sbackprop.training.epochs import adam_tensors, load_adam, one_pass
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import (
     SCALE_SPREAD,
@@ -28,28 +27,22 @@ from napari_sbackprop.training.posterior import (
     linear_posterior,
     refined_posterior,
 )
-from napari_sbackprop.training.progress import TrainingError
 from napari_sbackprop.training.session import nested, with_prefix
 from napari_sbackprop.training.spectra import Spectra
 from napari_sbackprop.training.volume_solver import multiply_maps, voxel_weight
 
 _LEARNING_RATE = 1e-3  # of encoder and head
-# Volume steps, in units of B / N: means over half an epoch, and after four epochs over four.
-_FIRST_STEP, _SETTLED_STEP, _SETTLING = 2.0, 0.25, 4
-_LARGEST_STEP = 0.3
+_LARGEST_STEP = 0.3  # of the volumes
 _LEAST_SHRINKAGE = 0.05
 
 
-def relative_step(done: float, epochs: int) -> float:
-    """Step of the volumes after some of all epochs, in units of B / N: its inverse is how many epochs are averaged.
+def relative_step(epochs_done: float) -> float:
+    """Step of the volumes in units of B / N, such that they are means over all epochs; the start counts as half of one.
 
-    Once it has settled the mean is over more and more epochs. A step that stays larger leaves the noise of the newest
-    particles in the volumes, at resolutions where it costs hardly any evidence: the maps get worse unnoticed.
+    A step that stays larger leaves the noise of the newest particles in the volumes, at resolutions where it costs hardly
+    any evidence: the maps get worse unnoticed. How many epochs are asked for plays no part, so that more may be later.
     """
-    settling = min(epochs, _SETTLING)
-    if done < settling:
-        return _FIRST_STEP * (_SETTLED_STEP / _FIRST_STEP) ** (done / settling)
-    return _SETTLED_STEP * settling / done
+    return 1 / (epochs_done + 0.5)
 
 
 class VariationalStage:
@@ -112,13 +105,7 @@ class VariationalStage:
 
     def epoch(self) -> Iterator[tuple[int, dict[str, float]]]:
         """One pass over the chosen particles in random order; yields how many were seen and the mean losses so far."""
-        order = self.chosen[torch.randperm(len(self.chosen), generator=self.generator)]
-        seen, sums = 0, {"loss": 0.0, "kl": 0.0}
-        for rows in order.split(self.config.batch_size):
-            losses = self._step(rows, relative_step(self.epochs_done + seen / len(order), self.config.epochs))
-            seen += len(rows)
-            sums = {name: sums[name] + len(rows) * value for name, value in losses.items()}
-            yield seen, {name: value / seen for name, value in sums.items()}
+        yield from one_pass(self.chosen, self.config.batch_size, self.generator, self._step)
         self.volumes.copy_(self._masked(self.volumes))
         self.epochs_done += 1
 
@@ -161,7 +148,7 @@ class VariationalStage:
             **with_prefix(head, "head."),
         }
 
-    def _step(self, rows: Tensor, relative: float) -> dict[str, float]:
+    def _step(self, rows: Tensor, share: float) -> dict[str, float]:
         spectra = self.spectra
         mean, log_variance = self.encode(rows)
         coefficients = self.head(sample_latent(mean, log_variance, self.generator))
@@ -179,18 +166,12 @@ class VariationalStage:
         )
         divergence = kl_divergence(mean, log_variance).mean()
         loss = misfit.mean().item() + self.config.kl_weight * divergence.item()
-        if not math.isfinite(loss):
-            self._gradient.zero_()
-            raise TrainingError(
-                f"The loss became {loss}: training stopped, and the last finished epoch is kept."
-            )
-
         # The misfit's own gradient is known; this has the same one in the coefficients.
         stand_in = (scale * slope[:, 1:] * coefficients).sum(-1).mean()
         self.optimiser.zero_grad()
         (stand_in + self.config.kl_weight * divergence).backward()
         self.optimiser.step()
-        step = min(_LARGEST_STEP, relative * len(rows) / len(self.chosen))
+        step = min(_LARGEST_STEP, relative_step(self.epochs_done + share) * len(rows) / len(self.chosen))
         # The gradient is twice the residual of the batch's normal equations, and the volumes' are those of all particles.
         pull = step * len(self.chosen) / (2 * len(rows))
         ops.descend(

@@ -11,6 +11,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import torch
 
 from napari_sbackprop.analysis.reconstruction import Decoder
 from napari_sbackprop.analysis.validation import knn_state_accuracy
@@ -22,6 +23,7 @@ from napari_sbackprop.training.encoding import encode
 from napari_sbackprop.training.half_maps import half_maps
 from napari_sbackprop.training.progress import TrainingError, finished
 from napari_sbackprop.training.run_particles import run_particles
+from napari_sbackprop.training.session import Session
 from napari_sbackprop.training.trainer import train
 
 SMALL = {"latent_size": 3, "basis_size": 4, "batch_size": 64, "threads": 2, "device": "cpu"}
@@ -262,7 +264,7 @@ def test_a_changed_star_cannot_be_resumed(small_set, tmp_path):
 
 def test_a_diverging_loss_stops_with_a_sentence(small_set, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_sbackprop.training.paper._LEARNING_RATE", 1e30)
-    with pytest.raises(TrainingError, match="the last finished epoch is kept"):
+    with pytest.raises(TrainingError, match="is kept; go on with a smaller --learning-rate"):
         list(train(small_set / "particles.star", tmp_path / "run", RECIPES["paper"]))
 
 
@@ -291,7 +293,32 @@ def test_training_ends_when_left_out_particles_fit_worse(tmp_path):
     stages = [
         record.stage for record in train(star, tmp_path / "run", replace(config, epochs=41), resume=True)
     ]
-    assert any(f"VAE, epoch {len(kept) + 1} of 41" in stage for stage in stages)
+    assert any(f"VAE, epoch {len(kept) + len(denied) + 1} of 41" in stage for stage in stages)
+    assert not any(f"VAE, epoch {len(kept) + len(denied)} of 41" in stage for stage in stages)
+
+
+def test_the_closed_form_stays_where_the_auto_encoder_explains_left_out_particles_worse(small_set, tmp_path):
+    config = replace(RECIPES["default"], epochs=4, kl_weight=3000.0)  # latents are to say nothing
+    records = list(train(small_set / "particles.star", tmp_path / "run", config))
+    run = RunDirectory(tmp_path / "run")
+    assert run.read_description(run.latest_epoch())["stage"].startswith("closed-form start")
+    assert [record.stage for record in records if "not kept" in record.stage] == [
+        f"VAE, epoch {number} of 4: not kept, the left-out particles fit worse" for number in (1, 2)
+    ]
+    (again,) = train(small_set / "particles.star", run.path, config, resume=True)
+    assert again.stage.startswith("ended at epoch")
+
+
+def test_copies_of_an_image_are_left_out_together(trained):
+    _, path, _ = trained
+    run = RunDirectory(path)
+    particles = run_particles(run)
+    image = np.random.default_rng(0).permutation(particles.slice_index // 4)
+    session = Session.for_reading(run, replace(particles, slice_index=image))
+    chosen, held_out = (rows.numpy() for rows in session.split(torch.Generator().manual_seed(0)))
+    assert len(held_out) == 40
+    assert np.array_equal(np.sort(np.concatenate([chosen, held_out])), np.arange(400))
+    assert not set(image[chosen]) & set(image[held_out])
 
 
 @pytest.mark.parametrize(
@@ -316,12 +343,15 @@ def test_a_refused_run_leaves_its_name_free(small_set, tmp_path):
 
 def test_more_epochs_are_remembered(small_set, tmp_path):
     star, run = small_set / "particles.star", tmp_path / "run"
-    few = Config(epochs=1, **SMALL)
+    few, more = Config(epochs=1, **SMALL), Config(epochs=2, **SMALL)
     list(train(star, run, few))
     before = RunDirectory(run).epochs()
-    list(train(star, run, Config(epochs=2, **SMALL), resume=True))
+    list(train(star, run, more, resume=True))
     assert RunDirectory(run).config.epochs == 2
     assert len(RunDirectory(run).epochs()) == len(before) + 1
+    list(train(star, tmp_path / "at-once", more))
+    for ours, theirs in zip(latents_and_volumes(run), latents_and_volumes(tmp_path / "at-once"), strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 def test_learning_options_change_when_a_run_goes_on(small_set, tmp_path):
