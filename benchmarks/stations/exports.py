@@ -104,6 +104,7 @@ def _map(guide: Guide) -> None:
 def _screenshot(guide: Guide) -> None:
     guide.does("napari's screenshot")
     path = guide.files / "screenshot.png"
+    guide.focus()  # the dialog had it
     guide.person.answer(path)
     guide.person.key(guide.map, "S", "Alt")
     guide.loop.until(path.is_file, "the screenshot")
