@@ -71,7 +71,7 @@ def _blink(guide: Guide) -> None:
     guide.settle()
     guide.check("the grid is gone", not guide.viewer.canvas.grid.enabled)
     seen = []
-    for _ in range(4):
+    for _ in range(6):  # three blinks: at first both are seen
         seen.append((guide.layer().visible, guide.layer(PINNED_LAYER).visible))
         guide.loop.run(BLINK_MILLISECONDS / 2000)
     guide.check("one map is seen after the other", {(True, False), (False, True)} <= {*seen})
