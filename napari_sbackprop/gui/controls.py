@@ -4,17 +4,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QPalette
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QIcon, QPalette
 from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
 
 ERROR = ("#ff8a80", "#a8201a")  # on a dark background, on a light one
 QUIET = ("#9aa4b0", "#555e68")
-TOOL_STYLE = """
+_THEME_CHANGES = (QEvent.Type.StyleChange, QEvent.Type.PaletteChange)
+_TOOL_STYLE = """
 QToolButton { background: #414851; color: #f0f1f2; border-radius: 2px; padding: 4px 8px; }
 QToolButton:hover { background: #5a626c; }
 QToolButton:checked { background: #4867b8; color: white; }
 QToolButton:disabled { background: #2c3138; color: #6b737d; }
+QToolButton::menu-indicator { image: none; }
+"""
+_LIGHT_TOOL_STYLE = """
+QToolButton { background: #c0bfbe; color: #101010; border-radius: 2px; padding: 4px 8px; }
+QToolButton:hover { background: #aeacab; }
+QToolButton:checked { background: #8fa4ea; }
+QToolButton:disabled { background: #dcd9d7; color: #8d8a88; }
+QToolButton::menu-indicator { image: none; }
 """
 
 
@@ -38,11 +47,22 @@ def menu_button(text: str, tip: str, menu: QMenu) -> QPushButton:
 
 def tool_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
     """Make a small button with a tooltip."""
-    button = QToolButton()
+    button = _ToolButton()
     button.setText(text)
     button.setToolTip(tip)
     button.setCheckable(checkable)
-    button.setStyleSheet(TOOL_STYLE)
+    return button
+
+
+def icon_button(icon: QIcon, side: int, name: str, tip: str, checkable: bool = False) -> QToolButton:
+    """Make a button with a light picture of `side` pixels, dark in every theme; a name for screen readers."""
+    button = QToolButton()
+    button.setIcon(icon)
+    button.setIconSize(QSize(side, side))
+    button.setAccessibleName(name)
+    button.setToolTip(tip)
+    button.setCheckable(checkable)
+    button.setStyleSheet(_TOOL_STYLE + "QToolButton { padding: 2px; }")
     return button
 
 
@@ -66,6 +86,24 @@ def with_ending(path: Path, ending: str) -> Path:
     return path if path.name.lower().endswith(ending) else path.with_name(path.name + ending)
 
 
+def _is_light(widget: QWidget) -> bool:
+    """Whether the present theme has a light background."""
+    return widget.palette().color(QPalette.ColorRole.Window).lightness() > 127
+
+
+class _ToolButton(QToolButton):
+    """Small button in the colours of the present theme."""
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        parent = self.parentWidget()  # its own background is that of the style sheet
+        if parent is not None and event.type() in _THEME_CHANGES:
+            style = _LIGHT_TOOL_STYLE if _is_light(parent) else _TOOL_STYLE
+            if style != self.styleSheet():
+                self.setStyleSheet(style)
+
+
 class ThemedLabel(QLabel):
     """Text in a colour that can be read on the background of the present theme: QUIET, or ERROR."""
 
@@ -74,15 +112,14 @@ class ThemedLabel(QLabel):
     def set_colours(self, colours: tuple[str, str]) -> None:
         """Have other colours on a dark background and on a light one."""
         self._colours = colours
-        light = self.palette().color(QPalette.ColorRole.Window).lightness() > 127
-        style = f"color: {colours[light]};"
+        style = f"color: {colours[_is_light(self)]};"
         if style != self.styleSheet():  # a new style sheet repaints more than this label
             self.setStyleSheet(style)
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the theme."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange):
+        if event.type() in _THEME_CHANGES:
             self.set_colours(self._colours)
 
 

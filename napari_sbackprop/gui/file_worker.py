@@ -40,7 +40,10 @@ class FileWorker:
             else:
                 self._deliver(partial(on_done, result))
 
-        self._threads.submit(run)
+        try:
+            self._threads.submit(run)
+        except RuntimeError:  # the program has ended, and with it all threads
+            run()
 
     def close(self) -> None:
         """Take no more requests; those that were made come to their end, lest a file be missing."""

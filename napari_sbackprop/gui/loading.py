@@ -8,6 +8,7 @@ import numpy.typing as npt
 from napari_sbackprop.gui.explorer_model import PCA, UMAP, Columns, Scene
 from napari_sbackprop.gui.no_decoder import NoDecoder
 from napari_sbackprop.gui.projection import Projection, aligned
+from napari_sbackprop.gui.thread_pools import one_thread
 from napari_sbackprop.run_directory import RunDirectory
 
 
@@ -25,6 +26,7 @@ def load_scene(run: RunDirectory, epoch: int, previous: Scene | None) -> Scene:
     from napari_sbackprop.analysis.embedding import pca
     from napari_sbackprop.analysis.reconstruction import Decoder  # imports torch, hence here
 
+    one_thread()
     encoded = run.read_latents(epoch)
     latents = encoded.mean
     coordinates = pca(latents)

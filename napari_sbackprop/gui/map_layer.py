@@ -156,12 +156,14 @@ class MapLayer:
         with (
             layers.selection.events.blocker_all()
         ):  # napari selects a new layer, and paints its controls with each map
-            self._viewer.add_layer(self._made)  # known as ours to whoever hears of it
+            layers.insert(
+                len(layers) if old is None else layers.index(old) + 1, self._made
+            )  # known as ours to all who hear
             layers.selection.clear()
             layers.selection.update(selected)
         if old is not None:  # until now, lest napari lays out a viewer without layers
             layers.remove(old)
-            self._made.name = self._name
+            self._made.name, self._made.visible = old.name, old.visible
         camera.center, camera.zoom, camera.angles = view  # napari looks anew at the first layer of all
         return self._made
 

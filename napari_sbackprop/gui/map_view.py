@@ -1,5 +1,6 @@
 """The map in a napari viewer, alone or beside a pinned one."""
 
+import logging
 import textwrap
 from typing import Any
 
@@ -26,6 +27,8 @@ from napari_sbackprop.gui.mesh_shaders import keep_mesh_shaders
 from napari_sbackprop.gui.no_decoder import NO_MAP
 from napari_sbackprop.gui.session import State, numbers
 from napari_sbackprop.gui.surface import COARSE_ABOVE, SIGN, MapFrame, box_around
+
+logger = logging.getLogger(__name__)
 
 MAP_LAYER = "Map"
 PINNED_LAYER = "Pinned map"
@@ -82,10 +85,13 @@ class MapView:
 
     def blink(self, seen: bool) -> None:
         """Blink while somebody sees it, if that is how the maps are compared."""
-        if seen and self._model.comparison == BLINK:
-            self._blink.start()
-        else:
-            self._blink.stop()
+        try:
+            if seen and self._model.comparison == BLINK:
+                self._blink.start()
+            else:
+                self._blink.stop()
+        except RuntimeError:  # Qt has already deleted it
+            logger.debug("the window goes after the end of the program")
 
     def disconnect(self) -> None:
         """Follow the model no longer; the map stays in the viewer, alone."""

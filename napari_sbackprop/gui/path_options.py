@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from psygnal import SignalInstance
-from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QSlider, QSpinBox, QToolButton, QWidget
 
-from napari_sbackprop.gui.controls import TOOL_STYLE, tool_button, with_ending
+from napari_sbackprop.gui.controls import icon_button, tool_button, with_ending
 from napari_sbackprop.gui.explorer import Explorer
 from napari_sbackprop.gui.no_decoder import NO_MAP
 from napari_sbackprop.gui.paths import BACK_AND_FORTH, DENSE, DRAWN, LOOP, MOST_FRAMES
@@ -52,7 +52,9 @@ class PathOptions(QWidget):
             "particles are.\nComponent: along a principal component of the selected particles, or of all, between their "
             "5th and 95th percentile."
         )
-        self.play = _icon_button(PLAY, "Play", "Play the maps along the path, or pause.", checkable=True)
+        self.play = icon_button(
+            tool_icon(PLAY), SIZE - 4, "Play", "Play the maps along the path, or pause.", checkable=True
+        )
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("Place on the path")
         self.slider.setToolTip("Drag to move along the path.")
@@ -62,8 +64,12 @@ class PathOptions(QWidget):
         self.frames.setFixedWidth(88)
         self.frames.setAccessibleName("Number of maps along the path")
         self.frames.setToolTip("Number of maps along the path, at equal steps in the latent space.")
-        self.ending = _icon_button(
-            TO_AND_FRO, "Back and forth", "At the end go back; else begin again.", checkable=True
+        self.ending = icon_button(
+            tool_icon(TO_AND_FRO),
+            SIZE - 4,
+            "Back and forth",
+            "At the end go back; else begin again.",
+            checkable=True,
         )
         self.save = tool_button("Save", "Write the path as maps, movie or latents.")
         self.save.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -232,12 +238,3 @@ class PathOptions(QWidget):
         if name:
             path = Path(name)
             save(path if path.suffix.lower() in MOVIE_ENDINGS else with_ending(path, ending))
-
-
-def _icon_button(icon: str, name: str, tip: str, checkable: bool) -> QToolButton:
-    button = tool_button("", tip, checkable)
-    button.setAccessibleName(name)
-    button.setIcon(tool_icon(icon))
-    button.setIconSize(QSize(SIZE - 4, SIZE - 4))
-    button.setStyleSheet(TOOL_STYLE + "QToolButton { padding: 2px; }")
-    return button

@@ -58,7 +58,6 @@ class SelectionPanel(QWidget):
         )
         self.more.setAccessibleName("Other exports")
         self.more.setMenu(self.menu)
-        self.more.setStyleSheet(f"{self.more.styleSheet()} QToolButton::menu-indicator {{ image: none; }}")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.remove = push_button(
             "Remove set", "Forget the set in the marked row (Delete); exported files stay."

@@ -1,10 +1,10 @@
 """The palette of tools beside the scatter: what the left button does, and how selections are combined."""
 
-from qtpy.QtCore import QSize, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QFrame, QGridLayout, QToolButton, QWidget
 
 from napari_sbackprop.analysis.selection import ADD, INTERSECT, REPLACE, SUBTRACT
-from napari_sbackprop.gui.controls import TOOL_STYLE, tool_button
+from napari_sbackprop.gui.controls import icon_button
 from napari_sbackprop.gui.scatter import BRUSH, CLUSTERS, EXPLORE, LASSO, PAN, PATH, RECTANGLE, REGION
 from napari_sbackprop.gui.tool_icons import SIZE, tool_icon
 
@@ -64,11 +64,7 @@ class ToolStrip(QWidget):
     def _add_group(self, entries: Entries, chosen: Signal) -> None:
         group, first = QButtonGroup(self), self._layout.rowCount()
         for number, (key, name, _, _) in enumerate(entries):
-            button = tool_button("", self._tips[key], checkable=True)
-            button.setAccessibleName(name)
-            button.setIcon(tool_icon(key))
-            button.setIconSize(QSize(SIZE, SIZE))
-            button.setStyleSheet(TOOL_STYLE + "QToolButton { padding: 0px; }")
+            button = icon_button(tool_icon(key), SIZE, name, self._tips[key], checkable=True)
             button.setFixedSize(SIZE + 10, SIZE + 6)
             button.clicked.connect(lambda _, key=key: chosen.emit(key))
             button.setChecked(not group.buttons())

@@ -327,9 +327,7 @@ class TrainWidget(QWidget):
             self._explore.explorer.follow()
 
     def _show(self, progress: Progress) -> None:
-        if (
-            not self.visibleRegion().isEmpty()
-        ):  # behind another dock, too, it would have the window drawn anew
+        if not self.visibleRegion().isEmpty():  # else it would have the window drawn anew unseen
             self._show_here(progress)
         if self._explore is not None and not self._explore.closed:
             self._explore.show_training(self._run, progress.fraction, _in_words(progress))
@@ -370,7 +368,9 @@ class TrainWidget(QWidget):
             self.status.say(f"Finished{stage}. The run is in {self._run}.")
 
     def event(self, event: QEvent) -> bool:
-        """Stop the training when the dock is closed: it would go on with no way to stop it."""
+        """Be up to date when seen again; stop the training when closed, for it would go on with no way to stop it."""
+        if event.type() == QEvent.Type.Show and self._newest is not None:
+            self._show_here(self._newest)
         if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
             self.stop()
             self.comparison.close_files()

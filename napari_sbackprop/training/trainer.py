@@ -179,6 +179,7 @@ def _device(name: str) -> torch.device:
 
 
 def _set_threads(threads: int) -> None:
+    torch.get_num_threads()  # a thread that had asked nothing would take over what another sets later
     torch.set_num_threads(threads or os.cpu_count() or 1)
 
 

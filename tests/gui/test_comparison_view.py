@@ -295,6 +295,17 @@ def test_a_map_that_somebody_works_with_may_become_another_kind_of_layer(
         assert controls.currentWidget() is controls.empty_widget
 
 
+def test_another_kind_of_layer_takes_the_place_of_the_map(viewer: Any, explore: Any, qtbot: Any) -> None:
+    own = viewer.add_points(np.full((1, 3), 160.0), name="own")
+    viewer.layers[MAP_LAYER].name = "mine"
+    viewer.layers["mine"].visible = False
+    for renderer in ("Slice", "Surface"):
+        choose(explore.map_panel.renderer, renderer, qtbot)
+        settle(explore, qtbot)
+        assert [layer.name for layer in viewer.layers] == ["mine", own.name]
+        assert not viewer.layers["mine"].visible
+
+
 def test_a_grid_that_was_closed_by_hand_stays_closed(viewer: Any, compared: Any, qtbot: Any) -> None:
     choose(compared.map_panel.comparison, "Side by side", qtbot)
     settle(compared, qtbot)

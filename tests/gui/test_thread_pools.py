@@ -1,6 +1,8 @@
 """Workers of the window compute on one thread each, whatever others do."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -37,6 +39,30 @@ def test_a_request_computes_on_one_thread(worker):
     submit(worker)(torch.get_num_threads, lambda number: (found.append(number), answered.set()))
     assert answered.wait(SECONDS)
     assert found == [1]
+
+
+def test_a_request_that_computes_nothing_does_not_wait_for_torch():
+    code = """
+import sys, threading
+from napari_sbackprop.gui.file_worker import FileWorker
+answered = threading.Event()
+FileWorker(lambda call: call(), print).submit(lambda: "torch" in sys.modules, lambda loaded: (print(loaded), answered.set()))
+answered.wait(20)
+"""
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout == "False\n"
+
+
+def test_a_request_after_the_end_of_the_program_is_done_at_once():
+    code = """
+import atexit
+from napari_sbackprop.gui.file_worker import FileWorker
+worker = FileWorker(lambda call: call(), print)
+worker.submit(int, lambda _: None)
+atexit.register(worker.submit, lambda: "kept", print)
+"""
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("kept\n", "")
 
 
 def test_a_new_thread_gets_all_cores_again():
