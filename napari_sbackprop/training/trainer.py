@@ -26,6 +26,7 @@ from napari_sbackprop.data.path_map import PathMap
 from napari_sbackprop.data.source import ParticleSource, main_file, open_source
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import NO_SPACE, InputError
+from napari_sbackprop.ops import backend
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.progress import Progress, TrainingError
 from napari_sbackprop.training.session import Session
@@ -83,6 +84,8 @@ def train(
     session = Session(directory, config, particles, device, stop or threading.Event())
     try:
         with _log_file(directory.log_path):
+            yield Progress("preparing the operations", 0.0)
+            backend(device)  # compiles them at the first use, before there is a time left to tell
             yield from _logged(_recipe(session, resume))
     except InputError:
         if not resume:

@@ -283,7 +283,7 @@ def test_training_ends_when_left_out_particles_fit_worse(tmp_path):
     likelihood = [record.metrics["held_out_likelihood"] for record in kept]
     assert likelihood == sorted(likelihood)
     assert all(record.metrics["held_out_likelihood"] < likelihood[-1] for record in denied[-2:])
-    (again,) = train(star, tmp_path / "run", config, resume=True)
+    _, again = train(star, tmp_path / "run", config, resume=True)
     assert again.stage.startswith(
         f"ended at epoch {kept[-1].epoch}, after which the left-out particles fitted worse"
     )
@@ -305,7 +305,7 @@ def test_the_closed_form_stays_where_the_auto_encoder_explains_left_out_particle
     assert [record.stage for record in records if "not kept" in record.stage] == [
         f"VAE, epoch {number} of 4: not kept, the left-out particles fit worse" for number in (1, 2)
     ]
-    (again,) = train(small_set / "particles.star", run.path, config, resume=True)
+    _, again = train(small_set / "particles.star", run.path, config, resume=True)
     assert again.stage.startswith("ended at epoch")
 
 
