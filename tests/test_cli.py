@@ -661,3 +661,11 @@ def test_latent_plot_puts_points_where_they_belong(tmp_path: Path) -> None:
     assert blue[2] > blue[0]
     assert red[0] > red[2]
     assert (picture[400, 400] == 255).all()
+
+
+def test_whoever_has_read_enough_gets_no_complaint():
+    command = [sys.executable, "-m", "napari_sbackprop", "info"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert "Error" not in process.stderr.read()
+    assert process.returncode == 141

@@ -1,5 +1,6 @@
 """The application: every command in the order of a project, and what holds for all of them."""
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -22,6 +23,8 @@ from napari_sbackprop.cli.console import examples, log_to
 from napari_sbackprop.errors import NO_SPACE, InputError
 from napari_sbackprop.training.progress import TrainingError
 
+_BROKEN_PIPE = 141  # the exit code of a program that SIGPIPE ends, as shells count
+
 
 class SentenceGroup(TyperGroup):
     """Turns what the user can mend into one sentence and exit code 1; a bug keeps its traceback."""
@@ -29,10 +32,15 @@ class SentenceGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except (InputError, TrainingError) as error:
             print(f"Error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
+        except BrokenPipeError:  # whoever reads the output has read enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(_BROKEN_PIPE) from None
         except OSError as error:
             name = error.filename2 or error.filename or "A file"  # the second is what was written
             remedy = (
