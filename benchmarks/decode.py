@@ -54,6 +54,13 @@ def measure(decoder: Decoder) -> dict[str, float]:
     }
 
 
+def vae_rates(run: RunDirectory) -> list[float]:
+    """Particles per second of each of the VAE's epochs, less the writing after it."""
+    return [
+        float(rate) for rate in re.findall(r"VAE, epoch .*?, (\d+) particles/s", run.log_path.read_text())
+    ]
+
+
 def refresh(run: RunDirectory, threads: int) -> dict[str, float]:
     """Seconds to open the newest epoch again, and the images that all cores would have trained on."""
     times = []
@@ -62,8 +69,8 @@ def refresh(run: RunDirectory, threads: int) -> dict[str, float]:
         Decoder.open(run)
         times.append(time.perf_counter() - started)
     seconds = float(np.median(times))
-    rates = re.findall(r"VAE, epoch .*?, (\d+) particles/s", run.log_path.read_text())
-    images = seconds * float(rates[-1]) * threads / (os.cpu_count() or 1) if rates else float("nan")
+    rates = vae_rates(run)
+    images = seconds * rates[-1] * threads / (os.cpu_count() or 1) if rates else float("nan")
     return {"refresh_s": round(seconds, 3), "images_trained_meanwhile": round(images, 0)}
 
 

@@ -1,7 +1,6 @@
 """The figures that the tour measures in the window."""
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from decode import vae_rates
 from event_loop import Blocks
 from explorer import Screen, places_of_particles, time_clicks, time_drag
 from guide import Guide
@@ -182,14 +182,8 @@ def training_speed(guide: Guide) -> list[Figure]:
     guide.does("a training that is watched")
     guide.loop.until(lambda: not train.training, "the end of the training", 300)
     guide.loop.training = False
-    ratio = _rate(alone) / _rate(watched)
+    ratio = np.median(vae_rates(RunDirectory(alone))) / np.median(vae_rates(RunDirectory(watched)))
     return [figure("training slowed by an open window", 100 * (ratio - 1), "%", most=10)]
-
-
-def _rate(run: Path) -> float:
-    """Median particles per second of the VAE's epochs, less the writing after each, which waits for the disk."""
-    rates = re.findall(r"VAE, epoch .*?, (\d+) particles/s", RunDirectory(run).log_path.read_text())
-    return float(np.median([float(rate) for rate in rates]))
 
 
 def blocked(blocks: Sequence[Blocks], stations: set[str]) -> list[Figure]:

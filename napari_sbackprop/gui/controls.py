@@ -11,20 +11,23 @@ from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, Q
 ERROR = ("#ff8a80", "#a8201a")  # on a dark background, on a light one
 QUIET = ("#9aa4b0", "#555e68")
 _THEME_CHANGES = (QEvent.Type.StyleChange, QEvent.Type.PaletteChange)
-_TOOL_STYLE = """
-QToolButton { background: #414851; color: #f0f1f2; border-radius: 2px; padding: 4px 8px; }
-QToolButton:hover { background: #5a626c; }
-QToolButton:checked { background: #4867b8; color: white; }
-QToolButton:disabled { background: #2c3138; color: #6b737d; }
-QToolButton::menu-indicator { image: none; }
+
+
+def _tool_style(
+    ground: str, text: str, hovered: str, checked: str, checked_text: str, disabled: str, disabled_text: str
+) -> str:
+    """Style sheet of small buttons, of one theme's colours."""
+    return f"""
+QToolButton {{ background: {ground}; color: {text}; border-radius: 2px; padding: 4px 8px; }}
+QToolButton:hover {{ background: {hovered}; }}
+QToolButton:checked {{ background: {checked}; color: {checked_text}; }}
+QToolButton:disabled {{ background: {disabled}; color: {disabled_text}; }}
+QToolButton::menu-indicator {{ image: none; }}
 """
-_LIGHT_TOOL_STYLE = """
-QToolButton { background: #c0bfbe; color: #101010; border-radius: 2px; padding: 4px 8px; }
-QToolButton:hover { background: #aeacab; }
-QToolButton:checked { background: #8fa4ea; }
-QToolButton:disabled { background: #dcd9d7; color: #8d8a88; }
-QToolButton::menu-indicator { image: none; }
-"""
+
+
+_TOOL_STYLE = _tool_style("#414851", "#f0f1f2", "#5a626c", "#4867b8", "white", "#2c3138", "#6b737d")
+_LIGHT_TOOL_STYLE = _tool_style("#c0bfbe", "#101010", "#aeacab", "#8fa4ea", "#101010", "#dcd9d7", "#8d8a88")
 
 
 def push_button(text: str, tip: str, on_click: Callable[[], Any] | None = None) -> QPushButton:

@@ -153,12 +153,9 @@ class MapLayer:
                 contrast_limits=paint.limits,
                 **options,
             )
-        with (
-            layers.selection.events.blocker_all()
-        ):  # napari selects a new layer, and paints its controls with each map
-            layers.insert(
-                len(layers) if old is None else layers.index(old) + 1, self._made
-            )  # known as ours to all who hear
+        place = len(layers) if old is None else layers.index(old) + 1
+        with layers.selection.events.blocker_all():  # napari would paint the controls of what it selects
+            layers.insert(place, self._made)  # known as ours to whoever hears of it
             layers.selection.clear()
             layers.selection.update(selected)
         if old is not None:  # until now, lest napari lays out a viewer without layers

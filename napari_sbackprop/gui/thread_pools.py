@@ -1,6 +1,5 @@
 """How many threads torch has for a thread of the window."""
 
-import os
 import sys
 
 
@@ -15,16 +14,11 @@ def one_thread() -> None:
 
 
 def all_threads() -> None:
-    """Let torch compute on all cores for the calling thread: a new one begins with the number that was set last.
-
-    For work that somebody waits for, even where it slows a training.
-    """
-    _set_threads(os.cpu_count() or 1)
+    """Let torch compute on all cores for the calling thread: for work that is waited for, even where it slows a training."""
+    _set_threads(0)
 
 
 def _set_threads(number: int) -> None:
-    import torch  # not before there is something to compute
+    from napari_sbackprop.ops.threads import set_threads  # imports torch, hence here
 
-    # Asking comes first: a thread that had asked nothing takes over what another sets later.
-    if torch.get_num_threads() != number:
-        torch.set_num_threads(number)
+    set_threads(number)

@@ -5,7 +5,6 @@ returns after the newest complete epoch.
 """
 
 import logging
-import os
 import platform
 import sys
 import threading
@@ -27,6 +26,7 @@ from napari_sbackprop.data.source import ParticleSource, main_file, open_source
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import NO_SPACE, InputError
 from napari_sbackprop.ops import backend
+from napari_sbackprop.ops.threads import set_threads
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.progress import Progress, TrainingError
 from napari_sbackprop.training.session import Session
@@ -74,7 +74,7 @@ def train(
             f"needs at least {least}."
         )
     device = _device(config.device)
-    _set_threads(config.threads)
+    set_threads(config.threads)
     if resume:
         directory.store_options(config, path_map)
     else:
@@ -179,11 +179,6 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
-
-
-def _set_threads(threads: int) -> None:
-    torch.get_num_threads()  # a thread that had asked nothing would take over what another sets later
-    torch.set_num_threads(threads or os.cpu_count() or 1)
 
 
 def _provenance(device: torch.device) -> dict[str, object]:
