@@ -24,16 +24,16 @@ Launch = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
-def emulators(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Any]:
-    """Build the kernels for the host, per number of channels."""
+def emulators(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, torch.dtype], Any]:
+    """Build the kernels for the host, per number of channels and type of the volumes."""
     if shutil.which("g++") is None:
         pytest.skip("needs g++")
     folder = tmp_path_factory.mktemp("emulation")
-    built: dict[int, Any] = {}
+    built: dict[tuple[int, torch.dtype], Any] = {}
 
-    def build(channels: int) -> Any:
-        if channels not in built:
-            library = folder / f"emulation{channels}.so"
+    def build(channels: int, stored: torch.dtype) -> Any:
+        if (channels, stored) not in built:
+            library = folder / f"emulation{channels}{stored}.so"
             source = Path(__file__).with_name("cuda_emulation.cpp")
             include = f"-I{source_directory() / 'cuda'}"
             flags = [
@@ -45,16 +45,20 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Any]:
                 f"-DSBACKPROP_CHANNELS={channels}",
                 include,
             ]
+            if stored == torch.bfloat16:
+                flags.append("-DSBACKPROP_BFLOAT16")
             subprocess.run(["g++", *flags, str(source), "-o", str(library)], check=True)
-            built[channels] = ctypes.CDLL(str(library))
-        return built[channels]
+            built[channels, stored] = ctypes.CDLL(str(library))
+        return built[channels, stored]
 
     return build
 
 
 @pytest.fixture(params=[1, 2], ids=["order 1", "order 2"])
 def on_the_host(
-    request: pytest.FixtureRequest, emulators: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    emulators: Callable[[int, torch.dtype], Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Let launches run the host build, in one of two random orders of threads."""
 
@@ -65,11 +69,12 @@ def on_the_host(
         grid: tuple[int, int],
         arguments: Sequence[Any],
         device: torch.device,
+        stored: torch.dtype = torch.float32,
     ) -> None:
         pointers = (ctypes.c_void_p * len(arguments))(
             *(ctypes.cast(ctypes.pointer(value), ctypes.c_void_p) for value in arguments)
         )
-        assert emulators(channels).emulate(kernel.encode(), *grid, pointers, request.param) == 0
+        assert emulators(channels, stored).emulate(kernel.encode(), *grid, pointers, request.param) == 0
 
     monkeypatch.setattr(cuda_runtime, "launch", launch)
 
