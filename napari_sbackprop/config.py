@@ -66,8 +66,8 @@ class Config:
     device: str = _option("auto", "auto, cpu or cuda", resumable=True)
     precision: str = _option(
         "float32",
-        "of the volumes that each step of the VAE reads; bfloat16 is half the memory traffic on a GPU, and the volumes "
-        "themselves and all sums stay float32",
+        "float32 or bfloat16, of the volumes that steps of the VAE read: bfloat16 is half as many bytes to a GPU; the "
+        "volumes themselves and all sums stay float32",
         resumable=True,
     )
     threads: int = _option(0, "CPU threads; 0 takes all cores", resumable=True)
