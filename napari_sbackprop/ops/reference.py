@@ -219,6 +219,7 @@ def descend(
     pairs: Tensor,
     decay: float,
     pull: float,
+    reading: Tensor | None = None,
 ) -> None:
     """Preconditioned step, in place; see `ops.descend`. `pairs` (n, 2) holds the Hermitian pairs of the x = 0 plane."""
     tie_pairs(gradient, pairs)
@@ -226,3 +227,5 @@ def descend(
         decay * (1 - weight[:, None] * inverse)[..., None] * volumes + pull * inverse[..., None] * gradient
     )
     gradient.zero_()
+    if reading is not None:
+        reading.copy_(volumes)

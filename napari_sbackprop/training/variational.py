@@ -5,6 +5,7 @@ nothing depends on the number of particles or pixels. For fixed coefficients the
 they take preconditioned steps instead of Adam's.
 """
 
+import logging
 from collections.abc import Iterator
 
 import torch
@@ -32,6 +33,7 @@ from napari_sbackprop.training.session import nested, with_prefix
 from napari_sbackprop.training.spectra import Batch, Spectra
 from napari_sbackprop.training.volume_solver import multiply_maps, voxel_weight
 
+logger = logging.getLogger(__name__)
 _LEARNING_RATE = 1e-3  # of encoder and head
 _LARGEST_STEP = 0.3  # of the volumes
 _LEAST_SHRINKAGE = 0.05
@@ -99,6 +101,13 @@ class VariationalStage:
         # Diagonal of the inverse Hessian, (W, C)
         self._inverse = 1 / (self._weight[:, None] + self._prior_precision(self._weight))
         self._gradient = torch.zeros_like(self.volumes)
+        self._rounded: Tensor | None = None  # what the steps read in place of the volumes
+        if config.precision == "bfloat16":
+            self._rounded = self.volumes.bfloat16()
+            if device.type == "cpu":
+                logger.info(
+                    "--precision bfloat16 gains nothing on a CPU, which turns the volumes back in every step"
+                )
 
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Amortised mean and log-variance of some particles."""
@@ -108,6 +117,8 @@ class VariationalStage:
 
     def epoch(self) -> Iterator[tuple[int, Tensor]]:
         """One pass over the chosen particles in random order; yields how many were seen and their mean losses."""
+        if self._rounded is not None:
+            self._rounded.copy_(self.volumes)  # a stored state's, or masked since the last step
         yield from one_pass(self.spectra, self.chosen, self.config.batch_size, self.generator, self._step)
         self.volumes.copy_(self._masked(self.volumes))
         self.epochs_done += 1
@@ -159,7 +170,14 @@ class VariationalStage:
         # The gradient is twice the residual of the batch's normal equations, and the volumes' are those of all particles.
         pull = step * everyone / (2 * count)
         ops.descend(
-            self.volumes, self._gradient, self._weight, self._inverse, self.sphere, decay=step, pull=pull
+            self.volumes,
+            self._gradient,
+            self._weight,
+            self._inverse,
+            self.sphere,
+            decay=step,
+            pull=pull,
+            reading=self._rounded,
         )
         return losses
 
@@ -171,7 +189,7 @@ class VariationalStage:
         coefficients = self.head(sample_latent(mean, log_variance, noise))
         scale = self.filter_bank.scale[rows, None]
         misfit, slope = ops.misfit(
-            self.volumes,
+            self.volumes if self._rounded is None else self._rounded,
             scale * pad(coefficients.detach(), (1, 0), value=1.0),
             spectra.rotation[rows],
             data,

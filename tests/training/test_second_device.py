@@ -74,6 +74,7 @@ def assert_same(one: RunDirectory, other: RunDirectory) -> None:
 CONFIGS = {
     "default": CONFIG,
     "paper": replace(CONFIG, recipe="paper"),
+    "rounded": replace(CONFIG, precision="bfloat16"),
     "refined": replace(CONFIG, refine_poses=True, refine_ctf=True, epochs=1),
 }
 
@@ -102,7 +103,7 @@ def test_training_elsewhere_comes_to_the_same_result(
     monkeypatch.setattr(spectra, "fits", lambda size, device: resident)
     assert_same(run_of(particles, tmp_path / "run", CONFIGS[name]), here[name])
     # 360 particles are five whole batches an epoch, of which the first three of a run are not recorded.
-    assert Graph.replays == {"default": 7, "paper": 0, "refined": 2}[name]
+    assert Graph.replays == {"default": 7, "paper": 0, "rounded": 7, "refined": 2}[name]
 
 
 @pytest.mark.usefixtures("elsewhere")
