@@ -1,5 +1,6 @@
 // Runs the CUDA kernels of csrc/cuda on the host, unchanged: every thread of a block is a fibre, and fibres go on in
-// random order between barriers, so that a missing barrier shows. One block at a time; shared memory is static.
+// random order between barriers, so that a missing barrier shows. One block at a time, in random order; shared memory is
+// static.
 #include <ucontext.h>
 
 #include <algorithm>
@@ -22,7 +23,7 @@ static Index threadIdx, blockIdx, gridDim;
 #define __global__
 #define __device__
 #define __shared__ static
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 namespace emulation {
 
@@ -123,6 +124,7 @@ std::function<void()> call_with(void (*kernel)(A...), void** arguments) {
 }  // namespace emulation
 
 static void __syncthreads() { emulation::wait_for(emulation::Wait::block); }
+static void __syncwarp() { emulation::wait_for(emulation::Wait::warp); }
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   return emulation::from_lane(value, static_cast<int>(threadIdx.x % emulation::kLanes) ^ mask);
@@ -155,6 +157,7 @@ static float __uint_as_float(unsigned bits) {
 
 #include "project.cu"
 
+#include "bricks.cu"
 #include "descend.cu"
 #include "moments.cu"
 
@@ -168,11 +171,18 @@ extern "C" int emulate(const char* kernel, unsigned x, unsigned y, void** argume
   else if (!std::strcmp(kernel, "descend")) body = call_with(sbackprop::descend, arguments);
   else if (!std::strcmp(kernel, "gram")) body = call_with(sbackprop::gram, arguments);
   else if (!std::strcmp(kernel, "normal_equations")) body = call_with(sbackprop::normal_equations, arguments);
+  else if (!std::strcmp(kernel, "add_to_volumes")) body = call_with(sbackprop::add_to_volumes, arguments);
+  else if (!std::strcmp(kernel, "add_to_matrices")) body = call_with(sbackprop::add_to_matrices, arguments);
+  else if (!std::strcmp(kernel, "add_scratch")) body = call_with(sbackprop::add_scratch, arguments);
   else return 2;
   std::mt19937 random(seed);
   gridDim = {x, y, 1};
-  for (blockIdx.y = 0; blockIdx.y < y; ++blockIdx.y)
-    for (blockIdx.x = 0; blockIdx.x < x; ++blockIdx.x)
-      if (!run_block(random)) return 1;
+  std::vector<unsigned> blocks(x * y);
+  for (unsigned k = 0; k < x * y; ++k) blocks[k] = k;
+  std::shuffle(blocks.begin(), blocks.end(), random);
+  for (const unsigned k : blocks) {
+    blockIdx = {k % x, k / x, 0};
+    if (!run_block(random)) return 1;
+  }
   return 0;
 }

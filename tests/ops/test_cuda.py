@@ -17,8 +17,11 @@ from napari_sbackprop.ops.extension import source_directory
 from napari_sbackprop.ops.tables import mirror_pairs, tables
 
 ARCHITECTURES = (80, 86, 89, 90, 100, 120)
-KERNELS = ("project", "project_backward", "misfit", "tie_pairs", "descend", "gram", "normal_equations")
-PROGRAMS = ("project", "moments", "descend")
+KERNELS = (
+    *("project", "project_backward", "misfit", "tie_pairs", "descend", "gram", "normal_equations"),
+    *("add_to_volumes", "add_to_matrices", "add_scratch"),
+)
+PROGRAMS = ("project", "moments", "descend", "bricks")
 CPU = torch.device("cpu")
 Launch = Callable[..., None]
 
