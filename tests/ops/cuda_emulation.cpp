@@ -1,6 +1,7 @@
 // Runs the CUDA kernels of csrc/cuda on the host, unchanged: every thread of a block is a fibre, and fibres go on in
 // random order between barriers, so that a missing barrier shows. One block at a time, in random order; shared memory is
 // static.
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -31,29 +32,44 @@ constexpr int kBlock = 128, kLanes = 32;
 constexpr size_t kStack = 128 * 1024;
 enum class Wait { none, block, warp, done };
 
+// A context starts a fibre; from then on it is left and entered by jumps, which need no system call.
 struct Fibre {
   ucontext_t context;
+  jmp_buf place;
+  bool started = false;
   std::vector<char> stack = std::vector<char>(kStack);
   Wait wait = Wait::none;
 };
 
 static std::vector<Fibre> fibres(kBlock);
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static std::function<void()> body;
 static unsigned exchange[kBlock];
 
-static void wait_for(Wait what) {
+__attribute__((noinline)) static void wait_for(Wait what) {
   Fibre& self = fibres[threadIdx.x];
-  const unsigned mine = threadIdx.x;
   self.wait = what;
-  swapcontext(&self.context, &scheduler);
-  threadIdx.x = mine;
+  if (_setjmp(self.place) == 0) _longjmp(scheduler, 1);
 }
 
 static void enter() {
-  body();
-  fibres[threadIdx.x].wait = Wait::done;
-  swapcontext(&fibres[threadIdx.x].context, &scheduler);
+  for (;;) {
+    body();
+    wait_for(Wait::done);
+  }
+}
+
+__attribute__((noinline)) static void resume(unsigned k) {
+  Fibre& fibre = fibres[k];
+  threadIdx = {k, 0, 0};
+  if (_setjmp(scheduler) != 0) return;
+  if (fibre.started) _longjmp(fibre.place, 1);
+  fibre.started = true;
+  getcontext(&fibre.context);
+  fibre.context.uc_stack.ss_sp = fibre.stack.data();
+  fibre.context.uc_stack.ss_size = kStack;
+  makecontext(&fibre.context, enter, 0);
+  setcontext(&fibre.context);
 }
 
 // Let go those who all wait for the same barrier; false when nobody can go on.
@@ -74,27 +90,18 @@ static bool release() {
 }
 
 static bool run_block(std::mt19937& random) {
-  for (int k = 0; k < kBlock; ++k) {
-    Fibre& fibre = fibres[k];
-    fibre.wait = Wait::none;
-    getcontext(&fibre.context);
-    fibre.context.uc_stack.ss_sp = fibre.stack.data();
-    fibre.context.uc_stack.ss_size = kStack;
-    fibre.context.uc_link = &scheduler;
-    makecontext(&fibre.context, enter, 0);
-  }
+  for (Fibre& fibre : fibres) fibre.wait = Wait::none;
   std::vector<int> order(kBlock);
   for (int k = 0; k < kBlock; ++k) order[k] = k;
   for (;;) {
     std::shuffle(order.begin(), order.end(), random);
     for (const int k : order) {
-      if (fibres[k].wait != Wait::none) continue;
-      threadIdx = {static_cast<unsigned>(k), 0, 0};
-      swapcontext(&scheduler, &fibres[k].context);
+      if (fibres[k].wait == Wait::none) resume(k);
     }
     if (std::all_of(fibres.begin(), fibres.end(), [](const Fibre& f) { return f.wait == Wait::done; })) return true;
     if (!release()) {
       std::fprintf(stderr, "block (%u, %u): some threads wait at a barrier that others never reach\n", blockIdx.x, blockIdx.y);
+      for (Fibre& fibre : fibres) fibre.started = false;
       return false;
     }
   }

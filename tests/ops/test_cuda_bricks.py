@@ -1,0 +1,160 @@
+"""CUDA blocks that own bricks of voxels, run on the host: the same bits in every run, and right for any pose."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from problem import Problem, make_problem, relative_error
+from torch import Tensor
+
+from napari_sbackprop.imaging.grids import half_sphere
+from napari_sbackprop.ops import cuda, reference
+from napari_sbackprop.ops import tables as tables_module
+from napari_sbackprop.ops.tables import bricks, parts, plane, tables
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give a block so few images that most bricks have several parts."""
+    monkeypatch.setattr(tables_module, "_FEWEST_MEETINGS", 2)
+    monkeypatch.setattr(tables_module, "_PARTS", 1_000_000)
+    parts.cache_clear()
+    yield
+    parts.cache_clear()
+
+
+def run_all(problem: Problem) -> dict[str, Tensor]:
+    """Every result that sums over pixels."""
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    model, data = (problem.volumes, problem.coefficients, problem.rotation), torch.view_as_real(problem.data)
+    backward = cuda.project_backward(data, *model, *lookup, True, True)
+    gradient = torch.zeros_like(problem.volumes)
+    rows = torch.arange(len(data)).flip(0)
+    energy, slope = cuda.misfit(*model, data, problem.transfer, rows, *lookup, gradient)
+    packed = problem.volumes.shape[1] * (problem.volumes.shape[1] + 1) // 2
+    matrix, vector = torch.zeros(problem.sphere.size, packed), torch.zeros_like(problem.volumes)
+    moments = (data, problem.transfer, problem.coefficients, problem.second, problem.rotation)
+    cuda.normal_equations(*moments, *lookup, matrix, vector)
+    products = cuda.gram(problem.volumes, data, problem.transfer, problem.rotation, *lookup)
+    names = ("dV", "ds", "dA", "misfit dV", "E", "misfit ds", "matrix", "vector", "G", "h")
+    return dict(zip(names, (*backward, gradient, energy, slope, matrix, vector, *products), strict=True))
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("channels", [3, 17])
+def test_deterministic_algorithms_leave_the_same_bits_in_every_order_of_threads_and_blocks(
+    channels: int, launch_on_the_host: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = make_problem(radius=12, batch=5, channels=channels)
+
+    def differing() -> set[str]:
+        launch_on_the_host(1)
+        first = run_all(problem)
+        launch_on_the_host(2)
+        second = run_all(problem)
+        return {name for name in first if not torch.equal(first[name], second[name])}
+
+    assert differing() == {"dV", "misfit dV", "matrix", "vector"}  # what atomics add to
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    assert differing() == set()
+
+
+def compare_gradients(problem: Problem) -> None:
+    """Hold the volumes' gradient and the normal equations of the owners of bricks against the reference."""
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    data, wide = torch.view_as_real(problem.data), problem.double()
+    wide.volumes.requires_grad_()
+    slices = reference.project(wide.volumes, wide.coefficients, wide.rotation, problem.disc, problem.sphere)
+    truths = [*torch.autograd.grad((slices * wide.data.conj()).real.sum(), wide.volumes)]
+    model = (problem.volumes, problem.coefficients, problem.rotation)
+    results = [cuda.project_backward(data, *model, *lookup, True, False, owned=True)[0]]
+
+    packed = problem.volumes.shape[1] * (problem.volumes.shape[1] + 1) // 2
+    results += [torch.zeros(problem.sphere.size, packed), torch.zeros_like(problem.volumes)]
+    truths += [tensor.double() for tensor in results[1:]]
+    moments = (problem.transfer, problem.coefficients, problem.second, problem.rotation)
+    cuda.normal_equations(data, *moments, *lookup, *results[1:], owned=True)
+    wide_moments = (wide.transfer, wide.coefficients, wide.second, wide.rotation)
+    reference.normal_equations(wide.data, *wide_moments, problem.disc, problem.sphere, *truths[1:])
+    for name, result, truth in zip(("dV", "matrix", "vector"), results, truths, strict=True):
+        assert relative_error(result, truth) < 1e-5, name
+
+
+def axis_aligned_rotations() -> Tensor:
+    """The 24 rotations of a cube."""
+    axes = torch.cat([torch.eye(3), -torch.eye(3)])
+    pairs = [(a, b) for a in axes for b in axes if a.dot(b) == 0]
+    return torch.stack([torch.stack([a, b, torch.linalg.cross(a, b)]) for a, b in pairs])
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("radius", [6, 12])
+def test_slices_whose_pixels_are_voxels(radius: int) -> None:
+    compare_gradients(make_problem(radius=radius, channels=3, rotation=axis_aligned_rotations()))
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("radius", [9, 17])
+def test_random_slices_in_several_parts_of_a_brick(radius: int, small_parts: None) -> None:
+    problem = make_problem(radius=radius, batch=6, channels=3)
+    assert parts(radius, 6, CPU).slots > 0
+    compare_gradients(problem)
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_more_images_than_threads_of_a_block() -> None:
+    problem = make_problem(radius=4, batch=150, channels=3)
+    problem.rotation[17] = float("nan")
+    compare_gradients(problem)
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize(
+    "axes",
+    [
+        pytest.param([[0.0, 0, 0], [0, 0, 0]], id="a point"),
+        pytest.param([[0.6, -0.8, 0], [0, 0, 0]], id="a line"),
+        pytest.param([[0.6, 0.0, 0.8], [0.6, 0.01, 0.8]], id="nearly a line"),
+        pytest.param([[0.6, 0.0, 0.8], [0.6, 0.3, 0.8]], id="sheared"),
+        pytest.param([[0.02, 0.0, 0], [0, 0.03, 0.01]], id="small"),
+        pytest.param([[3.0, 0.0, 1], [1, 2.5, -1]], id="large"),
+        pytest.param([[1e12, 1e10, 3], [1e11, 1e12, 7]], id="huge"),
+        pytest.param([[1e30, 1e30, 1e30], [1e30, -1e30, 1e30]], id="beyond numbers"),
+    ],
+)
+def test_axes_of_any_length_and_angle(axes: list[list[float]]) -> None:
+    problem = make_problem(radius=8, batch=2, channels=3)
+    problem.rotation[0, :2] = torch.tensor(axes)
+    compare_gradients(problem)
+
+
+@pytest.mark.parametrize(("radius", "batch"), [(6, 1), (12, 7), (30, 100), (48, 256)])
+def test_parts_cover_every_voxel_and_image_once(radius: int, batch: int) -> None:
+    cut, share, sphere = bricks(radius, CPU), parts(radius, batch, CPU), half_sphere(radius)
+    stored = cut.voxels[cut.voxels >= 0]
+    assert torch.equal(stored.sort().values, torch.arange(sphere.size, dtype=torch.int32))
+    brick, local = (cut.voxels >= 0).nonzero().unbind(-1)
+    inside = torch.stack([local % 8, local // 8 % 8, local // 64], dim=-1)
+    assert torch.equal(cut.corners[brick] + inside, sphere.coordinates[stored])
+
+    images = torch.zeros(len(cut.corners), batch, dtype=torch.int)
+    slots: dict[int, list[int]] = {}
+    for owner, first, end, slot in share.parts.tolist():
+        images[owner, first:end] += 1
+        slots.setdefault(owner, []).append(slot)
+    assert (images == 1).all()
+    expected = {owner: list(range(first, end)) for owner, first, end in share.several.tolist()}
+    assert slots == {owner: [-1, *expected.get(owner, [])] for owner in range(len(cut.corners))}
+    assert sorted(slot for several in expected.values() for slot in several) == list(range(share.slots))
+
+
+def test_the_plane_finds_every_pixel() -> None:
+    problem = make_problem(radius=9)
+    pixels = tables(problem.disc, problem.sphere, CPU).pixels
+    table = plane(pixels)
+    x, y = problem.disc.coordinates.unbind(-1)
+    assert torch.equal(table[y + 9, x], torch.arange(problem.disc.size, dtype=torch.int32))
+    assert int((table >= 0).sum()) == problem.disc.size
+    assert plane(pixels) is table
