@@ -130,6 +130,29 @@ def test_axes_of_any_length_and_angle(axes: list[list[float]]) -> None:
     compare_gradients(problem)
 
 
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("angle", [1e-7, 1e-6, 1e-5, 1e-4, 1e-3])
+def test_axes_that_are_nearly_parallel(angle: float) -> None:
+    problem = make_problem(radius=12, batch=16, channels=3)
+    x, y = problem.rotation[:, 0], problem.rotation[:, 1]
+    problem.rotation[:, 1] = x + angle * y
+    # Points near the origin have the sign of a rounding: only the other way to the gradient rounds as this one does.
+    lookup, data = tables(problem.disc, problem.sphere, CPU), torch.view_as_real(problem.data)
+    model = (problem.volumes, problem.coefficients, problem.rotation, *lookup)
+    result, expected = (
+        cuda.project_backward(data, *model, True, False, owned=owned)[0] for owned in (True, False)
+    )
+    assert relative_error(result, expected) < 1e-5
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_all_pixels_in_one_voxel_do_not_overflow() -> None:
+    problem = make_problem(radius=12, batch=1, channels=3, rotation=torch.zeros(1, 3, 3))
+    problem.data.fill_(1.99)
+    problem.transfer.fill_(1.4)
+    compare_gradients(problem)
+
+
 @pytest.mark.parametrize(("radius", "batch"), [(6, 1), (12, 7), (30, 100), (48, 256)])
 def test_parts_cover_every_voxel_and_image_once(radius: int, batch: int) -> None:
     cut, share, sphere = bricks(radius, CPU), parts(radius, batch, CPU), half_sphere(radius)
