@@ -79,11 +79,22 @@ __device__ inline Rectangle locations_near(const Meeting& meeting, int radius) {
           range_around(dot(along_y, centre), reach * sum_of_sizes(along_y), radius)};
 }
 
-// kParts numbers of a location, and its cell relative to the brick.
+// Whether the point of location (x, y) touches the brick; its cell, relative to the brick.
+__device__ inline bool touches(const Geometry& geometry, const Meeting& meeting, Point<float> p, Cell<float>& cell) {
+  if (!(p.x >= 0 && squared_norm(p) <= geometry.limit)) return false;
+  cell = locate(p);
+  cell.x -= meeting.corner[0];
+  cell.y -= meeting.corner[1];
+  cell.z -= meeting.corner[2];
+  const auto near = [](int at) { return -1 <= at && at < kBrickSide; };
+  return near(cell.x) && near(cell.y) && near(cell.z);
+}
+
+// kParts numbers at a point.
 template <int kParts>
 struct Contribution {
   Cell<float> cell;
-  float value[kParts];
+  float value[kParts] = {};
 
   __device__ void add(const float* from, bool conjugate) {
     for (int k = 0; k < kParts; ++k) value[k] += k == 1 && conjugate ? -from[k] : from[k];
@@ -95,38 +106,43 @@ struct Contribution {
   }
 };
 
-// What location (x, y) gives to the brick; false for nothing. The pixel stored there acts where p_x >= 0, and the conjugate
-// of the one at (-x, -y) where that one's p_x < 0: the same rule as open_tile's, so each stored pixel acts once.
-template <int kParts>
-__device__ inline bool contribute(
-    const Geometry& geometry, const Bricks& bricks, const Meeting& meeting, const float* values, int x, int y,
-    Contribution<kParts>& own) {
-  const Point<float> p = slice_point(meeting.rotation, static_cast<float>(x), static_cast<float>(y));
-  if (!(p.x >= 0 && squared_norm(p) <= geometry.limit)) return false;
-  own.cell = locate(p);
-  own.cell.x -= meeting.corner[0];
-  own.cell.y -= meeting.corner[1];
-  own.cell.z -= meeting.corner[2];
-  const auto touches = [](int at) { return -1 <= at && at < kBrickSide; };
-  if (!touches(own.cell.x) || !touches(own.cell.y) || !touches(own.cell.z)) return false;
-  const int here = x >= 0 ? bricks.pixel(x, y) : -1;
-  const int opposite = x <= 0 && p.x > 0 ? bricks.pixel(-x, -y) : -1;
-  for (int k = 0; k < kParts; ++k) own.value[k] = 0;
-  if (here >= 0) own.add(values + kParts * geometry.at(meeting.image, here), false);
-  if (opposite >= 0) own.add(values + kParts * geometry.at(meeting.image, opposite), true);
-  return here >= 0 || opposite >= 0;
-}
-
-// Call `act` with each contribution of the image to the brick; lanes of the calling warp take turns.
+// Call `act` with what each location of the plane gives to the brick. By one warp: locations that touch the brick, about a
+// quarter of those near it, wait in a queue until there is one for each lane. The pixel at (x, y) acts where p_x >= 0, and
+// the conjugate of the one at (-x, -y) where that one's p_x < 0: open_tile's rule, by which each stored pixel acts once.
 template <int kParts, typename Act>
 __device__ inline void for_each_contribution(
-    const Geometry& geometry, const Bricks& bricks, const Meeting& meeting, const float* values, const Act& act) {
+    const Geometry& geometry, const Bricks& bricks, const Meeting& meeting, const float* values,
+    int (&queue)[2 * kWarp], const Act& act) {
   const Rectangle near = locations_near(meeting, bricks.radius);
-  const int count = near.x.count * near.y.count;
-  for (int i = threadIdx.x % kWarp; i < count; i += kWarp) {
-    const int x = near.x.first + i % near.x.count, y = near.y.first + i / near.x.count;
-    Contribution<kParts> own;
-    if (contribute(geometry, bricks, meeting, values, x, y, own)) act(own);
+  const int count = near.x.count * near.y.count, lane = threadIdx.x % kWarp;
+  Contribution<kParts> own;
+  int x, y;
+  const auto locate_at = [&](int i) -> Point<float> {
+    x = near.x.first + i % near.x.count;
+    y = near.y.first + i / near.x.count;
+    return slice_point(meeting.rotation, static_cast<float>(x), static_cast<float>(y));
+  };
+  int waiting = 0;
+  for (int base = 0; base < count || waiting > 0; base += kWarp) {
+    const bool found = base + lane < count && touches(geometry, meeting, locate_at(base + lane), own.cell);
+    const unsigned all = __ballot_sync(kAllLanes, found);
+    if (found) queue[waiting + bit_count(all & ((1u << lane) - 1))] = base + lane;
+    waiting += bit_count(all);
+    __syncwarp();
+    if (waiting < kWarp && base + kWarp < count) continue;
+    const int taken = waiting < kWarp ? waiting : kWarp;
+    waiting -= taken;
+    if (lane < taken) {
+      const Point<float> p = locate_at(queue[waiting + lane]);
+      touches(geometry, meeting, p, own.cell);
+      const int here = x >= 0 ? bricks.pixel(x, y) : -1;
+      const int opposite = x <= 0 && p.x > 0 ? bricks.pixel(-x, -y) : -1;
+      for (float& number : own.value) number = 0;
+      if (here >= 0) own.add(values + kParts * geometry.at(meeting.image, here), false);
+      if (opposite >= 0) own.add(values + kParts * geometry.at(meeting.image, opposite), true);
+      act(own);
+    }
+    __syncwarp();
   }
 }
 
@@ -134,11 +150,13 @@ __device__ inline void for_each_contribution(
 template <int kParts>
 __device__ inline float spread_image(
     const Geometry& geometry, const Bricks& bricks, const Meeting& meeting, const float* values,
-    int (&voxels)[kParts][kBrickVoxels]) {
-  for (int i = threadIdx.x % kWarp; i < kParts * kBrickVoxels; i += kWarp) voxels[i / kBrickVoxels][i % kBrickVoxels] = 0;
+    int (&queue)[2 * kWarp], int (&voxels)[kParts][kBrickVoxels]) {
+  for (int i = threadIdx.x % kWarp; i < kBrickVoxels; i += kWarp) {
+    for (int k = 0; k < kParts; ++k) voxels[k][i] = 0;
+  }
   unsigned largest = 0;
   int count = 0;
-  for_each_contribution<kParts>(geometry, bricks, meeting, values, [&](const Contribution<kParts>& own) {
+  for_each_contribution<kParts>(geometry, bricks, meeting, values, queue, [&](const Contribution<kParts>& own) {
     largest = largest > own.size() ? largest : own.size();
     ++count;
   });
@@ -149,7 +167,7 @@ __device__ inline float spread_image(
   }
   __syncwarp();
   const FixedPoint fixed(largest, count);
-  for_each_contribution<kParts>(geometry, bricks, meeting, values, [&](const Contribution<kParts>& own) {
+  for_each_contribution<kParts>(geometry, bricks, meeting, values, queue, [&](const Contribution<kParts>& own) {
     float weight[8];
     corner_weights(own.cell.fx, own.cell.fy, own.cell.fz, weight);
     for (int e = 0; e < 8; ++e) {
@@ -174,7 +192,7 @@ struct Rows {
   // What each warp has brought of its image; later the sums, on their way to memory.
   union Shared {
     struct {
-      int voxels[kWarps][kParts][kBrickVoxels];
+      int voxels[kWarps][kParts][kBrickVoxels], queue[kWarps][2 * kWarp];
       float step[kWarps];
       alignas(16) float factors[kWarps][(kChunk + 3) / 4 * 4];
     } images;
@@ -246,7 +264,8 @@ __device__ inline void add_part(
     for (int done = 0; done < count; done += kWarps) {
       if (done + warp < count) {
         const int own = meeting_images[done + warp];
-        const float step = spread_image<kParts>(geometry, bricks, meeting(own), values, shared.images.voxels[warp]);
+        const float step = spread_image<kParts>(
+            geometry, bricks, meeting(own), values, shared.images.queue[warp], shared.images.voxels[warp]);
         if (threadIdx.x % kWarp == 0) shared.images.step[warp] = step;
         for (int l = threadIdx.x % kWarp; l < Rows::kChunk; l += kWarp) {
           const int factor = blockIdx.y * Rows::kChunk + l;

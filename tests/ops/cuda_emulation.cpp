@@ -141,6 +141,11 @@ T __shfl_up_sync(unsigned, T value, int step) {
   const int lane = threadIdx.x % emulation::kLanes;
   return emulation::from_lane(value, lane >= step ? lane - step : lane);
 }
+static unsigned __ballot_sync(unsigned, bool own) {
+  unsigned bits = own ? 1u << threadIdx.x % emulation::kLanes : 0;
+  for (int step = 1; step < emulation::kLanes; step *= 2) bits |= __shfl_xor_sync(0u, bits, step);
+  return bits;
+}
 template <typename T>
 T atomicAdd(T* to, T value) {
   const T before = *to;
