@@ -189,7 +189,7 @@ struct Rows {
   static constexpr int kChunk = (kFactors + kChunks - 1) / kChunks;
   static constexpr int kEntries = kChunk * kParts;
 
-  // What each warp has brought of its image; later the sums, on their way to memory.
+  // What each warp brings of its image; later the sums, on their way to memory.
   union Shared {
     struct {
       int voxels[kWarps][kParts][kBrickVoxels], queue[kWarps][2 * kWarp];
@@ -242,8 +242,9 @@ struct Rows {
   }
 };
 
-// Block (part, chunk): result[v, l] += sum_b factors[b, l] sum_p w_vp values[b, p] over the part's brick and images, for
-// values (B, P, kParts), conjugated where the pixel's point is negated, factors (B, kFactors) and result (W, kFactors, kParts).
+// Block (part, chunk): result[v, l] += sum_b factors[b, l] sum_p w_vp values[b, p] over the part's brick and images.
+// values are (B, P, kParts), conjugated where the pixel's point is negated, factors (B, kFactors), and the result is
+// (W, kFactors, kParts).
 template <int kParts, int kFactors>
 __device__ inline void add_part(
     const Geometry& geometry, const Bricks& bricks, const float* values, const float* factors, float* scratch,
@@ -252,7 +253,8 @@ __device__ inline void add_part(
   __shared__ typename Rows::Shared shared;
   __shared__ int meeting_images[kThreads], warp_total[kWarps], count;
   const int* part = bricks.parts + 4 * blockIdx.x;
-  const int brick = part[0], last = part[2], warp = threadIdx.x / kWarp;
+  const int brick = part[0], last = part[2], slot = part[3], warp = threadIdx.x / kWarp;
+  bool met = false;
   float sums[kOwned][Rows::kEntries] = {};
   for (int first = part[1]; first < last; first += kThreads) {
     const int image = first + threadIdx.x;
@@ -261,6 +263,7 @@ __device__ inline void add_part(
     const int at = scan_exclusive(meets, warp_total, &count);
     if (meets) meeting_images[at] = image;
     __syncthreads();
+    met |= count > 0;
     for (int done = 0; done < count; done += kWarps) {
       if (done + warp < count) {
         const int own = meeting_images[done + warp];
@@ -277,7 +280,7 @@ __device__ inline void add_part(
       __syncthreads();
     }
   }
-  Rows::write(sums, bricks.voxels + kBrickVoxels * brick, part[3], shared, scratch, result);
+  if (met || slot >= 0) Rows::write(sums, bricks.voxels + kBrickVoxels * brick, slot, shared, scratch, result);
 }
 
 // The gradient of volumes (W, C, 2) from that of pixels (B, P, 2), and the right-hand side of the normal equations.

@@ -155,7 +155,10 @@ T atomicAdd(T* to, T value) {
 static unsigned atomicOr(unsigned* to, unsigned value) { return std::exchange(*to, *to | value); }
 static unsigned atomicMax(unsigned* to, unsigned value) { return std::exchange(*to, std::max(*to, value)); }
 static int __popc(unsigned bits) { return __builtin_popcount(bits); }
-static int __float2int_rn(float value) { return static_cast<int>(std::nearbyint(value)); }
+static int __float2int_rn(float value) {
+  if (std::isnan(value)) return 0;
+  return static_cast<int>(std::clamp(std::nearbyint(double{value}), -2147483648.0, 2147483647.0));
+}
 static unsigned __float_as_uint(float value) {
   unsigned bits;
   std::memcpy(&bits, &value, sizeof(bits));

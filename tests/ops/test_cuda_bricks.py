@@ -16,13 +16,21 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give a block so few images that most bricks have several parts."""
-    monkeypatch.setattr(tables_module, "_FEWEST_MEETINGS", 2)
-    monkeypatch.setattr(tables_module, "_PARTS", 1_000_000)
+def set_meetings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Choose with how many images a brick meets in a part, about."""
+
+    def set_them(fewest: int) -> None:
+        monkeypatch.setattr(tables_module, "_FEWEST_MEETINGS", fewest)
+        monkeypatch.setattr(tables_module, "_PARTS", 1_000_000)
+        parts.cache_clear()
+
+    yield set_them
     parts.cache_clear()
-    yield
-    parts.cache_clear()
+
+
+@pytest.fixture
+def small_parts(set_meetings: Callable[[int], None]) -> None:
+    set_meetings(2)
 
 
 @pytest.fixture
@@ -34,14 +42,14 @@ def deterministic() -> Iterator[None]:
 
 def run_all(problem: Problem) -> dict[str, Tensor]:
     """Every result that sums over pixels."""
-    lookup = tables(problem.disc, problem.sphere, CPU)
+    lookup = tables(problem.disc, problem.sphere, problem.volumes.device)
     model, data = (problem.volumes, problem.coefficients, problem.rotation), torch.view_as_real(problem.data)
     backward = cuda.project_backward(data, *model, *lookup, True, True)
     gradient = torch.zeros_like(problem.volumes)
-    rows = torch.arange(len(data)).flip(0)
+    rows = torch.arange(len(data), device=data.device).flip(0)
     energy, slope = cuda.misfit(*model, data, problem.transfer, rows, *lookup, gradient)
     packed = problem.volumes.shape[1] * (problem.volumes.shape[1] + 1) // 2
-    matrix, vector = torch.zeros(problem.sphere.size, packed), torch.zeros_like(problem.volumes)
+    matrix, vector = gradient.new_zeros(problem.sphere.size, packed), torch.zeros_like(gradient)
     moments = (data, problem.transfer, problem.coefficients, problem.second, problem.rotation)
     cuda.normal_equations(*moments, *lookup, matrix, vector)
     products = cuda.gram(problem.volumes, data, problem.transfer, problem.rotation, *lookup)
@@ -70,6 +78,23 @@ def test_deterministic_algorithms_leave_the_same_bits_in_every_order(
 ) -> None:
     problem = make_problem(radius=12, batch=5, channels=channels)
     assert differing(problem, launch_on_the_host) == set()
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("deterministic")
+def test_deterministic_algorithms_leave_the_same_bits_in_every_run_and_in_a_graph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    problem = make_problem(radius=31, batch=256, channels=17, device="cuda")
+    first, second = run_all(problem), run_all(problem)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = run_all(problem)
+    graph.replay()
+    for name, result in first.items():
+        assert torch.equal(result, second[name]), name
+        assert torch.equal(result, captured[name]), name
 
 
 def compare_gradients(problem: Problem) -> None:
@@ -115,9 +140,11 @@ def test_random_slices_in_several_parts_of_a_brick(radius: int, small_parts: Non
 
 
 @pytest.mark.usefixtures("on_the_host")
-def test_more_images_than_threads_of_a_block() -> None:
-    problem = make_problem(radius=4, batch=150, channels=3)
+def test_more_images_than_threads_of_a_block(set_meetings: Callable[[int], None]) -> None:
+    set_meetings(1000)
+    problem = make_problem(radius=9, batch=135, channels=3)
     problem.rotation[17] = float("nan")
+    problem.rotation[128:] = problem.rotation[0]  # many bricks meet only some of the first 128
     compare_gradients(problem)
 
 
