@@ -106,11 +106,8 @@ def _add_over_bricks(
     """Add factors[b, l] times what values of the pixels, (B, P) or (B, P, 2), give to voxel v to result[v, l]."""
     if len(factors) == 0:
         return
-    cut, share, table = (
-        bricks(lookup.radius, result.device),
-        parts(lookup.radius, len(factors), result.device),
-        plane(lookup.pixels),
-    )
+    cut, table = bricks(lookup.radius, result.device), plane(lookup.pixels)
+    share = parts(lookup.radius, len(factors), result.device)
     voxels, length = cut.voxels.shape[1], result[0].numel()
     scratch = result.new_empty(share.slots, voxels, length)
     layout = _Bricks(*(tensor.data_ptr() for tensor in (*cut, share.parts, table)), table.shape[1] - 1)
@@ -189,7 +186,7 @@ def misfit(
     table = Tables(*lookup)  # type: ignore[arg-type]
     channels = volumes.shape[1]
     energy, slope = _shares(coefficients, table), _shares(coefficients, table, channels)
-    residuals = volumes.new_empty(len(coefficients), len(table.pixels), 2) if _is_owned(owned) else None
+    residuals = coefficients.new_empty(len(coefficients), len(table.pixels), 2) if _is_owned(owned) else None
     of_volumes = gradient if residuals is None else None
     tensors = [volumes, coefficients, data, transfer, rows, of_volumes, residuals, energy, slope]
     _launch_over_items("project", "misfit", rotation, table, channels, tensors)
@@ -307,32 +304,32 @@ def _check_against_reference(device: torch.device) -> float:
     truths += reference.misfit(volumes, coefficients, rotation, *images, disc, sphere, sums[2])
     truths += sums
 
-    model, errors = (volumes, coefficients, rotation, *lookup), []
+    truths.append(_two_steps(volumes, sums[2], sphere, native=False))
+
+    slope, model = sums[2], (volumes, coefficients, rotation, *lookup)
+    results: list[Tensor] = []
     for owned in (False, True):
-        results = [project(*model), *project_backward(data, *model, True, True, owned=owned)]
+        results += [project(*model), *project_backward(data, *model, True, True, owned=owned)]
         results += gram(volumes, data, transfer, rotation, *lookup)
         sums = empty()
         moments = (data, transfer, coefficients, second, rotation)
         normal_equations(*moments, *lookup, *sums[:2], owned=owned)
         results += misfit(*model[:3], data, transfer, rows, *lookup, sums[2], owned=owned)
-        errors.append(_largest_error((*results, *sums), tuple(truths)))
-    return max(*errors, _error_of_steps(volumes, sums[2], sphere))
+        results += [*sums, _two_steps(volumes, slope, sphere, native=True)]
+    return _largest_error(tuple(results), (*truths, *truths))
 
 
-def _error_of_steps(volumes: Tensor, gradient: Tensor, sphere: HalfSphere) -> float:
-    """Relative error of two steps; the second one shows whether the first has left the gradient at zero."""
-    numbers = (
-        volumes.clone(),
-        gradient.clone(),
-        torch.rand_like(volumes[:, 0, 0]),
-        torch.rand_like(volumes[..., 0]),
-    )
-    twin = [tensor.clone() for tensor in numbers]
+def _two_steps(volumes: Tensor, gradient: Tensor, sphere: HalfSphere, native: bool) -> Tensor:
+    """Volumes after two steps; the second one shows whether the first has left the gradient at zero."""
+    inverse = volumes[..., 1].contiguous()
     pairs = mirror_pairs(sphere, volumes.device)
+    numbers = (volumes.clone(), gradient.clone(), inverse[:, 0].contiguous(), inverse, pairs)
     for _ in range(2):
-        descend(*numbers, pairs, -0.1, -0.2)
-        reference.descend(twin[0], twin[1], twin[2], twin[3], pairs, 0.1, 0.2)
-    return _largest_error((numbers[0],), (twin[0],))
+        if native:
+            descend(*numbers, -0.1, -0.2)
+        else:
+            reference.descend(*numbers, 0.1, 0.2)
+    return numbers[0]
 
 
 def self_check(device: torch.device) -> str:

@@ -228,6 +228,12 @@ def test_the_check_at_first_use_finds_a_kernel_that_does_nothing(
     assert "differ from plain PyTorch" in cuda.self_check(CPU)
 
 
+@pytest.mark.usefixtures("on_the_host")
+def test_the_check_at_first_use_finds_results_that_are_not_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_add_over_bricks", lambda *arguments: arguments[-1].fill_(float("nan")))
+    assert "differ from plain PyTorch" in cuda.self_check(CPU)
+
+
 def test_items_cover_every_pixel_once() -> None:
     problem = make_problem(radius=12, batch=8)
     lookup = tables(problem.disc, problem.sphere, CPU)
