@@ -210,11 +210,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=2.0, help="time spent on each measurement")
-    parser.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="sums in a fixed order, for which a GPU has kernels of its own",
-    )
     parser.add_argument("--operations", nargs="+", choices=operations, default=operations)
     return parser.parse_args()
 
@@ -222,9 +217,6 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     options = parse_options()
     torch.set_num_threads(options.threads)
-    if options.deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # else torch refuses matrix products
-        torch.use_deterministic_algorithms(True)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     device = torch.device(options.device)
     copy, matrix = copy_rate(device), matrix_rate(device)
@@ -248,7 +240,6 @@ def main() -> None:
         if options.device == "cuda"
         else platform.processor() or platform.machine(),
         "threads": options.threads,
-        "deterministic": options.deterministic,
         "torch": torch.__version__,
         "load_before": load,
         "copy_gb_per_s": round(copy / 1e3, 1),
