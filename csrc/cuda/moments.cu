@@ -49,7 +49,8 @@ __device__ inline void gather_pixel(
   }
 }
 
-// Block (part, image) adds the products of every gridDim.x-th run of pixels of the image; G's upper triangle and h.
+// Block (part, image) sums the products of every gridDim.x-th run of pixels of the image, and writes its share of G's upper
+// triangle and of h: (B, gridDim.x, C, C) and (B, gridDim.x, C).
 extern "C" __global__ void __launch_bounds__(kThreads) gram(
     Geometry geometry, const Stored* volumes, const float* data, const float* transfer, float* matrix, float* vector) {
   __shared__ float x[2 * kGramPixels][kColumns];
@@ -77,13 +78,14 @@ extern "C" __global__ void __launch_bounds__(kThreads) gram(
     }
     __syncthreads();
   }
+  const long long share = static_cast<long long>(image) * gridDim.x + blockIdx.x;
 #pragma unroll
   for (int k = 0; k < kPairsPerThread; ++k) {
     if (threadIdx.x + k * kThreads >= kPairs) break;
     if (columns[k] == kChannels) {
-      atomicAdd(vector + static_cast<long long>(kChannels) * image + rows[k], sums[k]);
+      vector[kChannels * share + rows[k]] = sums[k];
     } else {
-      atomicAdd(matrix + (static_cast<long long>(kChannels) * image + rows[k]) * kChannels + columns[k], sums[k]);
+      matrix[(kChannels * share + rows[k]) * kChannels + columns[k]] = sums[k];
     }
   }
 }
@@ -116,7 +118,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) normal_equations(
   const float* moments = second + static_cast<long long>(kPacked) * item.image;
   const float* means = first + static_cast<long long>(kChannels) * item.image;
   const int lane = threadIdx.x % kWarp;
-  for (int i = threadIdx.x / kWarp; i < touched.count; i += kThreads / kWarp) {
+  for (int i = threadIdx.x / kWarp; i < touched.count; i += kWarps) {
     const int voxel = touched.voxel[i];
     if (voxel < 0) continue;
     const float share = square_fixed.to_float(power[i]);

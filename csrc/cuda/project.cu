@@ -6,6 +6,7 @@ namespace sbackprop {
 
 // What a thread has of its block's item.
 struct Own {
+  int packed;
   Item item;
   Pixel pixel;
   float coefficients[kPerLane];
@@ -14,9 +15,9 @@ struct Own {
 // Open the block's item; false where the list has none for it. Ends with a barrier.
 __device__ inline bool open_item(
     const Geometry& geometry, const int* items, int tiles, const float* coefficients, Touched& touched, Own& own) {
-  const int packed = items[blockIdx.x];
-  if (packed < 0) return false;
-  own.item = unpack_item(packed, tiles);
+  own.packed = items[blockIdx.x];
+  if (own.packed < 0) return false;
+  own.item = unpack_item(own.packed, tiles);
   own.pixel = open_tile(geometry, own.item, touched);
   load_coefficients(coefficients, own.item.image, own.coefficients);
   return true;
@@ -36,17 +37,27 @@ __device__ inline Complex interpolate(const Pixel& pixel, const Complex* mixed) 
   return sum;
 }
 
-// Add the warp's sum of each number to memory.
-__device__ inline void add_warp_sums(const float* values, int count, float* to) {
-  for (int k = 0; k < count; ++k) {
-    float sum = values[k];
-    for (int step = kWarp / 2; step > 0; step /= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
-    if (threadIdx.x % kWarp == 0 && sum != 0.0f) atomicAdd(to + k, sum);
+// Sum number j over the block's lanes that lie kStride apart, always in the same order, and write the sum of lane l to
+// to[l + j * kStride] where that is below `size`. At most once a block.
+template <int kStride, int kCount>
+__device__ inline void write_sums(const float (&values)[kCount], int size, float* to) {
+  __shared__ float of_warp[kWarps][kStride * kCount];
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) {
+    float sum = values[j];
+    for (int step = kStride; step < kWarp; step *= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
+    if (threadIdx.x % kWarp < kStride) of_warp[threadIdx.x / kWarp][threadIdx.x % kWarp + j * kStride] = sum;
+  }
+  __syncthreads();
+  for (int k = threadIdx.x; k < size; k += kThreads) {
+    float sum = 0;
+    for (int warp = 0; warp < kWarps; ++warp) sum += of_warp[warp][k];
+    to[k] = sum;
   }
 }
 
-// dA[axis] += sign * (x or y) * d Re(conj(g) X) / dp
-__device__ inline void add_rotation(
+// The item's dA[axis] = sum sign * (x or y) * d Re(conj(g) X) / dp, six numbers.
+__device__ inline void write_rotation(
     const Geometry& geometry, const Item& item, const Pixel& pixel, Complex g, const Complex* mixed, float* gradient) {
   float slopes[6] = {0, 0, 0, 0, 0, 0};
   if (pixel.inside) {
@@ -64,22 +75,11 @@ __device__ inline void add_rotation(
       slopes[3 * axis + 2] = scale * slope.z;
     }
   }
-  add_warp_sums(slopes, 6, gradient + 9 * item.image);
-}
-
-// Lanes with the same channels lie kGroup apart: add them up within each warp, then one atomic per warp and channel.
-__device__ inline void add_coefficients(const float sums[kPerLane], float* gradient) {
-#pragma unroll
-  for (int j = 0; j < kPerLane; ++j) {
-    float sum = sums[j];
-    for (int step = kGroup; step < kWarp; step *= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
-    const int c = threadIdx.x % kWarp + j * kGroup;
-    if (threadIdx.x % kWarp < kGroup && c < kChannels) atomicAdd(gradient + c, sum);
-  }
+  write_sums<1>(slopes, 6, gradient);
 }
 
 // Spread g, the gradient in each pixel's value, over the touched voxels, then from one reading of each row dV += s (x) G
-// and ds += Re(conj(G) V). volumes_gradient may be null; coefficients_gradient is (B, C).
+// and the item's ds = Re(conj(G) V), (C,). volumes_gradient may be null.
 __device__ inline void add_gradients(
     const Own& own, Complex g, const Touched& touched, Spread& spread, const Stored* volumes, float* volumes_gradient,
     float* coefficients_gradient) {
@@ -101,7 +101,7 @@ __device__ inline void add_gradients(
       add_complex(volumes_gradient + start + 2 * c, own.coefficients[j] * sum.re, own.coefficients[j] * sum.im);
     }
   }
-  add_coefficients(sums, coefficients_gradient + static_cast<long long>(kChannels) * own.item.image);
+  write_sums<kGroup>(sums, kChannels, coefficients_gradient + static_cast<long long>(kChannels) * own.packed);
 }
 
 // Gradient of a pixel's misfit q |transfer X - y|^2 in its value X; the misfit is added to `sum`.
@@ -123,7 +123,8 @@ extern "C" __global__ void __launch_bounds__(kThreads) project(
   store_complex(slices + 2 * geometry.at(own.item.image, own.pixel.index), value);
 }
 
-// volumes_gradient and rotation_gradient may be null; all gradients are added to.
+// volumes_gradient is added to. Of the other gradients every item writes its own share: rows of (B, 2 T, C) and (B, 2 T, 9),
+// which leaves their sum in a fixed order to the caller. volumes_gradient and rotation_gradient may be null.
 extern "C" __global__ void __launch_bounds__(kThreads) project_backward(
     Geometry geometry, const int* items, int tiles, const Stored* volumes, const float* coefficients,
     const float* gradient, float* volumes_gradient, float* coefficients_gradient, float* rotation_gradient) {
@@ -136,15 +137,18 @@ extern "C" __global__ void __launch_bounds__(kThreads) project_backward(
   if (own.pixel.inside) g = load_signed(gradient, own.item, geometry.at(own.item.image, own.pixel.index));
   if (rotation_gradient != nullptr) {
     mix_touched(volumes, own.coefficients, touched, mixed);
-    add_rotation(geometry, own.item, own.pixel, g, mixed, rotation_gradient);
+    write_rotation(geometry, own.item, own.pixel, g, mixed, rotation_gradient + 9ll * own.packed);
   }
   add_gradients(own, g, touched, spread, volumes, volumes_gradient, coefficients_gradient);
 }
 
-// Image b of the batch is row rows[b] of data and transfer. energy (B,) and both gradients are added to.
+// Image b of the batch is row rows[b] of data and transfer. volumes_gradient is added to; where it is null, the gradient in
+// each pixel's value goes to residuals (B, P, 2) instead. Items write their shares of energy (B, 2 T) and of
+// coefficients_gradient (B, 2 T, C).
 extern "C" __global__ void __launch_bounds__(kThreads) misfit(
     Geometry geometry, const int* items, int tiles, const Stored* volumes, const float* coefficients, const float* data,
-    const float* transfer, const long long* rows, float* volumes_gradient, float* energy, float* coefficients_gradient) {
+    const float* transfer, const long long* rows, float* volumes_gradient, float* residuals, float* energy,
+    float* coefficients_gradient) {
   __shared__ Touched touched;
   __shared__ Complex mixed[kMaxTouched];
   __shared__ Spread spread;
@@ -152,16 +156,19 @@ extern "C" __global__ void __launch_bounds__(kThreads) misfit(
   if (!open_item(geometry, items, tiles, coefficients, touched, own)) return;
   mix_touched(volumes, own.coefficients, touched, mixed);
   const int index = own.pixel.index;
-  float sum = 0;
+  float sum[1] = {0};
   Complex g = {0, 0};
   if (index >= 0) {
     const long long at = geometry.at(rows[own.item.image], index);
     const Complex value = interpolate(own.pixel, mixed), datum = load_signed(data, own.item, at);
-    g = differentiate(value, transfer[at], datum, geometry.pixels[3 * index + 2], &sum);
+    g = differentiate(value, transfer[at], datum, geometry.pixels[3 * index + 2], sum);
   }
-  add_warp_sums(&sum, 1, energy + own.item.image);
+  write_sums<1>(sum, 1, energy + own.packed);
   // Beyond the sphere a pixel has a misfit but moves nothing, and must not choose the step of the fixed point.
   if (!own.pixel.inside) g = {0, 0};
+  if (volumes_gradient == nullptr && index >= 0) {
+    store_complex(residuals + 2 * geometry.at(own.item.image, index), conjugated_if(own.item.negated != 0, g));
+  }
   add_gradients(own, g, touched, spread, volumes, volumes_gradient, coefficients_gradient);
 }
 

@@ -8,6 +8,7 @@ namespace sbackprop {
 
 constexpr int kThreads = 128;
 constexpr int kWarp = 32;
+constexpr int kWarps = kThreads / kWarp;
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kChannels = SBACKPROP_CHANNELS;
 constexpr int kGroup = 8;                              // lanes that read one voxel's row together
@@ -65,7 +66,7 @@ SBACKPROP_INLINE bool fits_box(const float* a) {
 struct Touched {
   unsigned marks[kBoxRows];    // bit x of row (z, y)
   int first[kBoxRows];         // list position of a row's first voxel
-  int warp_total[kThreads / kWarp];
+  int warp_total[kWarps];
   int count;
   int voxel[kMaxTouched];      // -1 where a pixel of the other sign would have stood
 };
@@ -91,7 +92,7 @@ __device__ inline int scan_exclusive(int value, int* warp_total, int* total) {
   if (lane == kWarp - 1) warp_total[warp] = sum;
   __syncthreads();
   int before = 0, all = 0;
-  for (int w = 0; w < kThreads / kWarp; ++w) {
+  for (int w = 0; w < kWarps; ++w) {
     if (w < warp) before += warp_total[w];
     all += warp_total[w];
   }
@@ -261,13 +262,15 @@ __device__ inline void mix_touched(
 }
 
 // Shared float atomics are compare-and-swap loops; integers have an instruction, and their sum has no order. The step
-// is a power of two such that kTilePixels numbers up to `largest` cannot overflow: at least 24 bits for the largest.
+// is a power of two such that `count` numbers up to `largest` cannot overflow: 24 bits for the largest of up to 64.
 struct FixedPoint {
   float scale, step;
 
-  __device__ explicit FixedPoint(unsigned largest_bits) {
+  __device__ explicit FixedPoint(unsigned largest_bits, int count = kTilePixels) {
     const int exponent = static_cast<int>(largest_bits >> 23) - 127;
-    int shift = 23 - exponent;
+    int room = 0;
+    while (1 << room < count) ++room;
+    int shift = 29 - room - exponent;
     shift = shift > 126 ? 126 : shift;
     scale = __uint_as_float(static_cast<unsigned>(shift + 127) << 23);
     // A number that is not finite must not vanish: it turns the whole tile's result into NaN.

@@ -1,4 +1,10 @@
-"""The operations on NVIDIA GPUs: arguments of the kernels in csrc/cuda, registered for torch's CUDA key."""
+"""The operations on NVIDIA GPUs: arguments of the kernels in csrc/cuda, registered for torch's CUDA key.
+
+Sums over pixels that end in voxels are made in one of two ways. By default each block adds what its pixels give to memory
+with atomics, in any order. With `owned`, or where torch.use_deterministic_algorithms asks for it, each block owns a
+brick of voxels and goes through the images: results then have the same bits in every run. The first `owned` call of a
+shape prepares tables on the host and cannot be captured in a CUDA graph; later ones can.
+"""
 
 import ctypes
 import math
@@ -6,16 +12,18 @@ import math
 import torch
 from torch import Tensor
 
-from napari_sbackprop.imaging.grids import half_disc, half_sphere
+from napari_sbackprop.imaging.grids import HalfSphere, half_disc, half_sphere
 from napari_sbackprop.ops import cuda_runtime, reference
 from napari_sbackprop.ops.cuda_runtime import CudaError
 from napari_sbackprop.ops.extension import CompileError
 from napari_sbackprop.ops.schemas import library
-from napari_sbackprop.ops.tables import Tables, mirror_pairs, tables
+from napari_sbackprop.ops.tables import Tables, bricks, mirror_pairs, parts, plane, tables
 
 _HALF_DIAGONAL = 7 / math.sqrt(2)  # of a tile of 8 x 8 pixels
 _BRICK = 12  # voxels; items that read the same brick run together, so that L2 serves them
 _GRAM_PARTS = 4  # blocks per image
+_SUMS = 34  # of a voxel in one block; kSums in csrc/cuda/bricks.cu
+_SCRATCH_BLOCKS = 4  # per brick
 _MOST_BLOCKS = 4096  # of a kernel whose threads go on a grid further
 
 
@@ -29,6 +37,16 @@ class _Geometry(ctypes.Structure):
         ("side", ctypes.c_int),
         ("pixel_count", ctypes.c_int),
         ("limit", ctypes.c_float),
+    )
+
+
+class _Bricks(ctypes.Structure):
+    _fields_ = (
+        ("corners", ctypes.c_void_p),
+        ("voxels", ctypes.c_void_p),
+        ("parts", ctypes.c_void_p),
+        ("plane", ctypes.c_void_p),
+        ("radius", ctypes.c_int),
     )
 
 
@@ -82,6 +100,42 @@ def _launch_over_items(
     cuda_runtime.launch(program, kernel, channels, (len(items), 1), arguments, rotation.device, stored)
 
 
+def _add_over_bricks(
+    kernel: str,
+    values: Tensor,
+    factors: Tensor,
+    rotation: Tensor,
+    lookup: Tables,
+    channels: int,
+    result: Tensor,
+) -> None:
+    """Add factors[b, l] times what values of the pixels, (B, P) or (B, P, 2), give to voxel v to result[v, l]."""
+    if len(factors) == 0:
+        return
+    cut, table = bricks(lookup.radius, result.device), plane(lookup.pixels)
+    share = parts(lookup.radius, len(factors), result.device)
+    voxels, length = cut.voxels.shape[1], result[0].numel()
+    scratch = result.new_empty(share.slots, voxels, length)
+    layout = _Bricks(*(tensor.data_ptr() for tensor in (*cut, share.parts, table)), table.shape[1] - 1)
+    arguments = [_geometry(rotation, lookup), layout, *map(_pointer, (values, factors, scratch, result))]
+    grid = (len(share.parts), math.ceil(length / _SUMS))
+    cuda_runtime.launch("bricks", kernel, channels, grid, arguments, result.device)
+    if share.slots > 0:
+        arguments = [_pointer(cut.voxels), _pointer(share.several), ctypes.c_int(length)]
+        arguments += [_pointer(scratch), _pointer(result)]
+        grid = (len(share.several), _SCRATCH_BLOCKS)
+        cuda_runtime.launch("bricks", "add_scratch", channels, grid, arguments, result.device)
+
+
+def _is_owned(owned: bool | None) -> bool:
+    return torch.are_deterministic_algorithms_enabled() if owned is None else owned
+
+
+def _shares(like: Tensor, lookup: Tables, *shape: int) -> Tensor:
+    """Memory for what each item adds to a result of its image, (B, 2 T, ...); items that don't exist add nothing."""
+    return like.new_zeros(len(like), 2 * len(lookup.tile_centres), *shape)
+
+
 def project(volumes: Tensor, coefficients: Tensor, rotation: Tensor, *lookup: Tensor | int) -> Tensor:
     """Kernel of napari_sbackprop::project."""
     table = Tables(*lookup)  # type: ignore[arg-type]
@@ -92,23 +146,34 @@ def project(volumes: Tensor, coefficients: Tensor, rotation: Tensor, *lookup: Te
 
 
 def project_backward(
-    gradient: Tensor, volumes: Tensor, coefficients: Tensor, rotation: Tensor, *rest: Tensor | int | bool
+    gradient: Tensor,
+    volumes: Tensor,
+    coefficients: Tensor,
+    rotation: Tensor,
+    *rest: Tensor | int | bool,
+    owned: bool | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Kernel of napari_sbackprop::project_backward."""
+    """Kernels of napari_sbackprop::project_backward."""
     *lookup, need_volumes, need_rotation = rest
     table = Tables(*lookup)  # type: ignore[arg-type]
-    of_volumes = coefficients.new_zeros(len(volumes) if need_volumes else 0, *volumes.shape[1:])
-    of_coefficients = torch.zeros_like(coefficients)
-    of_rotation = torch.zeros_like(rotation) if need_rotation else rotation.new_empty(0, 3, 3)
+    channels, by_bricks = volumes.shape[1], _is_owned(owned)
+    of_volumes = coefficients.new_zeros(len(volumes) if need_volumes else 0, channels, 2)
+    of_coefficients = _shares(coefficients, table, channels)
+    of_rotation = _shares(rotation, table, 9) if need_rotation else None
     tensors = [
         *(volumes, coefficients, gradient),
-        of_volumes if need_volumes else None,
+        of_volumes if need_volumes and not by_bricks else None,
         of_coefficients,
-        of_rotation if need_rotation else None,
+        of_rotation,
     ]
-    channels, stored = volumes.shape[1], volumes.dtype
-    _launch_over_items("project", "project_backward", rotation, table, channels, tensors, stored)
-    return of_volumes, of_coefficients, of_rotation
+    _launch_over_items("project", "project_backward", rotation, table, channels, tensors, volumes.dtype)
+    if need_volumes and by_bricks:
+        _add_over_bricks("add_to_volumes", gradient, coefficients, rotation, table, channels, of_volumes)
+    return (
+        of_volumes,
+        of_coefficients.sum(1),
+        rotation.new_empty(0, 3, 3) if of_rotation is None else of_rotation.sum(1).view(-1, 3, 3),
+    )
 
 
 def misfit(
@@ -119,15 +184,21 @@ def misfit(
     transfer: Tensor,
     rows: Tensor,
     *rest: Tensor | int,
+    owned: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Kernel of napari_sbackprop::misfit; trusts `rows`, since a look at them would wait for the GPU."""
+    """Kernels of napari_sbackprop::misfit; trust `rows`, since a look at them would wait for the GPU."""
     *lookup, gradient = rest
     assert isinstance(gradient, Tensor)
-    energy, slope = coefficients.new_zeros(len(coefficients)), torch.zeros_like(coefficients)
-    tensors: list[Tensor | None] = [volumes, coefficients, data, transfer, rows, gradient, energy, slope]
     table = Tables(*lookup)  # type: ignore[arg-type]
-    _launch_over_items("project", "misfit", rotation, table, volumes.shape[1], tensors, volumes.dtype)
-    return energy, slope
+    channels = volumes.shape[1]
+    energy, slope = _shares(coefficients, table), _shares(coefficients, table, channels)
+    residuals = coefficients.new_empty(len(coefficients), len(table.pixels), 2) if _is_owned(owned) else None
+    of_volumes = gradient if residuals is None else None
+    tensors = [volumes, coefficients, data, transfer, rows, of_volumes, residuals, energy, slope]
+    _launch_over_items("project", "misfit", rotation, table, channels, tensors, volumes.dtype)
+    if residuals is not None:
+        _add_over_bricks("add_to_volumes", residuals, coefficients, rotation, table, channels, gradient)
+    return energy.sum(1), slope.sum(1)
 
 
 def _launch_over_channels(
@@ -162,27 +233,41 @@ def gram(
     """Kernel of napari_sbackprop::gram."""
     table = Tables(*lookup)  # type: ignore[arg-type]
     batch, channels = len(data), volumes.shape[1]
-    upper, vector = data.new_zeros(batch, channels, channels), data.new_zeros(batch, channels)
+    upper = data.new_zeros(batch, _GRAM_PARTS, channels, channels)
+    vector = data.new_zeros(batch, _GRAM_PARTS, channels)
     if batch > 0:
         tensors = (volumes, data, transfer, upper, vector)
         arguments = [_geometry(rotation, table), *(_pointer(tensor) for tensor in tensors)]
         grid = (_GRAM_PARTS, batch)
         cuda_runtime.launch("moments", "gram", channels, grid, arguments, data.device, volumes.dtype)
+    upper, vector = upper.sum(1), vector.sum(1)
     return upper + upper.triu(1).mT, vector
 
 
 def normal_equations(
-    data: Tensor, transfer: Tensor, first: Tensor, second: Tensor, rotation: Tensor, *rest: Tensor | int
+    data: Tensor,
+    transfer: Tensor,
+    first: Tensor,
+    second: Tensor,
+    rotation: Tensor,
+    *rest: Tensor | int,
+    owned: bool | None = None,
 ) -> None:
-    """Kernel of napari_sbackprop::normal_equations."""
+    """Kernels of napari_sbackprop::normal_equations."""
     *lookup, matrix, vector = rest
     assert isinstance(matrix, Tensor)
     assert isinstance(vector, Tensor)
     channels = first.shape[1]
     upper = torch.triu_indices(channels, channels, device=second.device)
     packed = second[:, upper[0], upper[1]].contiguous()  # (B, C (C + 1) / 2)
-    tensors: list[Tensor | None] = [data, transfer, first, packed, matrix, vector]
     table = Tables(*lookup)  # type: ignore[arg-type]
+    if _is_owned(owned):
+        weighted = table.pixels[:, 2] * transfer  # (B, P)
+        _add_over_bricks("add_to_matrices", weighted * transfer, packed, rotation, table, channels, matrix)
+        back = weighted[..., None] * data
+        _add_over_bricks("add_to_volumes", back, first, rotation, table, channels, vector)
+        return
+    tensors: list[Tensor | None] = [data, transfer, first, packed, matrix, vector]
     _launch_over_items("moments", "normal_equations", rotation, table, channels, tensors)
 
 
@@ -196,9 +281,12 @@ def _largest_error(results: tuple[Tensor, ...], truths: tuple[Tensor, ...]) -> f
 
 
 def _check_against_reference(device: torch.device, stored: torch.dtype) -> float:
-    """Largest relative error of all kernels on a small problem, with volumes stored as float32 or bfloat16."""
+    """Largest relative error of all kernels on a small problem, with enough images for several parts of a brick.
+
+    `stored` is the type of the volumes, float32 or bfloat16.
+    """
     generator = torch.Generator().manual_seed(0)
-    disc, sphere, batch, channels = half_disc(8), half_sphere(8), 4, 3
+    disc, sphere, batch, channels = half_disc(5), half_sphere(5), 64, 3
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device)
@@ -211,42 +299,49 @@ def _check_against_reference(device: torch.device, stored: torch.dtype) -> float
     data, transfer = normal(batch, disc.size, 2), normal(batch, disc.size)
     second = normal(batch, channels, channels)
     second = second + second.mT
+    rows = torch.randint(batch, (batch,), generator=generator).to(device)
     spectra = torch.view_as_complex(data)
+
+    def empty() -> list[Tensor]:
+        matrix = volumes.new_zeros(sphere.size, channels * (channels + 1) // 2)
+        return [matrix, torch.zeros_like(volumes), torch.zeros_like(volumes)]
 
     inputs = [tensor.clone().requires_grad_() for tensor in (volumes, coefficients, rotation)]
     slices = torch.view_as_real(reference.project(inputs[0], inputs[1], inputs[2], disc, sphere))
-    slopes = torch.autograd.grad(slices, inputs, data)
-    results = [project(rounded, coefficients, rotation, *lookup)]
-    results += project_backward(data, rounded, coefficients, rotation, *lookup, True, True)
-    results += gram(rounded, data, transfer, rotation, *lookup)
-    truths = [slices.detach(), *slopes]
+    truths = [slices.detach(), *torch.autograd.grad(slices, inputs, data)]
     truths += reference.gram(volumes, spectra, transfer, rotation, disc, sphere)
+    sums = empty()
+    reference.normal_equations(spectra, transfer, coefficients, second, rotation, disc, sphere, *sums[:2])
+    images = (spectra, transfer, rows)
+    truths += reference.misfit(volumes, coefficients, rotation, *images, disc, sphere, sums[2])
+    truths += sums
+    slope, model = sums[2], (rounded, coefficients, rotation, *lookup)
 
-    def empty() -> tuple[Tensor, Tensor]:
-        return volumes.new_zeros(sphere.size, channels * (channels + 1) // 2), torch.zeros_like(volumes)
+    results: list[Tensor] = []
+    for owned in (False, True):
+        results += [project(*model), *project_backward(data, *model, True, True, owned=owned)]
+        results += gram(rounded, data, transfer, rotation, *lookup)
+        sums = empty()
+        moments = (data, transfer, coefficients, second, rotation)
+        normal_equations(*moments, *lookup, *sums[:2], owned=owned)
+        results += misfit(*model[:3], data, transfer, rows, *lookup, sums[2], owned=owned)
+        results += sums
+    steps, true_steps = _two_steps(volumes, slope, sphere)
+    return _largest_error((*results, *steps), (*truths, *truths, *true_steps))
 
-    sums, true_sums = empty(), empty()
-    normal_equations(data, transfer, coefficients, second, rotation, *lookup, *sums)
-    reference.normal_equations(spectra, transfer, coefficients, second, rotation, disc, sphere, *true_sums)
-    results += sums
-    truths += true_sums
 
-    rows = torch.tensor([2, 0, 2, 1], device=device)
-    images, true_images = (data, transfer, rows), (spectra, transfer, rows)
-    slope, true_slope = torch.zeros_like(volumes), torch.zeros_like(volumes)
-    results += misfit(rounded, coefficients, rotation, *images, *lookup, slope)
-    truths += reference.misfit(volumes, coefficients, rotation, *true_images, disc, sphere, true_slope)
-    results.append(slope.clone())
-    truths.append(true_slope.clone())
+def _two_steps(volumes: Tensor, gradient: Tensor, sphere: HalfSphere) -> tuple[list[Tensor], list[Tensor]]:
+    """Volumes after two steps and their rounded copy, and what they should be.
 
-    weight, inverse, pairs = normal(sphere.size), normal(sphere.size, channels), mirror_pairs(sphere, device)
-    steps, reading = (volumes.clone(), volumes.clone()), torch.zeros_like(volumes, dtype=torch.bfloat16)
-    for _ in range(2):  # the second step shows whether the first has left the gradient at zero
-        descend(steps[0], slope, weight, inverse, pairs, -0.1, -0.2, reading)
-        reference.descend(steps[1], true_slope, weight, inverse, pairs, 0.1, 0.2)
-    results += (steps[0], reading.float())
-    truths += (steps[1], steps[0].bfloat16().float())
-    return _largest_error(tuple(results), tuple(truths))
+    The second step shows whether the first has left the gradient at zero.
+    """
+    inverse, rounded = volumes[..., 1].contiguous(), torch.zeros_like(volumes, dtype=torch.bfloat16)
+    weight, pairs = inverse[:, 0].contiguous(), mirror_pairs(sphere, volumes.device)
+    found, truth = ((volumes.clone(), gradient.clone()) for _ in range(2))
+    for _ in range(2):
+        descend(*found, weight, inverse, pairs, -0.1, -0.2, rounded)
+        reference.descend(*truth, weight, inverse, pairs, 0.1, 0.2)
+    return [found[0], rounded.float()], [truth[0], found[0].bfloat16().float()]
 
 
 def self_check(device: torch.device) -> str:

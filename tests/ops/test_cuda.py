@@ -1,10 +1,8 @@
 """The CUDA kernels without a GPU: they compile, and their own source run on the host agrees with the reference."""
 
-import ctypes
 import math
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,67 +18,14 @@ from napari_sbackprop.ops.tables import mirror_pairs, tables
 
 ARCHITECTURES = (80, 86, 89, 90, 100, 120)
 READERS = ("project", "project_backward", "misfit", "gram")  # of volumes
-KERNELS = (*READERS, "tie_pairs", "descend", "normal_equations")
-PROGRAMS = ("project", "moments", "descend")
+KERNELS = (
+    *(*READERS, "tie_pairs", "descend", "normal_equations"),
+    *("add_to_volumes", "add_to_matrices", "add_scratch"),
+)
+PROGRAMS = ("project", "moments", "descend", "bricks")
 STORED = [torch.float32, torch.bfloat16]
 CPU = torch.device("cpu")
-Launch = Callable[..., None]
-
-
-@pytest.fixture(scope="session")
-def emulators(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, torch.dtype], Any]:
-    """Build the kernels for the host, per number of channels and type of the volumes."""
-    if shutil.which("g++") is None:
-        pytest.skip("needs g++")
-    folder = tmp_path_factory.mktemp("emulation")
-    built: dict[tuple[int, torch.dtype], Any] = {}
-
-    def build(channels: int, stored: torch.dtype) -> Any:
-        if (channels, stored) not in built:
-            library = folder / f"emulation{channels}{stored}.so"
-            source = Path(__file__).with_name("cuda_emulation.cpp")
-            include = f"-I{source_directory() / 'cuda'}"
-            flags = [
-                "-std=c++17",
-                "-O2",
-                "-fPIC",
-                "-shared",
-                "-w",
-                f"-DSBACKPROP_CHANNELS={channels}",
-                include,
-            ]
-            if stored == torch.bfloat16:
-                flags.append("-DSBACKPROP_BFLOAT16")
-            subprocess.run(["g++", *flags, str(source), "-o", str(library)], check=True)
-            built[channels, stored] = ctypes.CDLL(str(library))
-        return built[channels, stored]
-
-    return build
-
-
-@pytest.fixture(params=[1, 2], ids=["order 1", "order 2"])
-def on_the_host(
-    request: pytest.FixtureRequest,
-    emulators: Callable[[int, torch.dtype], Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Let launches run the host build, in one of two random orders of threads."""
-
-    def launch(
-        program: str,
-        kernel: str,
-        channels: int,
-        grid: tuple[int, int],
-        arguments: Sequence[Any],
-        device: torch.device,
-        stored: torch.dtype = torch.float32,
-    ) -> None:
-        pointers = (ctypes.c_void_p * len(arguments))(
-            *(ctypes.cast(ctypes.pointer(value), ctypes.c_void_p) for value in arguments)
-        )
-        assert emulators(channels, stored).emulate(kernel.encode(), *grid, pointers, request.param) == 0
-
-    monkeypatch.setattr(cuda_runtime, "launch", launch)
+by_both_ways = pytest.mark.parametrize("owned", [False, True], ids=["atomics", "owners"])
 
 
 def stretched(problem: Problem, stretch: float) -> Problem:
@@ -92,7 +37,8 @@ def stretched(problem: Problem, stretch: float) -> Problem:
 @pytest.mark.parametrize("stored", STORED)
 @pytest.mark.parametrize("stretch", [1.0, 1.6])
 @pytest.mark.parametrize("channels", [3, 17])
-def test_project_and_its_gradients(channels: int, stretch: float, stored: torch.dtype) -> None:
+@by_both_ways
+def test_project_and_its_gradients(channels: int, stretch: float, stored: torch.dtype, owned: bool) -> None:
     problem = stretched(make_problem(radius=6, batch=2, channels=channels, stored=stored), stretch)
     lookup = tables(problem.disc, problem.sphere, CPU)
     wide = problem.double()
@@ -103,21 +49,23 @@ def test_project_and_its_gradients(channels: int, stretch: float, stored: torch.
     arguments = (problem.volumes, problem.coefficients, problem.rotation, *lookup)
     assert relative_error(torch.view_as_complex(cuda.project(*arguments)), slices) < 1e-5
     gradient = torch.view_as_real(problem.data)
-    results = cuda.project_backward(gradient, *arguments, True, True)
+    results = cuda.project_backward(gradient, *arguments, True, True, owned=owned)
     for name, result, truth in zip(("dV", "ds", "dA"), results, truths, strict=True):
         assert relative_error(result, truth) < 1e-5, name
-    of_volumes, of_coefficients, of_rotation = cuda.project_backward(gradient, *arguments, False, False)
+    of_volumes, of_coefficients, of_rotation = cuda.project_backward(
+        gradient, *arguments, False, False, owned=owned
+    )
     assert len(of_volumes) == len(of_rotation) == 0
     assert relative_error(of_coefficients, truths[1]) < 1e-5
 
 
-def compare_misfit(problem: Problem, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def compare_misfit(problem: Problem, rows: Tensor, owned: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Hold the kernel's misfit and gradients of images `rows` against the reference; they are added to a gradient of 1."""
     lookup = tables(problem.disc, problem.sphere, CPU)
     arguments = (problem.volumes, problem.coefficients[: len(rows)], problem.rotation[: len(rows)])
     gradient = torch.ones_like(problem.volumes, dtype=torch.float32)
     data = torch.view_as_real(problem.data)
-    results = cuda.misfit(*arguments, data, problem.transfer, rows, *lookup, gradient)
+    results = cuda.misfit(*arguments, data, problem.transfer, rows, *lookup, gradient, owned=owned)
 
     wide = problem.double()
     wide_arguments = (wide.volumes, wide.coefficients[: len(rows)], wide.rotation[: len(rows)])
@@ -140,10 +88,11 @@ def beyond_the_sphere(problem: Problem) -> Tensor:
 @pytest.mark.parametrize("stored", STORED)
 @pytest.mark.parametrize("stretch", [1.0, 1.6])
 @pytest.mark.parametrize("channels", [3, 17])
-def test_misfit_and_its_gradients(channels: int, stretch: float, stored: torch.dtype) -> None:
+@by_both_ways
+def test_misfit_and_its_gradients(channels: int, stretch: float, stored: torch.dtype, owned: bool) -> None:
     problem = stretched(make_problem(radius=6, batch=4, channels=channels, stored=stored), stretch)
     assert beyond_the_sphere(problem).any() == (stretch > 1)
-    compare_misfit(problem, torch.tensor([3, 1, 1]))
+    compare_misfit(problem, torch.tensor([3, 1, 1]), owned)
 
 
 @pytest.mark.usefixtures("on_the_host")
@@ -162,25 +111,28 @@ def test_gradients_of_rounded_volumes_are_close_to_those_of_the_volumes_themselv
 
 
 @pytest.mark.usefixtures("on_the_host")
-def test_tiles_in_the_box_can_reach_beyond_the_sphere() -> None:
+@by_both_ways
+def test_tiles_in_the_box_can_reach_beyond_the_sphere(owned: bool) -> None:
     problem = stretched(make_problem(radius=12, batch=1, channels=3), 1.045)
     assert beyond_the_sphere(problem).any()
-    compare_misfit(problem, torch.tensor([0]))
+    compare_misfit(problem, torch.tensor([0]), owned)
 
 
 @pytest.mark.usefixtures("on_the_host")
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_pose_that_is_not_a_number_has_the_misfit_of_an_empty_slice(bad: float) -> None:
+@by_both_ways
+def test_a_pose_that_is_not_a_number_has_the_misfit_of_an_empty_slice(owned: bool, bad: float) -> None:
     problem = make_problem(radius=6, batch=3, channels=3)
     problem.rotation[1] = bad
-    energy, slope, _ = compare_misfit(problem, torch.arange(3))
+    energy, slope, _ = compare_misfit(problem, torch.arange(3), owned)
     weighted = problem.data[1].abs().square() * problem.disc.weight
     torch.testing.assert_close(energy[1], weighted.sum())
     assert not slope[1].any()
 
 
 @pytest.mark.usefixtures("on_the_host")
-def test_data_beyond_the_sphere_that_are_not_numbers_move_nothing() -> None:
+@by_both_ways
+def test_data_beyond_the_sphere_that_are_not_numbers_move_nothing(owned: bool) -> None:
     problem = stretched(make_problem(radius=6, batch=1, channels=3), 1.6)
     outside = beyond_the_sphere(problem)[0]
     problem.data[0, outside] = float("nan")
@@ -188,7 +140,7 @@ def test_data_beyond_the_sphere_that_are_not_numbers_move_nothing() -> None:
     gradient = torch.zeros_like(problem.volumes)
     arguments = (problem.volumes, problem.coefficients, problem.rotation)
     images = (torch.view_as_real(problem.data), problem.transfer, torch.tensor([0]))
-    energy, slope = cuda.misfit(*arguments, *images, *lookup, gradient)
+    energy, slope = cuda.misfit(*arguments, *images, *lookup, gradient, owned=owned)
     assert energy.isnan().all()
     assert torch.isfinite(slope).all()
     assert torch.isfinite(gradient).all()
@@ -221,7 +173,8 @@ def test_descent_makes_the_step_of_the_reference(
 @pytest.mark.parametrize("stored", STORED)
 @pytest.mark.parametrize("stretch", [1.0, 1.6])
 @pytest.mark.parametrize("channels", [3, 17])
-def test_gram_and_normal_equations(channels: int, stretch: float, stored: torch.dtype) -> None:
+@by_both_ways
+def test_gram_and_normal_equations(channels: int, stretch: float, stored: torch.dtype, owned: bool) -> None:
     problem = stretched(make_problem(radius=6, batch=2, channels=channels, stored=stored), stretch)
     lookup = tables(problem.disc, problem.sphere, CPU)
     wide = problem.double()
@@ -235,7 +188,7 @@ def test_gram_and_normal_equations(channels: int, stretch: float, stored: torch.
     results += [matrix, vector]
     truths += [matrix.double(), vector.double()]
     moments = (problem.transfer, problem.coefficients, problem.second, problem.rotation)
-    cuda.normal_equations(data, *moments, *lookup, matrix, vector)
+    cuda.normal_equations(data, *moments, *lookup, matrix, vector, owned=owned)
     wide_moments = (wide.transfer, wide.coefficients, wide.second, wide.rotation)
     reference.normal_equations(wide.data, *wide_moments, problem.disc, problem.sphere, *truths[2:])
     for name, result, truth in zip(("G", "h", "matrix", "vector"), results, truths, strict=True):
@@ -262,26 +215,30 @@ def test_descent_rounds_its_copy_as_torch_does() -> None:
 
 @pytest.mark.usefixtures("on_the_host")
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
-def test_fixed_point_sums_keep_their_precision_at_any_scale(scale: float) -> None:
+@by_both_ways
+def test_fixed_point_sums_keep_their_precision_at_any_scale(owned: bool, scale: float) -> None:
     problem = make_problem(radius=5, batch=2, channels=3)
     arguments = (problem.volumes, problem.coefficients, problem.rotation)
     lookup = tables(problem.disc, problem.sphere, CPU)
     gradient = torch.view_as_real(problem.data)
-    plain = cuda.project_backward(gradient, *arguments, *lookup, True, False)
-    scaled = cuda.project_backward(gradient * scale, *arguments, *lookup, True, False)
+    plain = cuda.project_backward(gradient, *arguments, *lookup, True, False, owned=owned)
+    scaled = cuda.project_backward(gradient * scale, *arguments, *lookup, True, False, owned=owned)
     for a, b in zip(plain, scaled, strict=True):
         torch.testing.assert_close(a, b / scale, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.usefixtures("on_the_host")
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_gradient_that_is_not_finite_does_not_vanish(bad: float) -> None:
+@by_both_ways
+def test_a_gradient_that_is_not_finite_does_not_vanish(owned: bool, bad: float) -> None:
     problem = make_problem(radius=5, batch=2, channels=3)
     gradient = torch.view_as_real(problem.data).clone()
     gradient[0, 10, 1] = bad
     lookup = tables(problem.disc, problem.sphere, CPU)
     arguments = (problem.volumes, problem.coefficients, problem.rotation)
-    of_volumes, of_coefficients, _ = cuda.project_backward(gradient, *arguments, *lookup, True, False)
+    of_volumes, of_coefficients, _ = cuda.project_backward(
+        gradient, *arguments, *lookup, True, False, owned=owned
+    )
     assert not torch.isfinite(of_volumes).all()
     assert not torch.isfinite(of_coefficients[0]).all()
     assert torch.isfinite(of_coefficients[1]).all()
@@ -307,6 +264,12 @@ def test_the_check_at_first_use_finds_a_kernel_that_does_nothing(
     monkeypatch.setattr(cuda_runtime, "launch", launch_others)
     # Fresh memory might still hold the right slices of an earlier test.
     monkeypatch.setattr(torch.Tensor, "new_empty", torch.Tensor.new_zeros)
+    assert "differ from plain PyTorch" in cuda.self_check(CPU)
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_the_check_at_first_use_finds_results_that_are_not_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_add_over_bricks", lambda *arguments: arguments[-1].fill_(float("nan")))
     assert "differ from plain PyTorch" in cuda.self_check(CPU)
 
 
