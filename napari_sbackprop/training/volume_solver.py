@@ -35,12 +35,52 @@ def solve_volumes(
     first : (N, C), expected coefficients; 1 for the consensus.
     second : (N, C, C), expected products of coefficients.
     """
-    return _solve(*_accumulate(spectra, sphere, chosen, first, second), sphere)
+    return solve_equations(*voxel_equations(spectra, sphere, chosen, first, second), sphere)
+
+
+def voxel_equations(
+    spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Normal equations of every voxel from the chosen particles: packed matrices (W, C (C + 1) / 2), vectors (W, C, 2).
+
+    Parameters are those of `solve_volumes`; see `ops.normal_equations`.
+    """
+    channels = first.shape[1]
+    matrix = first.new_zeros(sphere.size, channels * (channels + 1) // 2)
+    vector = first.new_zeros(sphere.size, channels, 2)
+    for rows in chosen.split(_BATCH):
+        data, transfer, rotation = spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows]
+        ops.normal_equations(
+            data, transfer, first[rows], second[rows], rotation, spectra.disc, sphere, matrix, vector
+        )
+    return matrix, vector
+
+
+def solve_equations(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tensor:
+    """Volumes (W, C, 2) from the `voxel_equations`, the x = 0 plane tied to its mirror; overwrites its arguments."""
+    channels = vector.shape[1]
+    plane = torch.nonzero(sphere.coordinates[:, 0] == 0).squeeze(-1).to(matrix.device)
+    mirror = sphere.conjugate.to(matrix.device)[plane]
+    matrix[plane] = matrix[plane] + matrix[mirror]
+    vector[plane] = vector[plane] + vector[mirror] * vector.new_tensor([1, -1])
+
+    row, column = torch.triu_indices(channels, channels)
+    diagonal = torch.nonzero(row == column).squeeze(-1)
+    ridge = _RIDGE * matrix[:, diagonal].mean(0).clamp(min=torch.finfo(matrix.dtype).tiny)
+    for start in range(0, len(matrix), _VOXELS_AT_ONCE):
+        part = slice(start, start + _VOXELS_AT_ONCE)
+        packed = matrix[part].T  # (T, w)
+        full = packed.new_empty(channels, channels, packed.shape[1])
+        full[row, column] = packed
+        full[column, row] = packed
+        full.diagonal().add_(ridge)
+        vector[part] = _cholesky_solve(full, vector[part].permute(1, 2, 0).contiguous()).permute(2, 0, 1)
+    return vector
 
 
 def back_project(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> Tensor:
     """CTF-weighted back-projection (W, 1, 2) of the chosen particles; the gridding is still in it."""
-    return _solve(*_weight_and_sum(spectra, sphere, chosen), sphere)
+    return solve_equations(*_weight_and_sum(spectra, sphere, chosen), sphere)
 
 
 class BackProjection:
@@ -58,7 +98,7 @@ class BackProjection:
 
     def volume(self) -> Tensor:
         """As `back_project` of all that were added; call once."""
-        return _solve(self._weight, self._sum, self._sphere)
+        return solve_equations(self._weight, self._sum, self._sphere)
 
 
 def voxel_weight(spectra: Spectra, sphere: HalfSphere, chosen: Tensor, scale: Tensor) -> Tensor:
@@ -67,7 +107,7 @@ def voxel_weight(spectra: Spectra, sphere: HalfSphere, chosen: Tensor, scale: Te
     The x = 0 plane is averaged.
     """
     scale = scale[:, None]
-    weight = _accumulate(spectra, sphere, chosen, scale, scale.square()[:, :, None])[0][:, 0]
+    weight = voxel_equations(spectra, sphere, chosen, scale, scale.square()[:, :, None])[0][:, 0]
     return (weight + weight[sphere.conjugate.to(weight.device)]) / 2
 
 
@@ -118,43 +158,7 @@ def reduced_mask(mask: Tensor, radius: int) -> Tensor:
 def _weight_and_sum(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Squared transfer (W, 1), and transfer times data (W, 1, 2), that the chosen particles put on each voxel."""
     ones = torch.ones(spectra.count, 1).to(spectra.transfer)
-    return _accumulate(spectra, sphere, chosen, ones, ones[:, :, None])
-
-
-def _accumulate(
-    spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor
-) -> tuple[Tensor, Tensor]:
-    channels = first.shape[1]
-    matrix = first.new_zeros(sphere.size, channels * (channels + 1) // 2)
-    vector = first.new_zeros(sphere.size, channels, 2)
-    for rows in chosen.split(_BATCH):
-        data, transfer, rotation = spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows]
-        ops.normal_equations(
-            data, transfer, first[rows], second[rows], rotation, spectra.disc, sphere, matrix, vector
-        )
-    return matrix, vector
-
-
-def _solve(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tensor:
-    """Solve every voxel's system, the x = 0 plane tied to its mirror; overwrites its arguments."""
-    channels = vector.shape[1]
-    plane = torch.nonzero(sphere.coordinates[:, 0] == 0).squeeze(-1).to(matrix.device)
-    mirror = sphere.conjugate.to(matrix.device)[plane]
-    matrix[plane] = matrix[plane] + matrix[mirror]
-    vector[plane] = vector[plane] + vector[mirror] * vector.new_tensor([1, -1])
-
-    row, column = torch.triu_indices(channels, channels)
-    diagonal = torch.nonzero(row == column).squeeze(-1)
-    ridge = _RIDGE * matrix[:, diagonal].mean(0).clamp(min=torch.finfo(matrix.dtype).tiny)
-    for start in range(0, len(matrix), _VOXELS_AT_ONCE):
-        part = slice(start, start + _VOXELS_AT_ONCE)
-        packed = matrix[part].T  # (T, w)
-        full = packed.new_empty(channels, channels, packed.shape[1])
-        full[row, column] = packed
-        full[column, row] = packed
-        full.diagonal().add_(ridge)
-        vector[part] = _cholesky_solve(full, vector[part].permute(1, 2, 0).contiguous()).permute(2, 0, 1)
-    return vector
+    return voxel_equations(spectra, sphere, chosen, ones, ones[:, :, None])
 
 
 def _cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
