@@ -25,7 +25,7 @@ PARTS = ("gram", "posteriors", "normal equations", "solves")
 
 def one_pass(spectra: Spectra, basis: int, repeats: int) -> dict[str, float]:
     """Median seconds of each part, for random volumes."""
-    generator, device = torch.Generator().manual_seed(0), spectra.data.device
+    generator, device = torch.Generator().manual_seed(0), spectra.rotation.device
     sphere, everyone = half_sphere(spectra.disc.radius), torch.arange(spectra.count)
     volumes = torch.randn(sphere.size, basis + 1, 2, generator=generator).to(device)
     times: dict[str, list[float]] = {part: [] for part in PARTS}

@@ -40,6 +40,7 @@ class Case:
     particles: int = 2048
     threads: int = os.cpu_count() or 1
     device: str = "cpu"
+    precision: str | None = None  # that of the options
 
 
 def random_spectra(box: int, count: int, generator: torch.Generator) -> Spectra:
@@ -67,7 +68,8 @@ def make_stage(case: Case) -> VariationalStage:
         torch.ones(channels, device=device),
         mask,
     )
-    config = Config(latent_size=case.latent, basis_size=case.basis, batch_size=case.batch)
+    sizes = {"latent_size": case.latent, "basis_size": case.basis, "batch_size": case.batch}
+    config = Config(**sizes, **({} if case.precision is None else {"precision": case.precision}))
     everyone, nobody = torch.arange(case.particles), torch.arange(0)
     return VariationalStage(config, model, 0.1, spectra, mask, everyone, nobody, generator)
 

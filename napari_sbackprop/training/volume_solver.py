@@ -38,46 +38,6 @@ def solve_volumes(
     return solve_equations(*voxel_equations(spectra, sphere, chosen, first, second), sphere)
 
 
-def voxel_equations(
-    spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Normal equations of every voxel from the chosen particles: packed matrices (W, C (C + 1) / 2), vectors (W, C, 2).
-
-    Parameters are those of `solve_volumes`; see `ops.normal_equations`.
-    """
-    channels = first.shape[1]
-    matrix = first.new_zeros(sphere.size, channels * (channels + 1) // 2)
-    vector = first.new_zeros(sphere.size, channels, 2)
-    for rows in chosen.split(_BATCH):
-        data, transfer, rotation = spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows]
-        ops.normal_equations(
-            data, transfer, first[rows], second[rows], rotation, spectra.disc, sphere, matrix, vector
-        )
-    return matrix, vector
-
-
-def solve_equations(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tensor:
-    """Volumes (W, C, 2) from the `voxel_equations`, the x = 0 plane tied to its mirror; overwrites its arguments."""
-    channels = vector.shape[1]
-    plane = torch.nonzero(sphere.coordinates[:, 0] == 0).squeeze(-1).to(matrix.device)
-    mirror = sphere.conjugate.to(matrix.device)[plane]
-    matrix[plane] = matrix[plane] + matrix[mirror]
-    vector[plane] = vector[plane] + vector[mirror] * vector.new_tensor([1, -1])
-
-    row, column = torch.triu_indices(channels, channels)
-    diagonal = torch.nonzero(row == column).squeeze(-1)
-    ridge = _RIDGE * matrix[:, diagonal].mean(0).clamp(min=torch.finfo(matrix.dtype).tiny)
-    for start in range(0, len(matrix), _VOXELS_AT_ONCE):
-        part = slice(start, start + _VOXELS_AT_ONCE)
-        packed = matrix[part].T  # (T, w)
-        full = packed.new_empty(channels, channels, packed.shape[1])
-        full[row, column] = packed
-        full[column, row] = packed
-        full.diagonal().add_(ridge)
-        vector[part] = _cholesky_solve(full, vector[part].permute(1, 2, 0).contiguous()).permute(2, 0, 1)
-    return vector
-
-
 def back_project(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> Tensor:
     """CTF-weighted back-projection (W, 1, 2) of the chosen particles; the gridding is still in it."""
     return solve_equations(*_weight_and_sum(spectra, sphere, chosen), sphere)
@@ -159,6 +119,46 @@ def _weight_and_sum(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> tup
     """Squared transfer (W, 1), and transfer times data (W, 1, 2), that the chosen particles put on each voxel."""
     ones = torch.ones(spectra.count, 1).to(spectra.transfer)
     return voxel_equations(spectra, sphere, chosen, ones, ones[:, :, None])
+
+
+def voxel_equations(
+    spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Normal equations of every voxel from the chosen particles: packed matrices (W, C (C + 1) / 2), vectors (W, C, 2).
+
+    Parameters are those of `solve_volumes`; see `ops.normal_equations`.
+    """
+    channels = first.shape[1]
+    matrix = first.new_zeros(sphere.size, channels * (channels + 1) // 2)
+    vector = first.new_zeros(sphere.size, channels, 2)
+    for rows in chosen.split(_BATCH):
+        data, transfer, rotation = spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows]
+        ops.normal_equations(
+            data, transfer, first[rows], second[rows], rotation, spectra.disc, sphere, matrix, vector
+        )
+    return matrix, vector
+
+
+def solve_equations(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tensor:
+    """Volumes (W, C, 2) from `voxel_equations`, the x = 0 plane tied to its mirror; overwrites its arguments."""
+    channels = vector.shape[1]
+    plane = torch.nonzero(sphere.coordinates[:, 0] == 0).squeeze(-1).to(matrix.device)
+    mirror = sphere.conjugate.to(matrix.device)[plane]
+    matrix[plane] = matrix[plane] + matrix[mirror]
+    vector[plane] = vector[plane] + vector[mirror] * vector.new_tensor([1, -1])
+
+    row, column = torch.triu_indices(channels, channels)
+    diagonal = torch.nonzero(row == column).squeeze(-1)
+    ridge = _RIDGE * matrix[:, diagonal].mean(0).clamp(min=torch.finfo(matrix.dtype).tiny)
+    for start in range(0, len(matrix), _VOXELS_AT_ONCE):
+        part = slice(start, start + _VOXELS_AT_ONCE)
+        packed = matrix[part].T  # (T, w)
+        full = packed.new_empty(channels, channels, packed.shape[1])
+        full[row, column] = packed
+        full[column, row] = packed
+        full.diagonal().add_(ridge)
+        vector[part] = _cholesky_solve(full, vector[part].permute(1, 2, 0).contiguous()).permute(2, 0, 1)
+    return vector
 
 
 def _cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
