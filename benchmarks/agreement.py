@@ -127,8 +127,8 @@ def unequal(work: Callable[[], Tensors], *, deterministic: bool) -> list[str]:
     return [name for name, tensor in first.items() if not torch.equal(tensor, second[name])]
 
 
-def compare(box: int, basis: int, batch: int, device: torch.device) -> dict[str, Any]:
-    """Errors at one size, and on a GPU what else the module's docstring promises."""
+def compare(box: int, basis: int, batch: int, device: torch.device, *, once: bool = False) -> dict[str, Any]:
+    """Errors at one size and, unless every operation is to run only once, what else the module's docstring promises."""
     disc, sphere = half_disc(box // 2 - 1), half_sphere(box // 2 - 1)
     narrow = problem(box, basis, batch)
     given = {name: tensor.to(device) for name, tensor in narrow.items()}
@@ -138,6 +138,8 @@ def compare(box: int, basis: int, batch: int, device: torch.device) -> dict[str,
 
     truth = results(reference, widened(narrow), disc, sphere)
     row: dict[str, Any] = {"box": box, "basis": basis, "errors": relative_errors(work(), truth)}
+    if once:
+        return row
     if device.type == "cuda":
         row["errors_on_another_stream"] = relative_errors(on_a_busy_stream(work, given), truth)
         row["unequal"] = unequal(work, deterministic=False)
@@ -159,11 +161,12 @@ def main() -> None:
     parser.add_argument("--basis", type=int, nargs="+", default=[16, 64], help="basis volumes K")
     parser.add_argument("--batch", type=int, default=8, help="images")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--once", action="store_true", help="errors alone: every operation runs once")
     options = parser.parse_args()
     device = torch.device(options.device)
     rows = []
     for box, basis in itertools.product(options.boxes, options.basis):
-        row = compare(box, basis, options.batch, device)
+        row = compare(box, basis, options.batch, device, once=options.once)
         rows.append(row)
         name, error = worst(row)
         print(f"M {box:3} K {basis:3}: at most {error:.1e} ({name})", file=sys.stderr, flush=True)

@@ -42,7 +42,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=BATCH, help="images per call or step")
     parser.add_argument("--particles", type=int, default=PARTICLES, help="in memory, for epoch")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the VAE, for epoch")
-    parser.add_argument("--seconds", type=float, default=1.0, help="time spent on each measurement")
+    parser.add_argument("--seconds", type=float, default=0.5, help="time spent on each measurement")
     parser.add_argument("--limit", type=float, default=420.0, help="seconds after which a stage is ended")
     return parser.parse_args(arguments)
 

@@ -106,7 +106,7 @@ def sanitized() -> list[Row]:
     program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     if not Path(program).is_file():
         return [remark("compute-sanitizer is not on the PATH: neither memory nor races were checked.")]
-    small = ["--boxes", "24", "--basis", "16", "--batch", "2", "--device", "cuda"]
+    small = ["--boxes", "24", "--basis", "16", "--batch", "2", "--device", "cuda", "--once"]
     rows = []
     for tool in SANITIZERS:
         done = subprocess.run(
@@ -130,7 +130,8 @@ def check(options: argparse.Namespace) -> dict[str, Any]:
     device = torch.device(options.device)
     backend = ops.backend(device)
     print(f"back end: {backend.name}. {backend.reason}", file=sys.stderr, flush=True)
-    result: dict[str, Any] = {"agreement": [], "figures": []}
+    native = figure("native kernels serve this device", float(backend.name == "native"), "", least=1)
+    result: dict[str, Any] = {"agreement": [], "figures": [native]}
     if device.type == "cuda":
         result["figures"] += compile_seconds(options.basis[0], device)
     for box, basis in itertools.product(boxes(options, (64, 96)), options.basis):

@@ -35,7 +35,7 @@ from napari_sbackprop.ops import reference
 
 OPERATIONS = ("project", "project + gradients", "misfit", "gram", "normal equations")
 PLAIN = {
-    "cpu": [(16, 2**24), (64, 2**24)],
+    "cpu": [(16, 2**24), (64, 2**24), (64, 2**27)],
     "cuda": [(64, 2**24), (256, 2**26), (256, 2**28)],
 }
 """Images per call of plain PyTorch and floats of its largest intermediate that are tried, by device."""
