@@ -1,14 +1,16 @@
 """The first hour on a GPU in one command: builds the kernels, checks them and times everything that a GPU should do.
 
-    python benchmarks/gpu.py [--stages check operations step epoch decode memory peer] [--boxes 96 --basis 16]
+    python benchmarks/gpu.py [--stages check step epoch] [--boxes 96 --basis 16]
 
 Figures stand beside their goals, those of an H100, in a table on stderr. JSON comes on stdout, a line per stage as each
 ends: nothing is lost where a later one hangs. Every stage is a process of its own, because a kernel that fails leaves no
 GPU to those after it, and one that fails says so in one sentence. Nothing but torch and numpy is needed, except by `peer`.
 
-check       the back end, float64 on the CPU, another stream, equality of runs, compute-sanitizer
+check       the back end, float64 on the CPU, another stream, equality of runs
+sanitize    compute-sanitizer
 operations  each operation beside plain PyTorch on the same GPU, time and memory
 step        full steps of the VAE
+profile     the costliest kernels of a step, masks included
 epoch       100,000 particles of 96 px from memory to latents, with 50 epochs
 decode      maps from coefficients
 memory      the most that training takes

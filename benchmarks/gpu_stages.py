@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,11 @@ from step import Case, make_stage, step_time
 from training_in_memory import train_in_memory
 
 from napari_sbackprop import config, ops
+from napari_sbackprop.ops.extension import CompileError
 
 BATCH, PARTICLES, EPOCHS = 256, 100_000, 50
 SANITIZERS = ("memcheck", "racecheck")
+KERNELS = 12  # that a profile lists
 GIGABYTE = 1e9
 # What an H100 should reach.
 IMAGES_PER_SECOND = {96: 250_000, 160: 90_000}
@@ -91,42 +95,22 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def compile_seconds(basis: int, device: torch.device) -> list[Row]:
     """Time that NVRTC takes for each file of kernels."""
-    from napari_sbackprop.ops import cuda_runtime
+    from napari_sbackprop.ops import cuda_runtime  # loads what only a GPU build of torch has
 
     capability, rows = torch.cuda.get_device_capability(device), []
     for path in sorted((cuda_runtime.source_directory() / "cuda").glob("*.cu")):
         began = time.perf_counter()
-        cuda_runtime.compile_program(path.stem, basis + 1, capability)
-        rows.append(figure(f"NVRTC, {path.name}, K = {basis}", time.perf_counter() - began, "s"))
-    return rows
-
-
-def sanitized() -> list[Row]:
-    """What compute-sanitizer says of all operations on a small problem."""
-    program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
-    if not Path(program).is_file():
-        return [remark("compute-sanitizer is not on the PATH: neither memory nor races were checked.")]
-    small = ["--boxes", "24", "--basis", "16", "--batch", "2", "--device", "cuda", "--once"]
-    rows = []
-    for tool in SANITIZERS:
-        done = subprocess.run(
-            [program, "--tool", tool, "--error-exitcode", "9", sys.executable, agreement.__file__, *small],
-            # Torch's own pool of memory would hide what goes beyond an array.
-            env={**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        told = [line for line in done.stdout.splitlines() if line.startswith("=========")]
-        summary = next((line.strip("= ") for line in told if "SUMMARY" in line), done.stderr[-300:])
-        print(f"{tool}: exit {done.returncode}, {summary}", file=sys.stderr, flush=True)
-        rows.append({"tool": tool, "exit": done.returncode, "summary": summary, "first_lines": told[:40]})
+        try:
+            cuda_runtime.compile_program(path.stem, basis + 1, capability)
+        except CompileError as error:
+            rows.append(remark(str(error)))
+        else:
+            rows.append(figure(f"NVRTC, {path.name}, K = {basis}", time.perf_counter() - began, "s"))
     return rows
 
 
 def check(options: argparse.Namespace) -> dict[str, Any]:
-    """Whether the kernels compile, agree with float64 on any stream, and touch only what is theirs."""
+    """Whether the kernels compile, agree with float64 on any stream, and with themselves."""
     device = torch.device(options.device)
     backend = ops.backend(device)
     print(f"back end: {backend.name}. {backend.reason}", file=sys.stderr, flush=True)
@@ -143,9 +127,47 @@ def check(options: argparse.Namespace) -> dict[str, Any]:
         what = f"results that differ from run to run, M = {box}, K = {basis}"
         result["figures"].append(figure(what, differ, "of 12", most=0))
         result["agreement"].append(row)
-    if device.type == "cuda":
-        result["sanitizers"] = sanitized()
     return result
+
+
+def sanitize(options: argparse.Namespace) -> dict[str, Any]:
+    """What compute-sanitizer says of all operations on a small problem: memory and races."""
+    program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+    if options.device != "cuda" or not Path(program).is_file():
+        return remark(
+            "There is no GPU, or no compute-sanitizer on the PATH: neither memory nor races were checked."
+        )
+    small = ["--boxes", "24", "--basis", "16", "--batch", "2", "--device", "cuda", "--once"]
+    rows = []
+    for tool in SANITIZERS:
+        command = [
+            program,
+            "--tool",
+            tool,
+            "--error-exitcode",
+            "9",
+            sys.executable,
+            agreement.__file__,
+            *small,
+        ]
+        # Torch's own pool of memory would hide what goes beyond an array.
+        environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+        try:
+            done = subprocess.run(
+                command,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=options.limit / 2.5,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            rows.append(remark(f"{tool} was ended after {options.limit / 2.5:.0f} s."))
+            continue
+        told = [line for line in done.stdout.splitlines() if line.startswith("=========")]
+        summary = next((line.strip("= ") for line in told if "SUMMARY" in line), done.stderr[-300:])
+        rows.append(remark(f"{tool}: status {done.returncode}, {summary}") | {"first_lines": told[:40]})
+    return {"tools": rows}
 
 
 def operations(options: argparse.Namespace) -> dict[str, Any]:
@@ -184,6 +206,22 @@ def step(options: argparse.Namespace) -> dict[str, Any]:
         what = f"full step, M = {box}, K = {case.basis}, B = {case.batch}, {precision or 'float32'}"
         figures.append(figure(what, rate, "images/s", least=IMAGES_PER_SECOND.get(box)))
     return {"figures": figures}
+
+
+def profile(options: argparse.Namespace) -> dict[str, Any]:
+    """What the device spends a step of the VAE on: the costliest kernels."""
+    (box, *_), basis = boxes(options, (96,)), options.basis[0]
+    particles = min(options.particles, 32 * options.batch)
+    case = Case(box=box, basis=basis, latent=min(8, basis), batch=options.batch, particles=particles)
+    stage = make_stage(replace(case, device=options.device))
+    list(stage.epoch())
+    where, activity = ("device", "CUDA") if options.device == "cuda" else ("cpu", "CPU")
+    with torch.profiler.profile(activities=[getattr(torch.profiler.ProfilerActivity, activity)]) as seen:
+        list(stage.epoch())
+    own_time = attrgetter(f"self_{where}_time_total")
+    costly = sorted(seen.key_averages(), key=own_time, reverse=True)[:KERNELS]
+    steps = particles / options.batch
+    return {"figures": [figure(kind.key[:54], own_time(kind) / steps, "µs a step") for kind in costly]}
 
 
 def epoch(options: argparse.Namespace) -> dict[str, Any]:
@@ -297,5 +335,6 @@ def peer(options: argparse.Namespace) -> dict[str, Any]:
 
 
 STAGES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
-    stage.__name__: stage for stage in (check, operations, step, epoch, decode, memory, peer)
+    stage.__name__: stage
+    for stage in (check, sanitize, operations, step, profile, epoch, decode, memory, peer)
 }

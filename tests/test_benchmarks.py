@@ -37,7 +37,7 @@ TINY = [
     *("--device", "cpu", "--boxes", "16", "--basis", "3", "--batch", "8"),
     *("--particles", "200", "--epochs", "1", "--seconds", "0"),
 ]
-ONLY_WITH_A_GPU = {"memory"}
+ONLY_WITH_A_GPU = {"memory", "sanitize"}
 ONLY_WHERE_INSTALLED = {"peer"}
 
 
@@ -51,7 +51,9 @@ def stages_of(output: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
-@pytest.mark.parametrize("name", ["check", "operations", "step", "epoch", "decode", "memory", "peer"])
+@pytest.mark.parametrize(
+    "name", ["check", "sanitize", "operations", "step", "profile", "epoch", "decode", "memory", "peer"]
+)
 def test_every_stage_of_the_first_hour_on_a_gpu_runs_without_one(
     gpu: ModuleType, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
