@@ -4,7 +4,8 @@
 
 Norm of the difference over the norm of the truth, of everything that an operation returns or adds to. On a GPU the same is
 asked of a stream that is not the default one and is busy when the work arrives, and it is told which results differ in a
-bit between two runs, with torch's deterministic algorithms asked for and without.
+bit between two runs, with torch's deterministic algorithms asked for and without. Where training offers volumes of bfloat16,
+`misfit` that reads such volumes is compared with float64 of the same.
 """
 
 import argparse
@@ -15,9 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from device import sums_in_one_order
 from torch import Tensor
 
-from napari_sbackprop import ops
+from napari_sbackprop import config, ops
 from napari_sbackprop.imaging.grids import HalfDisc, HalfSphere, half_disc, half_sphere
 from napari_sbackprop.imaging.poses import random_rotations
 from napari_sbackprop.ops import reference
@@ -53,8 +55,17 @@ def problem(box: int, basis: int, batch: int) -> Tensors:
 
 def widened(tensors: Tensors) -> Tensors:
     """The same numbers in float64."""
-    wide = {torch.float32: torch.float64, torch.complex64: torch.complex128}
-    return {name: tensor.to(wide.get(tensor.dtype, tensor.dtype)) for name, tensor in tensors.items()}
+    wide = {torch.complex64: torch.complex128, torch.int64: torch.int64}
+    return {name: tensor.to(wide.get(tensor.dtype, torch.float64)) for name, tensor in tensors.items()}
+
+
+def misfit_results(implementation: Any, given: Tensors, disc: HalfDisc, sphere: HalfSphere) -> Tensors:
+    """Misfit of each image and its gradients, that of the volumes added to ones."""
+    gradient = given["weight"].new_ones(given["volumes"].shape)
+    images = (given["data"], given["transfer"], given["rows"])
+    mixed = (given["volumes"], given["coefficients"], given["rotation"])
+    energy, slope = implementation.misfit(*mixed, *images, disc, sphere, gradient)
+    return {"misfit": energy, "misfit: ds": slope, "misfit: dV": gradient}
 
 
 def results(implementation: Any, given: Tensors, disc: HalfDisc, sphere: HalfSphere) -> Tensors:
@@ -67,11 +78,7 @@ def results(implementation: Any, given: Tensors, disc: HalfDisc, sphere: HalfSph
     found = {"slices": slices.detach()}
     found |= dict(zip(("slices: dV", "slices: ds", "slices: dA"), slopes, strict=True))
 
-    gradient = torch.ones_like(volumes)
-    images = (given["data"], transfer, given["rows"])
-    energy, slope = implementation.misfit(volumes, given["coefficients"], rotation, *images, *grids, gradient)
-    found |= {"misfit": energy, "misfit: ds": slope, "misfit: dV": gradient.clone()}
-
+    found |= misfit_results(implementation, given, *grids)
     matrix, vector = implementation.gram(volumes, given["data"], transfer, rotation, *grids)
     found |= {"gram: matrix": matrix, "gram: vector": vector}
 
@@ -81,7 +88,7 @@ def results(implementation: Any, given: Tensors, disc: HalfDisc, sphere: HalfSph
     found |= dict(zip(("normal equations: matrix", "normal equations: vector"), sums, strict=True))
 
     stepped = volumes.clone()
-    numbers = (stepped, gradient, given["weight"], given["inverse"])
+    numbers = (stepped, found["misfit: dV"].clone(), given["weight"], given["inverse"])
     if implementation is reference:
         reference.descend(*numbers, mirror_pairs(sphere, volumes.device), **STEP)
     else:
@@ -118,12 +125,8 @@ def on_a_busy_stream(work: Callable[[Tensors], Tensors], given: Tensors) -> Tens
 
 def unequal(work: Callable[[], Tensors], *, deterministic: bool) -> list[str]:
     """Results that differ between two runs in a bit."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    try:
+    with sums_in_one_order(deterministic):
         first, second = work(), work()
-    finally:
-        torch.use_deterministic_algorithms(before)
     return [name for name, tensor in first.items() if not torch.equal(tensor, second[name])]
 
 
@@ -143,13 +146,25 @@ def compare(box: int, basis: int, batch: int, device: torch.device, *, once: boo
     if device.type == "cuda":
         row["errors_on_another_stream"] = relative_errors(on_a_busy_stream(work, given), truth)
         row["unequal"] = unequal(work, deterministic=False)
+        with sums_in_one_order():
+            row["errors_when_deterministic"] = relative_errors(work(), truth)
     row["unequal_when_deterministic"] = unequal(work, deterministic=True)
+    if "bfloat16" in getattr(config, "PRECISIONS", ()):
+        rounded = narrow | {"volumes": narrow["volumes"].bfloat16()}
+        truth = misfit_results(reference, widened(rounded), disc, sphere)
+        there = {name: tensor.to(device) for name, tensor in rounded.items()}
+        row["errors_of_bfloat16"] = relative_errors(misfit_results(ops, there, disc, sphere), truth)
     return row
 
 
 def worst(row: dict[str, Any]) -> tuple[str, float]:
     """The result that is furthest off in a row of `compare`, and by how much; not a number is furthest."""
-    errors = [*row["errors"].items(), *row.get("errors_on_another_stream", {}).items()]
+    errors = [
+        (f"{name}{kind.removeprefix('errors').replace('_', ' ')}", error)
+        for kind, found in row.items()
+        if kind.startswith("errors")
+        for name, error in found.items()
+    ]
     return max(errors, key=lambda item: (item[1] != item[1], item[1]))
 
 

@@ -12,7 +12,7 @@ import statistics
 import sys
 
 import torch
-from clock import now
+from device import now
 from step import random_spectra
 
 from napari_sbackprop.imaging.grids import half_sphere

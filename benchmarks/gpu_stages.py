@@ -20,8 +20,8 @@ import agreement
 import closed_form
 import operation
 import torch
-from clock import now
 from decode import made_up
+from device import now, sums_in_one_order
 from simulated_spectra import simulated_spectra
 from step import Case, make_stage, step_time
 from training_in_memory import train_in_memory
@@ -179,7 +179,7 @@ def operations(options: argparse.Namespace) -> dict[str, Any]:
         figure("float32 matrix product", matrix / 1e3, "TFLOP/s"),
     ]
     wanted = argparse.Namespace(**vars(options), operations=operation.OPERATIONS)
-    print(operation.HEADS + ("   MB + plain MB" if device.type == "cuda" else ""), file=sys.stderr)
+    print(operation.HEADS[device.type], file=sys.stderr)
     rows = []
     for box, basis in itertools.product(boxes(options, (64, 96, 128, 160, 256)), options.basis):
         for row in operation.measure_box(box, basis, copy, matrix, wanted):
@@ -189,21 +189,23 @@ def operations(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def step(options: argparse.Namespace) -> dict[str, Any]:
-    """Full steps of the VAE, as training makes them."""
-    offered = getattr(config, "PRECISIONS", (None,))
-    figures = []
-    for box, precision in itertools.product(boxes(options, (96, 160)), offered):
+    """Full steps of the VAE, as training makes them, in every precision that it offers and with sums in one order."""
+    figures, basis = [], options.basis[0]
+    ways = [(precision, False) for precision in getattr(config, "PRECISIONS", (None,))]
+    for box, (precision, one_order) in itertools.product(boxes(options, (96, 160)), [*ways, (None, True)]):
         case = Case(
             box=box,
-            basis=options.basis[0],
-            latent=min(8, options.basis[0]),
+            basis=basis,
+            latent=min(8, basis),
             batch=options.batch,
             particles=min(options.particles, 32 * options.batch),
             device=options.device,
             precision=precision,
         )
-        rate = options.batch / step_time(case, options.seconds)
-        what = f"full step, M = {box}, K = {case.basis}, B = {case.batch}, {precision or 'float32'}"
+        with sums_in_one_order(one_order):
+            rate = options.batch / step_time(case, options.seconds)
+        way = "sums in one order" if one_order else precision or "float32"
+        what = f"full step, M = {box}, K = {basis}, B = {case.batch}, {way}"
         figures.append(figure(what, rate, "images/s", least=IMAGES_PER_SECOND.get(box)))
     return {"figures": figures}
 

@@ -5,7 +5,8 @@
 A box of M pixels keeps shells 0 ... M/2 - 1. Poses are random and uniform. Times are microseconds per image, the
 smallest of several runs: what other programs on the machine take is not ours to report. Plain PyTorch is measured at
 its own best of several batches and sizes of its intermediates: large ones overflow a processor's caches, and small ones
-leave a GPU idle. On a GPU (--device cuda) it is also said what memory a call needs beside its arguments.
+leave a GPU idle. On a GPU (--device cuda) it is also said what an operation takes where its sums keep one order ("fixed"),
+and what memory a call needs beside its arguments.
 
 "MB" are the compulsory bytes of an image: every voxel that a slice touches read once per pass (and its gradient read and
 written once), the image once. "copy" is the rate at which they went by, of the machine's measured copy rate: beyond 100 %
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
-from clock import now
+from device import now, sums_in_one_order
 from torch import Tensor
 
 from napari_sbackprop import ops
@@ -192,10 +193,14 @@ def measure_box(
             continue
         work = workload(name, ops, inputs, options.batch, disc, sphere)
         native = cost(work, options.batch, device, options.seconds)
+        row: dict[str, Any] = {}
+        if device.type == "cuda":
+            with sums_in_one_order():
+                row["fixed_us"] = round(best_time(work, options.batch, device, options.seconds), 2)
         del work  # its accumulators are as large as those of plain PyTorch
         plain = plain_cost(name, inputs, options.seconds, disc, sphere)
         microseconds = native.microseconds
-        row = {
+        row |= {
             "box": box,
             "basis": basis,
             "batch": options.batch,
@@ -227,11 +232,14 @@ def table_line(row: dict[str, Any]) -> str:
         **row,
         plain=row.get("plain_us", "no room"),
         ratio=f"{row['speedup']}x" if "speedup" in row else "",
-        memory=f" {row['native_mb']:>7} {row['plain_mb'] or '':>7}" if "native_mb" in row else "",
+        memory=" {fixed_us:>8} {native_mb:>7} {plain_mb!s:>7}".format(**row) if "native_mb" in row else "",
     )
 
 
-HEADS = "   M   K operation                  us  images/s  plain us  ratio     MB  copy  MFLOP  GEMM"
+HEADS = {
+    "cpu": "   M   K operation                  us  images/s  plain us  ratio     MB  copy  MFLOP  GEMM",
+}
+HEADS["cuda"] = HEADS["cpu"] + " fixed us    MB + plain +"
 
 
 def parse_options() -> argparse.Namespace:
@@ -257,7 +265,7 @@ def main() -> None:
     device = torch.device(options.device)
     copy, matrix = copy_rate(device), matrix_rate(device)
     rows = []
-    print(HEADS + ("   MB + plain MB" if device.type == "cuda" else ""), file=sys.stderr)
+    print(HEADS[device.type], file=sys.stderr)
     for box, basis in itertools.product(options.boxes, options.basis):
         for row in measure_box(box, basis, copy, matrix, options):
             rows.append(row)

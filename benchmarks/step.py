@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass, replace
 
 import torch
-from clock import now
+from device import now
 
 from napari_sbackprop.config import Config
 from napari_sbackprop.imaging.grids import half_disc, half_sphere

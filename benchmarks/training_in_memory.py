@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
-from clock import now
+from device import now
 from torch import Tensor
 
 from napari_sbackprop.config import Config
