@@ -3,6 +3,8 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <optional>
+
 #include "checks.h"
 
 namespace sbackprop {
@@ -54,7 +56,7 @@ void descend_as(
 
 void descend(
     const Tensor& volumes, const Tensor& gradient, const Tensor& weight, const Tensor& inverse, const Tensor& pairs,
-    double decay, double pull) {
+    double decay, double pull, std::optional<Tensor> reading) {
   const int64_t size = volumes.size(0), channels = volumes.size(1);
   check_like(volumes, "volumes", volumes, {size, channels, 2});
   check_like(gradient, "gradient", volumes, {size, channels, 2});
@@ -63,6 +65,7 @@ void descend(
   check_indices(pairs, "pairs", {pairs.size(0), 2}, size);
   if (is_double(volumes)) descend_as<double>(volumes, gradient, weight, inverse, pairs, decay, pull);
   else descend_as<float>(volumes, gradient, weight, inverse, pairs, static_cast<float>(decay), static_cast<float>(pull));
+  if (reading) torch::stable::copy_(*reading, volumes);
 }
 
 }  // namespace

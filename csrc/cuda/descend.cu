@@ -23,13 +23,16 @@ extern "C" __global__ void __launch_bounds__(kThreads) tie_pairs(
 }
 
 // V += decay (1 - w inverse) V + pull inverse dV, and dV = 0; volumes and gradient (W, C, 2), weight (W,), inverse (W, C).
+// reading, the volumes rounded for the next misfit, may be null.
 extern "C" __global__ void __launch_bounds__(kThreads) descend(
-    float* volumes, float* gradient, const float* weight, const float* inverse, long long size, float decay,
-    float pull) {
+    float* volumes, float* gradient, const float* weight, const float* inverse, Bfloat16* reading,
+    long long size, float decay, float pull) {
   for (long long i = first_of_thread(); i < size * kChannels; i += threads_of_grid()) {
     const float keep = 1 + decay * (1 - weight[i / kChannels] * inverse[i]), step = pull * inverse[i];
     const Complex v = load_complex(volumes + 2 * i), g = load_complex(gradient + 2 * i);
-    store_complex(volumes + 2 * i, {keep * v.re + step * g.re, keep * v.im + step * g.im});
+    const Complex next = {keep * v.re + step * g.re, keep * v.im + step * g.im};
+    store_complex(volumes + 2 * i, next);
+    if (reading != nullptr) store_complex(reading + 2 * i, next);
     store_complex(gradient + 2 * i, {0, 0});
   }
 }

@@ -18,7 +18,7 @@ __device__ inline void unpack_pair(int k, int columns, int* row, int* column) {
 
 // Interpolate all channels at one pixel by one group of lanes; x holds (re, im) rows of kColumns.
 __device__ inline void gather_pixel(
-    const Geometry& geometry, const float* rotation, int index, const float* volumes, float transfer, Complex data,
+    const Geometry& geometry, const float* rotation, int index, const Stored* volumes, float transfer, Complex data,
     float* re, float* im) {
   const int lane = threadIdx.x % kGroup;
   const float* at = geometry.pixels + 3 * index;
@@ -51,7 +51,7 @@ __device__ inline void gather_pixel(
 
 // Block (part, image) adds the products of every gridDim.x-th run of pixels of the image; G's upper triangle and h.
 extern "C" __global__ void __launch_bounds__(kThreads) gram(
-    Geometry geometry, const float* volumes, const float* data, const float* transfer, float* matrix, float* vector) {
+    Geometry geometry, const Stored* volumes, const float* data, const float* transfer, float* matrix, float* vector) {
   __shared__ float x[2 * kGramPixels][kColumns];
   const int image = blockIdx.y;
   const float* rotation = geometry.rotation + 9 * image;

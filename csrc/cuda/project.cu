@@ -81,7 +81,7 @@ __device__ inline void add_coefficients(const float sums[kPerLane], float* gradi
 // Spread g, the gradient in each pixel's value, over the touched voxels, then from one reading of each row dV += s (x) G
 // and ds += Re(conj(G) V). volumes_gradient may be null; coefficients_gradient is (B, C).
 __device__ inline void add_gradients(
-    const Own& own, Complex g, const Touched& touched, Spread& spread, const float* volumes, float* volumes_gradient,
+    const Own& own, Complex g, const Touched& touched, Spread& spread, const Stored* volumes, float* volumes_gradient,
     float* coefficients_gradient) {
   const FixedPoint fixed = scatter_complex(own.pixel, g, touched, spread);
   const int lane = threadIdx.x % kGroup;
@@ -112,7 +112,7 @@ __device__ inline Complex differentiate(Complex value, float transfer, Complex d
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads) project(
-    Geometry geometry, const int* items, int tiles, const float* volumes, const float* coefficients, float* slices) {
+    Geometry geometry, const int* items, int tiles, const Stored* volumes, const float* coefficients, float* slices) {
   __shared__ Touched touched;
   __shared__ Complex mixed[kMaxTouched];
   Own own;
@@ -125,7 +125,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) project(
 
 // volumes_gradient and rotation_gradient may be null; all gradients are added to.
 extern "C" __global__ void __launch_bounds__(kThreads) project_backward(
-    Geometry geometry, const int* items, int tiles, const float* volumes, const float* coefficients,
+    Geometry geometry, const int* items, int tiles, const Stored* volumes, const float* coefficients,
     const float* gradient, float* volumes_gradient, float* coefficients_gradient, float* rotation_gradient) {
   __shared__ Touched touched;
   __shared__ Complex mixed[kMaxTouched];
@@ -143,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) project_backward(
 
 // Image b of the batch is row rows[b] of data and transfer. energy (B,) and both gradients are added to.
 extern "C" __global__ void __launch_bounds__(kThreads) misfit(
-    Geometry geometry, const int* items, int tiles, const float* volumes, const float* coefficients, const float* data,
+    Geometry geometry, const int* items, int tiles, const Stored* volumes, const float* coefficients, const float* data,
     const float* transfer, const long long* rows, float* volumes_gradient, float* energy, float* coefficients_gradient) {
   __shared__ Touched touched;
   __shared__ Complex mixed[kMaxTouched];

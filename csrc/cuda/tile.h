@@ -1,5 +1,5 @@
 // A tile's pixels and the voxels they touch, by one block of kThreads threads. Includes nothing of the system, so that
-// NVRTC takes it; SBACKPROP_CHANNELS is the number C of channels.
+// NVRTC takes it; SBACKPROP_CHANNELS is the number C of channels; SBACKPROP_BFLOAT16, that volumes are read as such.
 #pragma once
 
 #include "../trilinear.h"
@@ -14,6 +14,13 @@ constexpr int kGroup = 8;                              // lanes that read one vo
 constexpr int kGroups = kThreads / kGroup;
 constexpr int kPerLane = (kChannels + kGroup - 1) / kGroup;
 constexpr int kMaxTouched = 8 * kTilePixels;
+
+using Bfloat16 = unsigned short;                       // the upper half of a float
+#ifdef SBACKPROP_BFLOAT16
+using Stored = Bfloat16;                               // what volumes are read from; all else is float
+#else
+using Stored = float;
+#endif
 
 struct Complex {
   float re, im;
@@ -188,8 +195,23 @@ __device__ inline Complex load_complex(const float* from) {
   return {both.x, both.y};
 }
 
+__device__ inline Complex load_complex(const Bfloat16* from) {
+  const unsigned both = *reinterpret_cast<const unsigned*>(from);
+  return {__uint_as_float(both << 16), __uint_as_float(both & 0xffff0000u)};
+}
+
 __device__ inline void store_complex(float* to, Complex value) {
   *reinterpret_cast<float2*>(to) = float2{value.re, value.im};
+}
+
+// Rounded to nearest, ties to even; NaN apart, whose upper half alone may be infinity.
+__device__ inline unsigned bfloat16_bits(float value) {
+  const unsigned bits = __float_as_uint(value);
+  return value != value ? 0x7fc0u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+}
+
+__device__ inline void store_complex(Bfloat16* to, Complex value) {
+  *reinterpret_cast<unsigned*>(to) = bfloat16_bits(value.re) | bfloat16_bits(value.im) << 16;
 }
 
 __device__ inline Complex conjugated_if(bool conjugate, Complex value) {
@@ -212,14 +234,14 @@ __device__ inline void add_complex(float* to, float re, float im) {
 
 // U = sum_c s_c V_c of every touched voxel. Ends with a barrier.
 __device__ inline void mix_touched(
-    const float* volumes, const float own[kPerLane], const Touched& touched, Complex* mixed) {
+    const Stored* volumes, const float own[kPerLane], const Touched& touched, Complex* mixed) {
   const int lane = threadIdx.x % kGroup;
   for (int base = 0; base < touched.count; base += kGroups) {
     const int i = base + threadIdx.x / kGroup;
     const int voxel = i < touched.count ? touched.voxel[i] : -1;
     Complex sum = {0, 0};
     if (voxel >= 0) {
-      const float* row = volumes + 2ll * kChannels * voxel;
+      const Stored* row = volumes + 2ll * kChannels * voxel;
 #pragma unroll
       for (int j = 0; j < kPerLane; ++j) {
         const int c = lane + j * kGroup;

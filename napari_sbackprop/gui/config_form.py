@@ -16,11 +16,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbackprop.config import DEVICES, RECIPES, RESUMABLE, Config
+from napari_sbackprop.config import DEVICES, PRECISIONS, RECIPES, RESUMABLE, Config
 from napari_sbackprop.errors import InputError
 from napari_sbackprop.gui.controls import tool_button
 
-CHOICES = {"recipe": RECIPES, "device": DEVICES}
+CHOICES = {"recipe": RECIPES, "device": DEVICES, "precision": PRECISIONS}
 FIRST = ("recipe", "latent_size", "epochs", "mask_diameter")
 """Options that are always in sight; the rest waits behind a button."""
 UNITS = {"resolution": "Å", "mask_diameter": "Å"}

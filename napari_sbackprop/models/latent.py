@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 
 
-def sample_latent(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw z = mean + exp(log_variance / 2) n, n ~ N(0, 1), for mean and log_variance (B, Z)."""
-    noise = torch.randn(mean.shape, generator=generator).to(mean)
+def sample_latent(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """Sample z = mean + exp(log_variance / 2) n for standard normal noise n; all (B, Z)."""
     return mean + torch.exp(log_variance / 2) * noise
 
 

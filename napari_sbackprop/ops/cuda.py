@@ -66,22 +66,28 @@ def sorted_items(rotation: Tensor, lookup: Tables) -> Tensor:
 
 
 def _launch_over_items(
-    program: str, kernel: str, rotation: Tensor, lookup: Tables, channels: int, tensors: list[Tensor | None]
+    program: str,
+    kernel: str,
+    rotation: Tensor,
+    lookup: Tables,
+    channels: int,
+    tensors: list[Tensor | None],
+    stored: torch.dtype = torch.float32,
 ) -> None:
     items = sorted_items(rotation, lookup)
     if len(items) == 0:
         return
     arguments = [_geometry(rotation, lookup), _pointer(items), ctypes.c_int(len(lookup.tile_centres))]
     arguments += [_pointer(tensor) for tensor in tensors]
-    cuda_runtime.launch(program, kernel, channels, (len(items), 1), arguments, rotation.device)
+    cuda_runtime.launch(program, kernel, channels, (len(items), 1), arguments, rotation.device, stored)
 
 
 def project(volumes: Tensor, coefficients: Tensor, rotation: Tensor, *lookup: Tensor | int) -> Tensor:
     """Kernel of napari_sbackprop::project."""
     table = Tables(*lookup)  # type: ignore[arg-type]
-    slices = volumes.new_empty(len(coefficients), len(table.pixels), 2)
+    slices = coefficients.new_empty(len(coefficients), len(table.pixels), 2)
     tensors: list[Tensor | None] = [volumes, coefficients, slices]
-    _launch_over_items("project", "project", rotation, table, volumes.shape[1], tensors)
+    _launch_over_items("project", "project", rotation, table, volumes.shape[1], tensors, volumes.dtype)
     return slices
 
 
@@ -91,7 +97,7 @@ def project_backward(
     """Kernel of napari_sbackprop::project_backward."""
     *lookup, need_volumes, need_rotation = rest
     table = Tables(*lookup)  # type: ignore[arg-type]
-    of_volumes = torch.zeros_like(volumes) if need_volumes else volumes.new_empty(0, *volumes.shape[1:])
+    of_volumes = coefficients.new_zeros(len(volumes) if need_volumes else 0, *volumes.shape[1:])
     of_coefficients = torch.zeros_like(coefficients)
     of_rotation = torch.zeros_like(rotation) if need_rotation else rotation.new_empty(0, 3, 3)
     tensors = [
@@ -100,7 +106,8 @@ def project_backward(
         of_coefficients,
         of_rotation if need_rotation else None,
     ]
-    _launch_over_items("project", "project_backward", rotation, table, volumes.shape[1], tensors)
+    channels, stored = volumes.shape[1], volumes.dtype
+    _launch_over_items("project", "project_backward", rotation, table, channels, tensors, stored)
     return of_volumes, of_coefficients, of_rotation
 
 
@@ -119,12 +126,12 @@ def misfit(
     energy, slope = coefficients.new_zeros(len(coefficients)), torch.zeros_like(coefficients)
     tensors: list[Tensor | None] = [volumes, coefficients, data, transfer, rows, gradient, energy, slope]
     table = Tables(*lookup)  # type: ignore[arg-type]
-    _launch_over_items("project", "misfit", rotation, table, volumes.shape[1], tensors)
+    _launch_over_items("project", "misfit", rotation, table, volumes.shape[1], tensors, volumes.dtype)
     return energy, slope
 
 
 def _launch_over_channels(
-    kernel: str, like: Tensor, count: int, tensors: list[Tensor], numbers: tuple[float, ...]
+    kernel: str, like: Tensor, count: int, tensors: list[Tensor | None], numbers: tuple[float, ...]
 ) -> None:
     """Start a kernel of descend.cu over `count` rows of channels; `like` is (W, C, 2)."""
     channels = like.shape[1]
@@ -141,10 +148,11 @@ def descend(
     pairs: Tensor,
     decay: float,
     pull: float,
+    reading: Tensor | None = None,
 ) -> None:
     """Kernels of napari_sbackprop::descend."""
     _launch_over_channels("tie_pairs", gradient, len(pairs), [gradient, pairs], ())
-    tensors = [volumes, gradient, weight, inverse]
+    tensors = [volumes, gradient, weight, inverse, reading]
     _launch_over_channels("descend", volumes, len(volumes), tensors, (decay, pull))
 
 
@@ -154,11 +162,12 @@ def gram(
     """Kernel of napari_sbackprop::gram."""
     table = Tables(*lookup)  # type: ignore[arg-type]
     batch, channels = len(data), volumes.shape[1]
-    upper, vector = volumes.new_zeros(batch, channels, channels), volumes.new_zeros(batch, channels)
+    upper, vector = data.new_zeros(batch, channels, channels), data.new_zeros(batch, channels)
     if batch > 0:
         tensors = (volumes, data, transfer, upper, vector)
         arguments = [_geometry(rotation, table), *(_pointer(tensor) for tensor in tensors)]
-        cuda_runtime.launch("moments", "gram", channels, (_GRAM_PARTS, batch), arguments, volumes.device)
+        grid = (_GRAM_PARTS, batch)
+        cuda_runtime.launch("moments", "gram", channels, grid, arguments, data.device, volumes.dtype)
     return upper + upper.triu(1).mT, vector
 
 
@@ -186,8 +195,8 @@ def _largest_error(results: tuple[Tensor, ...], truths: tuple[Tensor, ...]) -> f
     return float(torch.stack(errors).max())
 
 
-def _check_against_reference(device: torch.device) -> float:
-    """Largest relative error of all kernels on a small problem."""
+def _check_against_reference(device: torch.device, stored: torch.dtype) -> float:
+    """Largest relative error of all kernels on a small problem, with volumes stored as float32 or bfloat16."""
     generator = torch.Generator().manual_seed(0)
     disc, sphere, batch, channels = half_disc(8), half_sphere(8), 4, 3
 
@@ -197,7 +206,8 @@ def _check_against_reference(device: torch.device) -> float:
     columns = torch.linalg.qr(torch.randn(batch, 3, 3, generator=generator)).Q
     rotation = columns.contiguous().to(device)  # LAPACK's matrices are stored by columns
     lookup = tables(disc, sphere, device)
-    volumes, coefficients = normal(sphere.size, channels, 2), normal(batch, channels)
+    rounded, coefficients = normal(sphere.size, channels, 2).to(stored), normal(batch, channels)
+    volumes = rounded.float()
     data, transfer = normal(batch, disc.size, 2), normal(batch, disc.size)
     second = normal(batch, channels, channels)
     second = second + second.mT
@@ -206,9 +216,9 @@ def _check_against_reference(device: torch.device) -> float:
     inputs = [tensor.clone().requires_grad_() for tensor in (volumes, coefficients, rotation)]
     slices = torch.view_as_real(reference.project(inputs[0], inputs[1], inputs[2], disc, sphere))
     slopes = torch.autograd.grad(slices, inputs, data)
-    results = [project(volumes, coefficients, rotation, *lookup)]
-    results += project_backward(data, volumes, coefficients, rotation, *lookup, True, True)
-    results += gram(volumes, data, transfer, rotation, *lookup)
+    results = [project(rounded, coefficients, rotation, *lookup)]
+    results += project_backward(data, rounded, coefficients, rotation, *lookup, True, True)
+    results += gram(rounded, data, transfer, rotation, *lookup)
     truths = [slices.detach(), *slopes]
     truths += reference.gram(volumes, spectra, transfer, rotation, disc, sphere)
 
@@ -224,27 +234,28 @@ def _check_against_reference(device: torch.device) -> float:
     rows = torch.tensor([2, 0, 2, 1], device=device)
     images, true_images = (data, transfer, rows), (spectra, transfer, rows)
     slope, true_slope = torch.zeros_like(volumes), torch.zeros_like(volumes)
-    results += misfit(volumes, coefficients, rotation, *images, *lookup, slope)
+    results += misfit(rounded, coefficients, rotation, *images, *lookup, slope)
     truths += reference.misfit(volumes, coefficients, rotation, *true_images, disc, sphere, true_slope)
     results.append(slope.clone())
     truths.append(true_slope.clone())
 
     weight, inverse, pairs = normal(sphere.size), normal(sphere.size, channels), mirror_pairs(sphere, device)
-    steps = (volumes.clone(), volumes.clone())
+    steps, reading = (volumes.clone(), volumes.clone()), torch.zeros_like(volumes, dtype=torch.bfloat16)
     for _ in range(2):  # the second step shows whether the first has left the gradient at zero
-        descend(steps[0], slope, weight, inverse, pairs, -0.1, -0.2)
+        descend(steps[0], slope, weight, inverse, pairs, -0.1, -0.2, reading)
         reference.descend(steps[1], true_slope, weight, inverse, pairs, 0.1, 0.2)
-    results.append(steps[0])
-    truths.append(steps[1])
+    results += (steps[0], reading.float())
+    truths += (steps[1], steps[0].bfloat16().float())
     return _largest_error(tuple(results), tuple(truths))
 
 
 def self_check(device: torch.device) -> str:
     """Compile the kernels and compare them with plain PyTorch once; empty when they serve, else one sentence why not."""
-    try:
-        error = _check_against_reference(device)
-    except (CompileError, CudaError) as failure:
-        return str(failure)
-    if not error < 1e-4:
-        return f"The CUDA kernels differ from plain PyTorch by {error:.1e} on this GPU."
+    for stored in (torch.float32, torch.bfloat16):
+        try:
+            error = _check_against_reference(device, stored)
+        except (CompileError, CudaError) as failure:
+            return str(failure)
+        if not error < 1e-4:
+            return f"The CUDA kernels differ from plain PyTorch by {error:.1e} on this GPU."
     return ""

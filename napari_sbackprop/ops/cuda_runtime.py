@@ -1,7 +1,7 @@
 """Compile and launch CUDA kernels with what every CUDA build of torch brings: NVRTC and the driver, through ctypes.
 
-No CUDA toolkit, no compiler and no headers are needed. A program is compiled once per GPU architecture and number of
-channels, and kept in the user's cache.
+No CUDA toolkit, no compiler and no headers are needed. A program is compiled once per GPU architecture, number of
+channels and type of the volumes that it reads, and kept in the user's cache.
 """
 
 import ctypes
@@ -78,8 +78,14 @@ def _read(nvrtc: Any, program: ctypes.c_void_p, what: str) -> bytes:
     return text.raw
 
 
-def compile_program(program: str, channels: int, capability: tuple[int, int]) -> bytes:
+def compile_program(
+    program: str, channels: int, capability: tuple[int, int], stored: torch.dtype = torch.float32
+) -> bytes:
     """Compile csrc/cuda/<program>.cu for C channels and one GPU architecture; needs no GPU.
+
+    Parameters
+    ----------
+    stored : type of the volumes that are read, float32 or bfloat16.
 
     Returns
     -------
@@ -96,6 +102,8 @@ def compile_program(program: str, channels: int, capability: tuple[int, int]) ->
     )
     _checked(nvrtc, created, "reading the kernels")
     options = [*_OPTIONS, f"--gpu-architecture={architecture}", f"-DSBACKPROP_CHANNELS={channels}"]
+    if stored == torch.bfloat16:
+        options.append("-DSBACKPROP_BFLOAT16")
     arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     try:
         if nvrtc.nvrtcCompileProgram(handle, len(options), arguments) != 0:
@@ -107,14 +115,14 @@ def compile_program(program: str, channels: int, capability: tuple[int, int]) ->
         nvrtc.nvrtcDestroyProgram(ctypes.byref(handle))
 
 
-def _cached_program(program: str, channels: int, capability: tuple[int, int]) -> bytes:
+def _cached_program(program: str, channels: int, capability: tuple[int, int], stored: torch.dtype) -> bytes:
     source, headers = program_source(program)
-    version = f"{torch.version.cuda} {capability} {channels} {_OPTIONS}"
+    version = f"{torch.version.cuda} {capability} {channels} {stored} {_OPTIONS}"
     key = hashlib.sha256("\0".join([version, source, *headers.values()]).encode()).hexdigest()[:16]
     path = cache_directory() / "cuda" / f"{program}-{key}.bin"
     if path.is_file():
         return path.read_bytes()
-    image = compile_program(program, channels, capability)
+    image = compile_program(program, channels, capability, stored)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
@@ -154,17 +162,18 @@ def _make_context_current(device: int) -> None:
 
 
 @cache
-def _module(program: str, channels: int, device: int) -> ctypes.c_void_p:
-    image = _cached_program(program, channels, torch.cuda.get_device_capability(device))
+def _module(program: str, channels: int, device: int, stored: torch.dtype) -> ctypes.c_void_p:
+    image = _cached_program(program, channels, torch.cuda.get_device_capability(device), stored)
     module = ctypes.c_void_p()
     _call("cuModuleLoadData", ctypes.byref(module), image)
     return module
 
 
 @cache
-def _function(program: str, kernel: str, channels: int, device: int) -> ctypes.c_void_p:
+def _function(program: str, kernel: str, channels: int, device: int, stored: torch.dtype) -> ctypes.c_void_p:
     function = ctypes.c_void_p()
-    _call("cuModuleGetFunction", ctypes.byref(function), _module(program, channels, device), kernel.encode())
+    module = _module(program, channels, device, stored)
+    _call("cuModuleGetFunction", ctypes.byref(function), module, kernel.encode())
     return function
 
 
@@ -175,6 +184,7 @@ def launch(
     grid: tuple[int, int],
     arguments: Sequence[Any],
     device: torch.device,
+    stored: torch.dtype = torch.float32,
 ) -> None:
     """Start a kernel of csrc/cuda/<program>.cu on torch's current stream of a device.
 
@@ -182,12 +192,13 @@ def launch(
     ----------
     grid : blocks along x and y.
     arguments : ctypes values in the kernel's order, pointers as c_void_p.
+    stored : type of the volumes that the kernel reads, float32 or bfloat16.
     """
     index = torch.cuda.current_device() if device.index is None else device.index
     with torch.cuda.device(index):
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
         _make_context_current(index)
-        function = _function(program, kernel, channels, index)
+        function = _function(program, kernel, channels, index, stored)
         pointers = (ctypes.c_void_p * len(arguments))(
             *(ctypes.cast(ctypes.pointer(value), ctypes.c_void_p) for value in arguments)
         )

@@ -23,12 +23,15 @@ def _check(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, expected {shape}.")
 
 
-def _check_in_place(name: str, tensor: Tensor, like: Tensor) -> None:
-    """What a kernel adds to must be memory that it knows: the precision and device of `like`, contiguous."""
-    if tensor.dtype != like.dtype or tensor.device != like.device or not tensor.is_contiguous():
-        raise ValueError(
-            f"{name} is changed in place: it must be contiguous {like.dtype} on {like.device}, as the volumes."
-        )
+def _precision(volumes: Tensor) -> torch.dtype:
+    """What is computed in: bfloat16 is but a way to store volumes."""
+    return torch.float32 if volumes.dtype == torch.bfloat16 else volumes.dtype
+
+
+def _check_in_place(name: str, tensor: Tensor, precision: torch.dtype, device: torch.device) -> None:
+    """What a kernel writes to must be memory that it knows."""
+    if tensor.dtype != precision or tensor.device != device or not tensor.is_contiguous():
+        raise ValueError(f"{name} is changed in place: it must be contiguous {precision} on {device}.")
 
 
 def _check_rows(rows: Tensor, count: int) -> None:
@@ -42,10 +45,15 @@ def _check_rows(rows: Tensor, count: int) -> None:
 def _is_native(volumes: Tensor) -> bool:
     """Whether the kernels of the tensor's device take its precision and number of channels; (W, C, 2)."""
     if volumes.is_cuda:
-        served = volumes.dtype == torch.float32 and volumes.shape[1] <= _CUDA_CHANNELS
+        served = _precision(volumes) == torch.float32 and volumes.shape[1] <= _CUDA_CHANNELS
     else:
         served = volumes.dtype in (torch.float32, torch.float64) and volumes.shape[1] <= _CPU_CHANNELS
     return served and backend(volumes.device).name == "native"
+
+
+def _readable(volumes: Tensor) -> Tensor:
+    """Volumes as their device's back end reads them: only the CUDA kernels take bfloat16."""
+    return volumes if _is_native(volumes) else volumes.to(_precision(volumes))
 
 
 def _real_view(values: Tensor) -> Tensor:
@@ -62,7 +70,8 @@ def project(
 
     Parameters
     ----------
-    volumes : (W, C, 2) float32 or float64, interleaved real and imaginary parts.
+    volumes : (W, C, 2) float32 or float64, interleaved real and imaginary parts. Or bfloat16, which halves what a GPU has
+        to read; all else is float32 then, and any other device converts the volumes in every call.
     coefficients : (B, C), s.
     rotation : (B, 3, 3), A: rows are the image axes in the map's frame. Rows may be scaled or sheared.
 
@@ -74,10 +83,11 @@ def project(
     _check("volumes", volumes, (sphere.size, channels, 2))
     _check("coefficients", coefficients, (batch, channels))
     _check("rotation", rotation, (batch, 3, 3))
+    volumes = _readable(volumes)
     if not _is_native(volumes):
         return reference.project(volumes, coefficients, rotation, disc, sphere)
     lookup = tables(disc, sphere, volumes.device)
-    rotation = rotation.to(volumes.dtype)
+    rotation = rotation.to(_precision(volumes))
     slices = _native.project(volumes.contiguous(), coefficients.contiguous(), rotation.contiguous(), *lookup)
     return torch.view_as_complex(slices)
 
@@ -101,13 +111,13 @@ def misfit(
 
     Parameters
     ----------
-    volumes : (W, C, 2) float32 or float64.
+    volumes : (W, C, 2) float32, float64 or bfloat16; see `project`.
     coefficients : (B, C), s.
     rotation : (B, 3, 3), A.
     data : (N, P) complex, whitened and centred spectra of all images.
     transfer : (N, P) real, whitened CTF of all images.
     rows : (B,) int64, where each image is in data and transfer; may lie on the CPU.
-    gradient : (W, C, 2), contiguous accumulator.
+    gradient : (W, C, 2), contiguous accumulator; float32 where the volumes are bfloat16.
 
     Returns
     -------
@@ -121,16 +131,18 @@ def misfit(
     _check("transfer", transfer, (len(data), disc.size))
     _check("rows", rows, (batch,))
     _check("gradient", gradient, (sphere.size, channels, 2))
-    _check_in_place("gradient", gradient, volumes)
+    _check_in_place("gradient", gradient, _precision(volumes), volumes.device)
     _check_rows(rows, len(data))
     with torch.no_grad():
+        volumes = _readable(volumes)
         if not _is_native(volumes):
             images = (data, transfer, rows)
             return reference.misfit(volumes, coefficients, rotation, *images, disc, sphere, gradient)
-        numbers = [volumes, coefficients, rotation, _real_view(data), transfer]
-        numbers = [tensor.to(volumes.dtype).contiguous() for tensor in numbers]
+        numbers = [coefficients, rotation, _real_view(data), transfer]
+        numbers = [tensor.to(gradient.dtype).contiguous() for tensor in numbers]
         rows = rows.to(volumes.device, torch.int64).contiguous()
-        energy, slope = _native.misfit(*numbers, rows, *tables(disc, sphere, volumes.device), gradient)
+        lookup = tables(disc, sphere, volumes.device)
+        energy, slope = _native.misfit(volumes.contiguous(), *numbers, rows, *lookup, gradient)
     return energy, slope
 
 
@@ -143,6 +155,7 @@ def descend(
     *,
     decay: float,
     pull: float,
+    reading: Tensor | None = None,
 ) -> None:
     """Step of a solver that knows the diagonal of the Hessian, in place; leaves the gradient at zero for the next batch.
 
@@ -154,21 +167,25 @@ def descend(
     volumes, gradient : (W, C, 2), contiguous.
     weight : (W,), what the data put on each voxel.
     inverse : (W, C), of weight + prior precision.
+    reading : (W, C, 2) bfloat16, contiguous: becomes a copy of the new volumes, rounded to nearest, for `misfit` to read.
     """
     size, channels, _ = volumes.shape
     _check("volumes", volumes, (sphere.size, channels, 2))
     _check("gradient", gradient, (size, channels, 2))
-    _check_in_place("volumes", volumes, volumes)
-    _check_in_place("gradient", gradient, volumes)
+    _check_in_place("volumes", volumes, _precision(volumes), volumes.device)
+    _check_in_place("gradient", gradient, volumes.dtype, volumes.device)
+    if reading is not None:
+        _check("reading", reading, (size, channels, 2))
+        _check_in_place("reading", reading, torch.bfloat16, volumes.device)
     _check("weight", weight, (size,))
     _check("inverse", inverse, (size, channels))
     pairs = mirror_pairs(sphere, volumes.device)
     with torch.no_grad():
         weight, inverse = (tensor.to(volumes.dtype).contiguous() for tensor in (weight, inverse))
         if _is_native(volumes):
-            _native.descend(volumes, gradient, weight, inverse, pairs, -decay, -pull)
+            _native.descend(volumes, gradient, weight, inverse, pairs, -decay, -pull, reading)
         else:
-            reference.descend(volumes, gradient, weight, inverse, pairs, decay, pull)
+            reference.descend(volumes, gradient, weight, inverse, pairs, decay, pull, reading)
 
 
 def gram(
@@ -181,7 +198,7 @@ def gram(
 
     Parameters
     ----------
-    volumes : (W, C, 2) float32 or float64.
+    volumes : (W, C, 2) float32, float64 or bfloat16; see `project`.
     data : (B, P) complex, whitened and centred spectra.
     transfer : (B, P) real, whitened CTF.
     rotation : (B, 3, 3), A.
@@ -195,14 +212,16 @@ def gram(
     _check("data", data, (batch, disc.size))
     _check("transfer", transfer, (batch, disc.size))
     _check("rotation", rotation, (batch, 3, 3))
+    precision = _precision(volumes)
     with torch.no_grad():
+        volumes = _readable(volumes)
         if not _is_native(volumes):
             return reference.gram(volumes, data, transfer, rotation, disc, sphere)
         matrix, vector = _native.gram(
             volumes.contiguous(),
-            _real_view(data).to(volumes.dtype),
-            transfer.to(volumes.dtype).contiguous(),
-            rotation.to(volumes.dtype).contiguous(),
+            _real_view(data).to(precision),
+            transfer.to(precision).contiguous(),
+            rotation.to(precision).contiguous(),
             *tables(disc, sphere, volumes.device),
         )
     return matrix, vector

@@ -205,7 +205,7 @@ def normal_equations(
 def tie_pairs(values: Tensor, pairs: Tensor) -> None:
     """Give both voxels of each Hermitian pair (n, 2) the mean of their values (W, ..., 2), one conjugated; in place."""
     first, second = pairs.unbind(-1)
-    conjugate = values.new_tensor([1, -1])
+    conjugate = torch.tensor([1.0, -1.0]).to(values)
     mean = (values[first] + values[second] * conjugate) / 2
     values[first] = mean
     values[second] = mean * conjugate
@@ -219,6 +219,7 @@ def descend(
     pairs: Tensor,
     decay: float,
     pull: float,
+    reading: Tensor | None = None,
 ) -> None:
     """Preconditioned step, in place; see `ops.descend`. `pairs` (n, 2) holds the Hermitian pairs of the x = 0 plane."""
     tie_pairs(gradient, pairs)
@@ -226,3 +227,5 @@ def descend(
         decay * (1 - weight[:, None] * inverse)[..., None] * volumes + pull * inverse[..., None] * gradient
     )
     gradient.zero_()
+    if reading is not None:
+        reading.copy_(volumes)

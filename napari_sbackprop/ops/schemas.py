@@ -29,7 +29,7 @@ library.define(
 )
 library.define(
     "descend(Tensor(a!) volumes, Tensor(b!) gradient, Tensor weight, Tensor inverse, Tensor pairs, float decay,"
-    " float pull) -> ()",
+    " float pull, Tensor(c!)? reading=None) -> ()",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 library.define(
@@ -44,7 +44,7 @@ library.define(
 
 
 def _fake_project(volumes: Tensor, coefficients: Tensor, rotation: Tensor, pixels: Tensor, *_: Any) -> Tensor:
-    return volumes.new_empty(coefficients.shape[0], pixels.shape[0], 2)
+    return coefficients.new_empty(coefficients.shape[0], pixels.shape[0], 2)
 
 
 def _fake_project_backward(
@@ -62,7 +62,7 @@ def _fake_project_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     size, channels, _ = volumes.shape
     return (
-        volumes.new_empty(size if need_volumes else 0, channels, 2),
+        coefficients.new_empty(size if need_volumes else 0, channels, 2),
         torch.empty_like(coefficients),
         rotation.new_empty(rotation.shape[0] if need_rotation else 0, 3, 3),
     )
@@ -74,7 +74,7 @@ def _fake_misfit(volumes: Tensor, coefficients: Tensor, *_: Any) -> tuple[Tensor
 
 def _fake_gram(volumes: Tensor, data: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     batch, channels = data.shape[0], volumes.shape[1]
-    return volumes.new_empty(batch, channels, channels), volumes.new_empty(batch, channels)
+    return data.new_empty(batch, channels, channels), data.new_empty(batch, channels)
 
 
 def _fake_in_place(*_: Any) -> None:

@@ -47,8 +47,8 @@ class Alignment:
     ) -> None:
         self._particles, self._spectra, self._noise = particles, spectra, noise
         self._first_rotation = spectra.rotation.clone()
-        self.corrections = spectra.transfer.new_zeros(spectra.count, PARAMETERS)
-        self.spread = spectra.transfer.new_zeros(PARAMETERS)
+        self.corrections = spectra.rotation.new_zeros(spectra.count, PARAMETERS)
+        self.spread = spectra.rotation.new_zeros(PARAMETERS)
         self._poses, self._ctf = poses, ctf
         self._groups = [*(_POSE if poses else ()), *(_CTF if ctf else ())]
         for group, first in self._groups:
@@ -57,10 +57,11 @@ class Alignment:
 
     def step(self, model: LinearModel, weights: Tensor) -> None:
         """Correct every particle once, given the volumes and its weights (N, C) of them, and learn the prior's width."""
-        squares = torch.zeros_like(self.spread)
-        for rows in torch.arange(self._spectra.count).split(_BATCH):
-            part = self._spectra.subset(rows).cropped(model.sphere.radius)
-            corrected, variance = self._solve(model, weights[rows], part, rows)
+        squares, everyone = torch.zeros_like(self.spread), torch.arange(self._spectra.count)
+        parts = self._spectra.parts(everyone, _BATCH)
+        for rows, (_, part) in zip(everyone.split(_BATCH), parts, strict=True):
+            coarse = part.cropped(model.sphere.radius)
+            corrected, variance = self._solve(model, weights[rows], coarse, rows)
             self._apply(rows, corrected)
             squares += (corrected.square() + variance).sum(0)
         for group, _ in self._groups:
@@ -141,9 +142,8 @@ class Alignment:
     def _apply(self, rows: Tensor, corrections: Tensor) -> None:
         spectra, change = self._spectra, corrections - self.corrections[rows]
         spectra.rotation[rows] = rotation_vectors_to_matrix(corrections[:, TURN]) @ self._first_rotation[rows]
-        spectra.data[rows] *= shift_phase(
-            spectra.disc.coordinates, change[:, SHIFT], self._particles.box
-        ).conj()
+        phase = shift_phase(spectra.disc.coordinates, change[:, SHIFT], self._particles.box)
+        spectra.data[rows] *= phase.conj().to(spectra.data)
         if self._ctf:
-            spectra.transfer[rows] = self._transfer(rows, spectra.disc, corrections)
+            spectra.transfer[rows] = self._transfer(rows, spectra.disc, corrections).to(spectra.transfer)
         self.corrections[rows] = corrections

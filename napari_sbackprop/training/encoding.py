@@ -139,17 +139,12 @@ def _paper_posterior(tensors: dict[str, Tensor], spectra: Spectra) -> Posterior:
     depth = sum(name.startswith("blocks.") and name.endswith("bias") for name in network)
     encoder = ImageEncoder(pixels, len(network["leave.bias"]) // 2, width, depth)
     encoder.load_state_dict(network)
-    parts = []
-    for rows in torch.arange(spectra.count).split(512):
-        # The data are not normalised here, so the whole amplitude is divided out at once.
-        image = encoder_input(
-            spectra.data[rows],
-            spectra.transfer[rows],
-            spectra.rotation[rows],
-            spectra.disc,
-            1 / tensors["amplitude"],
-        )
-        parts.append(encoder(image))
+    # The data are not normalised here, so the whole amplitude is divided out at once.
+    images = (
+        encoder_input(part, 1 / tensors["amplitude"])
+        for _, part in spectra.parts(torch.arange(spectra.count), 512)
+    )
+    parts = [encoder(image) for image in images]
     return diagonal_posterior(
         torch.cat([mean for mean, _ in parts]), torch.cat([spread for _, spread in parts])
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_sbackprop.training.posterior import Posterior
 from napari_sbackprop.training.progress import Progress, TrainingError
 from napari_sbackprop.training.session import Session, with_prefix
+from napari_sbackprop.training.spectra import Batch, Spectra
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +26,8 @@ class Trainable(Protocol):
 
     epochs_done: int
 
-    def epoch(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """One pass; yields how many particles were seen and the mean losses so far."""
+    def epoch(self) -> Iterator[tuple[int, Tensor]]:
+        """One pass; yields how many particles were seen and their mean loss and KL divergence (2,)."""
 
     def outcome(self) -> tuple[Posterior, dict[str, float]]:
         """Latents of all particles under the present model, and what to show of it besides the losses."""
@@ -70,18 +71,19 @@ def run_epochs(
         number = model.epochs_done
         stage = f"VAE, epoch {number + 1} of {epochs}"
         started = reported = time.monotonic()
-        losses: dict[str, float] = {}
+        losses = torch.zeros(2)
         for seen, losses in model.epoch():
             if session.stop.is_set():
                 return
-            now = time.monotonic()
-            if now - reported > _REPORT_SECONDS:
-                reported = now
+            if time.monotonic() - reported > _REPORT_SECONDS:
+                metrics = _loss_figures(losses)
+                reported = time.monotonic()
                 fraction = begun + (1 - begun) * (number + 0.95 * seen / seen_per_epoch) / epochs
-                yield session.progress(stage, fraction, rate=seen / (now - started), metrics=losses)
+                yield session.progress(stage, fraction, rate=seen / (reported - started), metrics=metrics)
+        metrics = _loss_figures(losses)
         rate = seen_per_epoch / (time.monotonic() - started)
         posterior, figures = model.outcome()
-        metrics = {**losses, **figures}
+        metrics |= figures
         fraction = begun + (1 - begun) * model.epochs_done / epochs
         score = _score(figures)
         if not score >= best:  # not a number is no better
@@ -121,29 +123,44 @@ def _score(figures: Mapping[str, float]) -> float:
     return figures.get("held_out_likelihood", 0.0)
 
 
+def _loss_figures(losses: Tensor) -> dict[str, float]:
+    """Loss and KL divergence (2,) by name; waits until a GPU knows them.
+
+    Raises
+    ------
+    TrainingError
+        They are not finite.
+    """
+    loss, divergence = losses.tolist()
+    if not (math.isfinite(loss) and math.isfinite(divergence)):
+        raise TrainingError(
+            f"The loss became {loss}: the last finished epoch is kept; go on with a smaller --learning-rate."
+        )
+    return {"loss": loss, "kl": divergence}
+
+
 def one_pass(
+    spectra: Spectra,
     chosen: Tensor,
     batch_size: int,
     generator: torch.Generator,
-    step: Callable[[Tensor, float], dict[str, float]],
-) -> Iterator[tuple[int, dict[str, float]]]:
-    """Pass over the chosen particles (n,) in random order; yields how many were seen and the mean losses so far.
+    step: Callable[[Batch, float], Tensor],
+) -> Iterator[tuple[int, Tensor]]:
+    """Pass over the chosen particles (n,) in random order; yields how many were seen and their mean losses.
+
+    A GPU goes on by itself: it is waited for by who looks at the losses.
 
     Parameters
     ----------
-    step : takes the rows of a batch, and the share of the particles that were seen before; gives its mean losses.
+    step : takes a batch, and the share of the particles that were seen before; gives its mean losses.
     """
     order = chosen[torch.randperm(len(chosen), generator=generator)]
-    seen, sums = 0, dict[str, float]()
-    for rows in order.split(batch_size):
-        losses = step(rows, seen / len(order))
-        seen += len(rows)
-        sums = {name: sums.get(name, 0.0) + len(rows) * value for name, value in losses.items()}
-        if not all(map(math.isfinite, sums.values())):
-            raise TrainingError(
-                f"The loss became {losses['loss']}: the last finished epoch is kept; go on with a smaller --learning-rate."
-            )
-        yield seen, {name: value / seen for name, value in sums.items()}
+    seen, sums = 0, torch.zeros(2, device=spectra.device)
+    for batch in spectra.batches(order, batch_size):
+        losses = step(batch, seen / len(order))
+        seen += len(batch.rows)
+        sums += len(batch.rows) * losses
+        yield seen, sums / seen
 
 
 def adam_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

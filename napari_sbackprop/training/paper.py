@@ -31,7 +31,7 @@ from napari_sbackprop.training.image_model import image_phase, slice_matrices, t
 from napari_sbackprop.training.posterior import Posterior
 from napari_sbackprop.training.progress import Progress
 from napari_sbackprop.training.session import MASK_EDGE, Session, nested, with_prefix
-from napari_sbackprop.training.spectra import CHUNK, Spectra
+from napari_sbackprop.training.spectra import CHUNK, Batch, Spectra
 
 _LEARNING_RATE, _HEAD_DECAY = 1e-4, 1e-3
 _VOLUME_SCALE = 1e-6  # of the random start
@@ -120,40 +120,40 @@ def normalise(spectra: Spectra) -> NormalisedSpectra:
     """Divide the data by the CTF-corrected amplitude of eq. 5, shell by shell."""
     disc, shells = spectra.disc, spectra.disc.radius + 1
     power, transfer = torch.zeros(shells), torch.zeros(shells)
-    for rows in torch.arange(spectra.count).split(_ENCODED_AT_ONCE):
-        component = spectra.data[rows].abs().square() / 2
+    for _, part in spectra.parts(torch.arange(spectra.count), _ENCODED_AT_ONCE):
+        component = part.data.abs().square() / 2
         power += shell_mean(component, disc.shell, shells, disc.weight).sum(0).cpu()
-        transfer += shell_mean(spectra.transfer[rows].square(), disc.shell, shells, disc.weight).sum(0).cpu()
+        transfer += shell_mean(part.transfer.square(), disc.shell, shells, disc.weight).sum(0).cpu()
     amplitude = (power / spectra.count).sqrt().clamp(min=torch.finfo(power.dtype).tiny)
     corrected = amplitude / ((transfer / spectra.count).sqrt() + _EPSILON)
     spectra.data.div_(corrected[disc.shell].to(spectra.data.device))
     return NormalisedSpectra(spectra, amplitude, corrected)
 
 
-def encoder_input(data: Tensor, transfer: Tensor, rotation: Tensor, disc: HalfDisc, ratio: Tensor) -> Tensor:
+def encoder_input(spectra: Spectra, ratio: Tensor) -> Tensor:
     """What the encoder sees: Hartley transforms, CTF signs undone, turned in the plane to a common orientation.
 
     Parameters
     ----------
-    data, transfer : (B, P) of `NormalisedSpectra`.
-    rotation : (B, 3, 3); the upper left 2 x 2 block turns the image.
-    ratio : (R + 1,), corrected over plain amplitude: leaves each component with unit variance.
+    spectra : of B particles; the upper left 2 x 2 block of the rotation turns the image.
+    ratio : (R + 1,), what leaves each component with unit variance: corrected over plain amplitude of `NormalisedSpectra`.
 
     Returns
     -------
     (B, n), all n pixels within the disc.
     """
-    radius = disc.radius
+    rotation, disc, device = spectra.rotation, spectra.disc, spectra.device
+    count, radius = spectra.count, disc.radius
     side = 2 * radius + 1
-    values = data * (transfer.sign() * ratio.to(data.device)[disc.shell])
-    x, y = disc.coordinates.to(data.device).unbind(-1)
-    plane = transfer.new_zeros(len(data), side, side)
+    values = spectra.data * (spectra.transfer.sign() * ratio.to(device)[disc.shell])
+    x, y = disc.coordinates.to(device).unbind(-1)
+    plane = rotation.new_zeros(count, side, side)
     plane[:, radius - y, radius - x] = values.real + values.imag  # Hartley at -k
     plane[:, radius + y, radius + x] = values.real - values.imag
-    turn = torch.cat([rotation[:, :2, :2], rotation.new_zeros(len(data), 2, 1)], dim=-1)
-    grid = affine_grid(turn, [len(data), 1, side, side], align_corners=True)
+    turn = torch.cat([rotation[:, :2, :2], rotation.new_zeros(count, 2, 1)], dim=-1)
+    grid = affine_grid(turn, [count, 1, side, side], align_corners=True)
     turned = grid_sample(plane[:, None], grid, align_corners=True)[:, 0]
-    axis = torch.arange(-radius, radius + 1, device=data.device)
+    axis = torch.arange(-radius, radius + 1, device=device)
     inside = (axis[:, None] ** 2 + axis**2) <= (radius + 0.5) ** 2
     return turned[:, inside]
 
@@ -177,7 +177,8 @@ class PaperModel(nn.Module):
         sphere = half_sphere(disc.radius)
         with torch.random.fork_rng():
             torch.manual_seed(self.config.seed)
-            pixels = encoder_input(*self._inputs(torch.arange(1))).shape[1]
+            _, first = next(data.spectra.parts(torch.arange(1), 1))
+            pixels = self._encoder_input(first).shape[1]
             self.encoder = ImageEncoder(pixels, self.config.latent_size).to(device)
             self.head = CoefficientHead(
                 self.config.latent_size, self.config.basis_size, linear_start=False
@@ -199,22 +200,25 @@ class PaperModel(nn.Module):
             fused=True,
         )
 
-    def epoch(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """One pass over the chosen particles in random order; yields how many were seen and the mean losses so far."""
-        yield from one_pass(self.chosen, self.config.batch_size, self.generator, self._step)
+    def epoch(self) -> Iterator[tuple[int, Tensor]]:
+        """One pass over the chosen particles in random order; yields how many were seen and their mean losses."""
+        spectra, size = self.data.spectra, self.config.batch_size
+        yield from one_pass(spectra, self.chosen, size, self.generator, self._step)
         self.epochs_done += 1
 
     @torch.no_grad()
     def outcome(self) -> tuple[Posterior, dict[str, float]]:
         """The encoder's answer for all particles, and the loss on those that were left out of training."""
-        everything = torch.arange(self.data.spectra.count).split(_ENCODED_AT_ONCE)
+        spectra = self.data.spectra
+        everything = spectra.parts(torch.arange(spectra.count), _ENCODED_AT_ONCE)
         means, log_variances = zip(
-            *(self.encoder(encoder_input(*self._inputs(rows))) for rows in everything), strict=True
+            *(self.encoder(self._encoder_input(part)) for _, part in everything), strict=True
         )
         posterior = diagonal_posterior(torch.cat(means), torch.cat(log_variances))
         if not len(self.held_out):
             return posterior, {}
-        losses = [self._losses(rows)[0] * len(rows) for rows in self.held_out.split(_ENCODED_AT_ONCE)]
+        left_out = spectra.parts(self.held_out, _ENCODED_AT_ONCE)
+        losses = [self._losses(part)[0] * part.count for _, part in left_out]
         return posterior, {"held_out_loss": torch.stack(losses).sum().item() / len(self.held_out)}
 
     def published(self) -> dict[str, Tensor]:
@@ -243,13 +247,11 @@ class PaperModel(nn.Module):
         load_adam(self._optimiser, nested(state, "adam."))
         self.epochs_done = int(state["epochs_done"])
 
-    def _inputs(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, HalfDisc, Tensor]:
-        spectra = self.data.spectra
-        ratio = self.data.corrected / self.data.amplitude
-        return spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows], spectra.disc, ratio
+    def _encoder_input(self, part: Spectra) -> Tensor:
+        return encoder_input(part, self.data.corrected / self.data.amplitude)
 
-    def _step(self, rows: Tensor, _: float) -> dict[str, float]:
-        loss, divergence = self._losses(rows)
+    def _step(self, batch: Batch, _: float) -> Tensor:
+        loss, divergence = self._losses(self.data.spectra.part(batch))
         # The weight of the KL term as the code has it: per pixel, and by the share of a batch in the data.
         weight = (
             self.config.kl_weight * self.config.batch_size / (len(self.chosen) * self.data.spectra.disc.size)
@@ -259,15 +261,15 @@ class PaperModel(nn.Module):
         if self.basis.volumes.grad is not None:
             self.basis.tie(self.basis.volumes.grad)
         self._optimiser.step()
-        return {"loss": loss.item(), "kl": divergence.item()}
+        return torch.stack([loss, divergence]).detach()
 
-    def _losses(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(self, part: Spectra) -> tuple[Tensor, Tensor]:
         """Mean loss of eq. 4 per pixel, with the CTF as a weight once more, and mean KL divergence."""
-        data, transfer, rotation, disc, _ = inputs = self._inputs(rows)
-        mean, log_variance = self.encoder(encoder_input(*inputs))
-        coefficients = self.head(sample_latent(mean, log_variance, self.generator))
-        slices = self.basis(coefficients, rotation, disc)
-        residual = torch.view_as_real(transfer * slices - data).square().sum(-1) * transfer**2
+        mean, log_variance = self.encoder(self._encoder_input(part))
+        noise = torch.randn(mean.shape, generator=self.generator).to(mean)
+        coefficients = self.head(sample_latent(mean, log_variance, noise))
+        slices = self.basis(coefficients, part.rotation, part.disc)
+        residual = torch.view_as_real(part.transfer * slices - part.data).square().sum(-1) * part.transfer**2
         return (residual @ self._weight).mean(), kl_divergence(mean, log_variance).mean()
 
 

@@ -55,10 +55,8 @@ class Posterior:
 def image_statistics(spectra: Spectra, volumes: Tensor, sphere: HalfSphere) -> tuple[Tensor, Tensor]:
     """Gram matrices (N, C, C) of the projected channels and their products with the data (N, C); see `ops.gram`."""
     parts = [
-        ops.gram(
-            volumes, spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows], spectra.disc, sphere
-        )
-        for rows in torch.arange(spectra.count).split(_BATCH)
+        ops.gram(volumes, part.data, part.transfer, part.rotation, part.disc, sphere)
+        for _, part in spectra.parts(torch.arange(spectra.count), _BATCH)
     ]
     return torch.cat([gram for gram, _ in parts]), torch.cat([cross for _, cross in parts])
 

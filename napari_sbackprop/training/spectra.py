@@ -5,8 +5,9 @@ aberrations, and divided by the noise's amplitude, so that noise has unit varian
 the CTF divided by the same amplitude. After that the image model (eq. 1) reads data = transfer * slice + unit noise.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,15 +21,29 @@ from napari_sbackprop.imaging.grids import HalfDisc, half_disc
 from napari_sbackprop.imaging.masks import soft_ball
 from napari_sbackprop.imaging.shells import shell_mean
 from napari_sbackprop.training.image_model import image_phase, slice_matrices, transfer_function
+from napari_sbackprop.training.streaming import fits, streamed
 
 CHUNK = 128  # images read and transformed at once
 _NOISE_SAMPLE = 2000  # images per optics group that the noise spectrum is measured on
 _FIRST_TRUSTED_SHELL = 3  # background subtraction empties the shells below
 
 
+class Batch(NamedTuple):
+    """Some particles, by their numbers among all.
+
+    Attributes
+    ----------
+    rows : (n,) int64, on the device that computes.
+    images : data and transfer (n, P) of these particles there, where it does not hold those of all; else empty.
+    """
+
+    rows: Tensor
+    images: tuple[Tensor, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Spectra:
-    """Whitened, centred spectra of N particles.
+    """Whitened, centred spectra of N particles; of a set that a GPU cannot hold, data and transfer stay in main memory.
 
     Attributes
     ----------
@@ -48,18 +63,42 @@ class Spectra:
         """Number of particles N."""
         return int(self.data.shape[0])
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches are computed."""
+        return self.rotation.device
+
     def to(self, device: torch.device) -> "Spectra":
-        """The same particles on a device."""
-        return replace(
-            self,
-            data=self.data.to(device),
-            transfer=self.transfer.to(device),
-            rotation=self.rotation.to(device),
-        )
+        """The same particles for a device: poses there, data and transfer as well if they fit."""
+        rotation = self.rotation.to(device)
+        if self.data.device != device and not fits(self.data.nbytes + self.transfer.nbytes, device):
+            return replace(self, rotation=rotation)
+        return replace(self, data=self.data.to(device), transfer=self.transfer.to(device), rotation=rotation)
+
+    def batches(self, rows: Tensor, size: int) -> Iterator[Batch]:
+        """Go through some particles (n,) in their order, `size` at a time; nothing waits for the device."""
+        on_device = rows.to(self.device).split(size)
+        if self.data.device == self.device:
+            images: Iterator[tuple[Tensor, ...]] = iter([()] * len(on_device))
+        else:
+            images = streamed((self.data, self.transfer), rows, size, self.device)
+        yield from map(Batch, on_device, images)
+
+    def part(self, batch: Batch) -> "Spectra":
+        """The particles of a batch alone, on the device."""
+        data, transfer = batch.images or (self.data[batch.rows], self.transfer[batch.rows])
+        return replace(self, data=data, transfer=transfer, rotation=self.rotation[batch.rows])
+
+    def parts(self, rows: Tensor, size: int) -> Iterator[tuple[Tensor, "Spectra"]]:
+        """The `batches` as rows (n,) on the device and the spectra of these particles alone."""
+        return ((batch.rows, self.part(batch)) for batch in self.batches(rows, size))
 
     def subset(self, rows: Tensor) -> "Spectra":
         """Some of the particles."""
-        return replace(self, data=self.data[rows], transfer=self.transfer[rows], rotation=self.rotation[rows])
+        chosen = replace(
+            self, data=self.data[rows], transfer=self.transfer[rows], rotation=self.rotation[rows]
+        )
+        return chosen.to(self.device)
 
     def cropped(self, radius: int) -> "Spectra":
         """The same particles at lower resolution: shells 0 ... radius."""
@@ -67,7 +106,8 @@ class Spectra:
             return self
         disc = half_disc(radius)
         index = self.disc.positions(disc).to(self.data.device)
-        return replace(self, disc=disc, data=self.data[:, index], transfer=self.transfer[:, index])
+        coarse = replace(self, disc=disc, data=self.data[:, index], transfer=self.transfer[:, index])
+        return coarse.to(self.device)
 
 
 def noise_spectra(particles: Particles, disc: HalfDisc, mask_radius: float) -> Tensor:

@@ -178,7 +178,7 @@ def _device(name: str) -> torch.device:
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return torch.device(name) if name == "cpu" else torch.device(name, torch.cuda.current_device())
 
 
 def _provenance(device: torch.device) -> dict[str, object]:

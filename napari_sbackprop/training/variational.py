@@ -5,6 +5,7 @@ nothing depends on the number of particles or pixels. For fixed coefficients the
 they take preconditioned steps instead of Adam's.
 """
 
+import logging
 from collections.abc import Iterator
 
 import torch
@@ -17,6 +18,7 @@ from napari_sbackprop.imaging.shells import shell_mean
 from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.models.encoder import PosteriorEncoder
 from napari_sbackprop.models.latent import kl_divergence, sample_latent
+from napari_sbackprop.training.cuda_graph import GraphedStep
 from napari_sbackprop.training.epochs import adam_tensors, load_adam, one_pass
 from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.posterior import (
@@ -28,9 +30,10 @@ from napari_sbackprop.training.posterior import (
     refined_posterior,
 )
 from napari_sbackprop.training.session import nested, with_prefix
-from napari_sbackprop.training.spectra import Spectra
+from napari_sbackprop.training.spectra import Batch, Spectra
 from napari_sbackprop.training.volume_solver import multiply_maps, voxel_weight
 
+logger = logging.getLogger(__name__)
 _LEARNING_RATE = 1e-3  # of encoder and head
 _LARGEST_STEP = 0.3  # of the volumes
 _LEAST_SHRINKAGE = 0.05
@@ -88,7 +91,9 @@ class VariationalStage:
             [*self.encoder.parameters(), *self.head.parameters()],
             lr=config.learning_rate or _LEARNING_RATE,
             fused=True,
+            capturable=device.type == "cuda",
         )
+        self._learn = GraphedStep(self._update_networks)
         self.filter_bank = linear_posterior(
             *image_statistics(spectra, start.volumes, start.sphere), scale_spread
         )
@@ -96,6 +101,13 @@ class VariationalStage:
         # Diagonal of the inverse Hessian, (W, C)
         self._inverse = 1 / (self._weight[:, None] + self._prior_precision(self._weight))
         self._gradient = torch.zeros_like(self.volumes)
+        self._rounded: Tensor | None = None  # what the steps read in place of the volumes
+        if config.precision == "bfloat16":
+            self._rounded = self.volumes.bfloat16()
+            if device.type == "cpu":
+                logger.info(
+                    "--precision bfloat16 gains nothing on a CPU, which turns the volumes back in every step"
+                )
 
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Amortised mean and log-variance of some particles."""
@@ -103,9 +115,11 @@ class VariationalStage:
         mean, log_variance = self.encoder(bank.mean[rows], bank.covariance[rows], bank.information[rows])
         return mean, log_variance
 
-    def epoch(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """One pass over the chosen particles in random order; yields how many were seen and the mean losses so far."""
-        yield from one_pass(self.chosen, self.config.batch_size, self.generator, self._step)
+    def epoch(self) -> Iterator[tuple[int, Tensor]]:
+        """One pass over the chosen particles in random order; yields how many were seen and their mean losses."""
+        if self._rounded is not None:
+            self._rounded.copy_(self.volumes)  # a stored state's, or masked since the last step
+        yield from one_pass(self.spectra, self.chosen, self.config.batch_size, self.generator, self._step)
         self.volumes.copy_(self._masked(self.volumes))
         self.epochs_done += 1
 
@@ -113,7 +127,7 @@ class VariationalStage:
         """Exact posterior of all particles, refined from the encoder's answer, with its `evidence_figures`."""
         with torch.no_grad():
             statistics = image_statistics(self.spectra, self.volumes, self.sphere)
-            mean, _ = self.encode(torch.arange(self.spectra.count))
+            mean, _ = self.encode(torch.arange(self.spectra.count, device=self.spectra.device))
         posterior = refined_posterior(statistics, self.filter_bank, self.head, mean)
         return posterior, {**evidence_figures(posterior, self.held_out), SCALE_SPREAD: self.scale_spread}
 
@@ -148,36 +162,52 @@ class VariationalStage:
             **with_prefix(head, "head."),
         }
 
-    def _step(self, rows: Tensor, share: float) -> dict[str, float]:
+    def _step(self, batch: Batch, share: float) -> Tensor:
+        noise = torch.randn(len(batch.rows), self.start.volumes.shape[1] - 1, generator=self.generator)
+        losses = self._learn(batch.rows, noise.to(self.volumes), *batch.images)
+        count, everyone = len(batch.rows), len(self.chosen)
+        step = min(_LARGEST_STEP, relative_step(self.epochs_done + share) * count / everyone)
+        # The gradient is twice the residual of the batch's normal equations, and the volumes' are those of all particles.
+        pull = step * everyone / (2 * count)
+        ops.descend(
+            self.volumes,
+            self._gradient,
+            self._weight,
+            self._inverse,
+            self.sphere,
+            decay=step,
+            pull=pull,
+            reading=self._rounded,
+        )
+        return losses
+
+    def _update_networks(self, rows: Tensor, noise: Tensor, *images: Tensor) -> Tensor:
+        """Adam's step of encoder and head, the volumes' gradient, and mean loss and divergence (2,) of a `Batch`."""
         spectra = self.spectra
+        data, transfer = images or (spectra.data, spectra.transfer)
         mean, log_variance = self.encode(rows)
-        coefficients = self.head(sample_latent(mean, log_variance, self.generator))
+        coefficients = self.head(sample_latent(mean, log_variance, noise))
         scale = self.filter_bank.scale[rows, None]
         misfit, slope = ops.misfit(
-            self.volumes,
+            self.volumes if self._rounded is None else self._rounded,
             scale * pad(coefficients.detach(), (1, 0), value=1.0),
             spectra.rotation[rows],
-            spectra.data,
-            spectra.transfer,
-            rows,
+            data,
+            transfer,
+            torch.arange(len(rows), device=rows.device) if images else rows,
             spectra.disc,
             self.sphere,
             self._gradient,
         )
         divergence = kl_divergence(mean, log_variance).mean()
-        loss = misfit.mean().item() + self.config.kl_weight * divergence.item()
         # The misfit's own gradient is known; this has the same one in the coefficients.
         stand_in = (scale * slope[:, 1:] * coefficients).sum(-1).mean()
         self.optimiser.zero_grad()
         (stand_in + self.config.kl_weight * divergence).backward()
         self.optimiser.step()
-        step = min(_LARGEST_STEP, relative_step(self.epochs_done + share) * len(rows) / len(self.chosen))
-        # The gradient is twice the residual of the batch's normal equations, and the volumes' are those of all particles.
-        pull = step * len(self.chosen) / (2 * len(rows))
-        ops.descend(
-            self.volumes, self._gradient, self._weight, self._inverse, self.sphere, decay=step, pull=pull
-        )
-        return {"loss": loss / spectra.disc.size, "kl": divergence.item()}
+        divergence = divergence.detach()
+        loss = misfit.mean() + self.config.kl_weight * divergence
+        return torch.stack([loss / spectra.disc.size, divergence])
 
     def _masked(self, volumes: Tensor) -> Tensor:
         consensus = multiply_maps(volumes[:, :1], self.sphere, self.mask)

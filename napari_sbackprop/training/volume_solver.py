@@ -117,7 +117,7 @@ def reduced_mask(mask: Tensor, radius: int) -> Tensor:
 
 def _weight_and_sum(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Squared transfer (W, 1), and transfer times data (W, 1, 2), that the chosen particles put on each voxel."""
-    ones = torch.ones(spectra.count, 1).to(spectra.transfer)
+    ones = torch.ones(spectra.count, 1).to(spectra.rotation)
     return voxel_equations(spectra, sphere, chosen, ones, ones[:, :, None])
 
 
@@ -131,11 +131,9 @@ def voxel_equations(
     channels = first.shape[1]
     matrix = first.new_zeros(sphere.size, channels * (channels + 1) // 2)
     vector = first.new_zeros(sphere.size, channels, 2)
-    for rows in chosen.split(_BATCH):
-        data, transfer, rotation = spectra.data[rows], spectra.transfer[rows], spectra.rotation[rows]
-        ops.normal_equations(
-            data, transfer, first[rows], second[rows], rotation, spectra.disc, sphere, matrix, vector
-        )
+    for rows, part in spectra.parts(chosen, _BATCH):
+        moments = (part.data, part.transfer, first[rows], second[rows], part.rotation)
+        ops.normal_equations(*moments, part.disc, sphere, matrix, vector)
     return matrix, vector
 
 
@@ -145,7 +143,7 @@ def solve_equations(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tenso
     plane = torch.nonzero(sphere.coordinates[:, 0] == 0).squeeze(-1).to(matrix.device)
     mirror = sphere.conjugate.to(matrix.device)[plane]
     matrix[plane] = matrix[plane] + matrix[mirror]
-    vector[plane] = vector[plane] + vector[mirror] * vector.new_tensor([1, -1])
+    vector[plane] = vector[plane] + vector[mirror] * torch.tensor([1.0, -1.0]).to(vector)
 
     row, column = torch.triu_indices(channels, channels)
     diagonal = torch.nonzero(row == column).squeeze(-1)

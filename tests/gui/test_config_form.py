@@ -47,7 +47,15 @@ def test_of_a_run_that_goes_on_only_learning_options_change(form: ConfigForm) ->
     form.show_run(Config(latent_size=3, kl_weight=2.0))
     assert form.config() == Config(latent_size=3, kl_weight=2.0)
     changeable = {name for name, control in form.controls.items() if control.enabled}
-    assert changeable == {"epochs", "batch_size", "learning_rate", "kl_weight", "device", "threads"}
+    assert changeable == {
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "kl_weight",
+        "device",
+        "precision",
+        "threads",
+    }
     form.show_run(Config(latent_size=5))
     form.show_run(None)
     assert form.config() == Config(resolution=12)  # what was typed before

@@ -38,8 +38,9 @@ def make_problem(
     device: str = "cpu",
     rotation: Tensor | None = None,
     seed: int = 0,
+    stored: torch.dtype = torch.float32,
 ) -> Problem:
-    """Random volumes, coefficients, data and, unless given, poses."""
+    """Random volumes, stored in one type or another, coefficients, data and, unless given, poses."""
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
     generator = torch.Generator().manual_seed(seed)
@@ -55,7 +56,7 @@ def make_problem(
     return Problem(
         disc=disc,
         sphere=sphere,
-        volumes=normal(sphere.size, channels, 2),
+        volumes=normal(sphere.size, channels, 2).to(stored),
         coefficients=normal(batch, channels),
         rotation=rotation.float().to(device),
         data=torch.complex(normal(batch, disc.size), normal(batch, disc.size)),

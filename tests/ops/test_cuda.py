@@ -1,9 +1,11 @@
 """The CUDA kernels without a GPU: they compile, and their own source run on the host agrees with the reference."""
 
 import ctypes
+import math
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +19,25 @@ from napari_sbackprop.ops.extension import source_directory
 from napari_sbackprop.ops.tables import mirror_pairs, tables
 
 ARCHITECTURES = (80, 86, 89, 90, 100, 120)
-KERNELS = ("project", "project_backward", "misfit", "tie_pairs", "descend", "gram", "normal_equations")
+READERS = ("project", "project_backward", "misfit", "gram")  # of volumes
+KERNELS = (*READERS, "tie_pairs", "descend", "normal_equations")
 PROGRAMS = ("project", "moments", "descend")
+STORED = [torch.float32, torch.bfloat16]
 CPU = torch.device("cpu")
 Launch = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
-def emulators(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Any]:
-    """Build the kernels for the host, per number of channels."""
+def emulators(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, torch.dtype], Any]:
+    """Build the kernels for the host, per number of channels and type of the volumes."""
     if shutil.which("g++") is None:
         pytest.skip("needs g++")
     folder = tmp_path_factory.mktemp("emulation")
-    built: dict[int, Any] = {}
+    built: dict[tuple[int, torch.dtype], Any] = {}
 
-    def build(channels: int) -> Any:
-        if channels not in built:
-            library = folder / f"emulation{channels}.so"
+    def build(channels: int, stored: torch.dtype) -> Any:
+        if (channels, stored) not in built:
+            library = folder / f"emulation{channels}{stored}.so"
             source = Path(__file__).with_name("cuda_emulation.cpp")
             include = f"-I{source_directory() / 'cuda'}"
             flags = [
@@ -45,16 +49,20 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Any]:
                 f"-DSBACKPROP_CHANNELS={channels}",
                 include,
             ]
+            if stored == torch.bfloat16:
+                flags.append("-DSBACKPROP_BFLOAT16")
             subprocess.run(["g++", *flags, str(source), "-o", str(library)], check=True)
-            built[channels] = ctypes.CDLL(str(library))
-        return built[channels]
+            built[channels, stored] = ctypes.CDLL(str(library))
+        return built[channels, stored]
 
     return build
 
 
 @pytest.fixture(params=[1, 2], ids=["order 1", "order 2"])
 def on_the_host(
-    request: pytest.FixtureRequest, emulators: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    emulators: Callable[[int, torch.dtype], Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Let launches run the host build, in one of two random orders of threads."""
 
@@ -65,11 +73,12 @@ def on_the_host(
         grid: tuple[int, int],
         arguments: Sequence[Any],
         device: torch.device,
+        stored: torch.dtype = torch.float32,
     ) -> None:
         pointers = (ctypes.c_void_p * len(arguments))(
             *(ctypes.cast(ctypes.pointer(value), ctypes.c_void_p) for value in arguments)
         )
-        assert emulators(channels).emulate(kernel.encode(), *grid, pointers, request.param) == 0
+        assert emulators(channels, stored).emulate(kernel.encode(), *grid, pointers, request.param) == 0
 
     monkeypatch.setattr(cuda_runtime, "launch", launch)
 
@@ -80,10 +89,11 @@ def stretched(problem: Problem, stretch: float) -> Problem:
 
 
 @pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("stored", STORED)
 @pytest.mark.parametrize("stretch", [1.0, 1.6])
 @pytest.mark.parametrize("channels", [3, 17])
-def test_project_and_its_gradients(channels: int, stretch: float) -> None:
-    problem = stretched(make_problem(radius=6, batch=2, channels=channels), stretch)
+def test_project_and_its_gradients(channels: int, stretch: float, stored: torch.dtype) -> None:
+    problem = stretched(make_problem(radius=6, batch=2, channels=channels, stored=stored), stretch)
     lookup = tables(problem.disc, problem.sphere, CPU)
     wide = problem.double()
     inputs = [t.requires_grad_() for t in (wide.volumes, wide.coefficients, wide.rotation)]
@@ -105,7 +115,7 @@ def compare_misfit(problem: Problem, rows: Tensor) -> tuple[Tensor, Tensor, Tens
     """Hold the kernel's misfit and gradients of images `rows` against the reference; they are added to a gradient of 1."""
     lookup = tables(problem.disc, problem.sphere, CPU)
     arguments = (problem.volumes, problem.coefficients[: len(rows)], problem.rotation[: len(rows)])
-    gradient = torch.ones_like(problem.volumes)
+    gradient = torch.ones_like(problem.volumes, dtype=torch.float32)
     data = torch.view_as_real(problem.data)
     results = cuda.misfit(*arguments, data, problem.transfer, rows, *lookup, gradient)
 
@@ -127,12 +137,28 @@ def beyond_the_sphere(problem: Problem) -> Tensor:
 
 
 @pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("stored", STORED)
 @pytest.mark.parametrize("stretch", [1.0, 1.6])
 @pytest.mark.parametrize("channels", [3, 17])
-def test_misfit_and_its_gradients(channels: int, stretch: float) -> None:
-    problem = stretched(make_problem(radius=6, batch=4, channels=channels), stretch)
+def test_misfit_and_its_gradients(channels: int, stretch: float, stored: torch.dtype) -> None:
+    problem = stretched(make_problem(radius=6, batch=4, channels=channels, stored=stored), stretch)
     assert beyond_the_sphere(problem).any() == (stretch > 1)
     compare_misfit(problem, torch.tensor([3, 1, 1]))
+
+
+@pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("channels", [3, 17])
+def test_gradients_of_rounded_volumes_are_close_to_those_of_the_volumes_themselves(channels: int) -> None:
+    problem = make_problem(radius=6, batch=4, channels=channels)
+    lookup = tables(problem.disc, problem.sphere, CPU)
+    images = (torch.view_as_real(problem.data), problem.transfer, torch.arange(4))
+    results = []
+    for volumes in (problem.volumes.bfloat16(), problem.volumes):
+        gradient = torch.zeros_like(problem.volumes)
+        arguments = (volumes, problem.coefficients, problem.rotation, *images, *lookup, gradient)
+        results.append((*cuda.misfit(*arguments), gradient))
+    for name, rounded, truth in zip(("E", "ds", "dV"), *results, strict=True):
+        assert 0 < relative_error(rounded, truth) < 1e-2, name
 
 
 @pytest.mark.usefixtures("on_the_host")
@@ -192,10 +218,11 @@ def test_descent_makes_the_step_of_the_reference(
 
 
 @pytest.mark.usefixtures("on_the_host")
+@pytest.mark.parametrize("stored", STORED)
 @pytest.mark.parametrize("stretch", [1.0, 1.6])
 @pytest.mark.parametrize("channels", [3, 17])
-def test_gram_and_normal_equations(channels: int, stretch: float) -> None:
-    problem = stretched(make_problem(radius=6, batch=2, channels=channels), stretch)
+def test_gram_and_normal_equations(channels: int, stretch: float, stored: torch.dtype) -> None:
+    problem = stretched(make_problem(radius=6, batch=2, channels=channels, stored=stored), stretch)
     lookup = tables(problem.disc, problem.sphere, CPU)
     wide = problem.double()
     data = torch.view_as_real(problem.data)
@@ -204,7 +231,7 @@ def test_gram_and_normal_equations(channels: int, stretch: float) -> None:
         reference.gram(wide.volumes, wide.data, wide.transfer, wide.rotation, problem.disc, problem.sphere)
     )
     matrix = torch.ones(problem.sphere.size, channels * (channels + 1) // 2)
-    vector = torch.ones_like(problem.volumes)
+    vector = torch.ones_like(problem.volumes, dtype=torch.float32)
     results += [matrix, vector]
     truths += [matrix.double(), vector.double()]
     moments = (problem.transfer, problem.coefficients, problem.second, problem.rotation)
@@ -213,6 +240,24 @@ def test_gram_and_normal_equations(channels: int, stretch: float) -> None:
     reference.normal_equations(wide.data, *wide_moments, problem.disc, problem.sphere, *truths[2:])
     for name, result, truth in zip(("G", "h", "matrix", "vector"), results, truths, strict=True):
         assert relative_error(result, truth) < 1e-5, name
+
+
+@pytest.mark.usefixtures("on_the_host")
+def test_descent_rounds_its_copy_as_torch_does() -> None:
+    sphere, generator = make_problem(radius=6).sphere, torch.Generator().manual_seed(1)
+    bits = torch.randint(-(2**31), 2**31, (sphere.size, 3, 2), generator=generator).int()
+    bits[::2] = bits[::2] & -(2**16) | 2**15  # halfway between two of bfloat16
+    largest, infinity, least, gpus_nan = 0x7F7FFFFF, 0x7F800000, 0x00008000, 0x7FFFFFFF
+    special = torch.tensor([largest, infinity, least, gpus_nan, -1], dtype=torch.int32)
+    bits[:5] = special[:, None, None]
+    volumes, reading = bits.view(torch.float32), torch.zeros(bits.shape, dtype=torch.bfloat16)
+    ones = torch.ones(sphere.size, 3)
+    rest = (torch.zeros_like(volumes), ones[:, 0].contiguous(), ones, mirror_pairs(sphere, CPU))
+    cuda.descend(volumes, *rest, 0.0, 0.0, reading)
+    number = ~volumes.isnan()
+    assert reading[~number].isnan().all()
+    assert torch.equal(reading.view(torch.int16)[number], volumes.bfloat16().view(torch.int16)[number])
+    assert [float(value) for value in reading[:2, 0, 0]] == [math.inf, math.inf]
 
 
 @pytest.mark.usefixtures("on_the_host")
@@ -248,14 +293,15 @@ def test_kernels_that_agree_with_plain_pytorch_pass_the_check_at_first_use() -> 
 
 
 @pytest.mark.usefixtures("on_the_host")
-@pytest.mark.parametrize("broken", KERNELS)
+@pytest.mark.parametrize("broken", [*product(KERNELS, STORED[:1]), *product(READERS, STORED[1:])])
 def test_the_check_at_first_use_finds_a_kernel_that_does_nothing(
-    broken: str, monkeypatch: pytest.MonkeyPatch
+    broken: tuple[str, torch.dtype], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launch = cuda_runtime.launch
 
     def launch_others(program: str, kernel: str, *rest: Any) -> None:
-        if kernel != broken:
+        stored = rest[4] if len(rest) > 4 else torch.float32
+        if (kernel, stored) != broken:
             launch(program, kernel, *rest)
 
     monkeypatch.setattr(cuda_runtime, "launch", launch_others)
@@ -281,11 +327,13 @@ def test_items_cover_every_pixel_once() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+@pytest.mark.parametrize("macro", ["SBACKPROP_FLOAT32", "SBACKPROP_BFLOAT16"])
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_kernels_compile_for_every_architecture(program: str, tmp_path: Path) -> None:
+def test_kernels_compile_for_every_architecture(program: str, macro: str, tmp_path: Path) -> None:
     targets = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in ARCHITECTURES]
     source = source_directory() / "cuda" / f"{program}.cu"
-    flags = ["-std=c++17", "-O3", "-fatbin", "--threads=2", "-Werror=all-warnings", "-DSBACKPROP_CHANNELS=17"]
+    flags = ["-std=c++17", "-O3", "-fatbin", "--threads=2", "-Werror=all-warnings"]
+    flags += ["-DSBACKPROP_CHANNELS=17", f"-D{macro}"]
     command = ["nvcc", *flags, *targets, str(source), "-o", str(tmp_path / "kernels.fatbin")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

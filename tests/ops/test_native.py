@@ -105,7 +105,9 @@ def test_opcheck() -> None:
     torch.library.opcheck(native.misfit.default, (*images, *lookup, vector))
     weights = (torch.ones(problem.sphere.size), torch.ones(problem.sphere.size, 3))
     pairs = mirror_pairs(problem.sphere, CPU)
-    torch.library.opcheck(native.descend.default, (problem.volumes, vector, *weights, pairs, -0.1, -0.1))
+    step = (problem.volumes, vector, *weights, pairs, -0.1, -0.1)
+    torch.library.opcheck(native.descend.default, step)
+    torch.library.opcheck(native.descend.default, (*step, problem.volumes.bfloat16()))
 
 
 def test_rows_beyond_the_data_are_refused() -> None:
