@@ -1,6 +1,6 @@
 """Command lines of the benchmarks."""
 
-import importlib
+import importlib.util
 import json
 import math
 import subprocess
@@ -37,8 +37,7 @@ TINY = [
     *("--device", "cpu", "--boxes", "16", "--basis", "3", "--batch", "8"),
     *("--particles", "200", "--epochs", "1", "--seconds", "0"),
 ]
-ONLY_WITH_A_GPU = {"memory", "sanitize"}
-ONLY_WHERE_INSTALLED = {"peer"}
+WITHOUT_FIGURES_HERE = {"memory", "sanitize", "peer"}
 
 
 @pytest.fixture
@@ -57,11 +56,13 @@ def stages_of(output: str) -> list[dict[str, Any]]:
 def test_every_stage_of_the_first_hour_on_a_gpu_runs_without_one(
     gpu: ModuleType, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if name == "peer" and importlib.util.find_spec("cryodrgn"):
+        pytest.skip("would train another program")
     gpu.main([*TINY, "--stages", name])
     (stage,) = stages_of(capsys.readouterr().out)
     assert stage["stage"] == name
     assert "failed" not in stage
-    if name not in ONLY_WITH_A_GPU | ONLY_WHERE_INSTALLED:
+    if name not in WITHOUT_FIGURES_HERE:
         assert all(math.isfinite(row["value"]) for row in stage["figures"])
 
 
