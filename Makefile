@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := $(shell find csrc -type f)
 TOUR := build/tour
 
-.PHONY: setup demo test lint bench tour oracle system
+.PHONY: setup demo test lint bench gpu tour oracle system
 .DEFAULT_GOAL := setup
 
 setup: system $(VENV)/compiled
@@ -47,6 +47,10 @@ bench: setup
 	@xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python benchmarks/explorer.py build/bench/run
 	@$(BIN)/python benchmarks/quality.py
 	@$(BIN)/python benchmarks/files.py
+
+# The first hour on an NVIDIA GPU: goals beside figures, in about ten minutes.
+gpu: setup
+	@mkdir -p build && $(BIN)/python benchmarks/gpu.py | tee build/gpu.json
 
 # Its data are made once; make tour QT_API=pyqt5 takes it on the other binding.
 tour: export QT_API ?= pyqt6

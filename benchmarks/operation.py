@@ -4,7 +4,9 @@
 
 A box of M pixels keeps shells 0 ... M/2 - 1. Poses are random and uniform. Times are microseconds per image, the
 smallest of several runs: what other programs on the machine take is not ours to report. Plain PyTorch is measured at
-its own best of several small batches, because large ones overflow the caches.
+its own best of several batches and sizes of its intermediates: large ones overflow a processor's caches, and small ones
+leave a GPU idle. On a GPU (--device cuda) it is also said what an operation takes where its sums keep one order ("fixed"),
+and what memory a call needs beside its arguments.
 
 "MB" are the compulsory bytes of an image: every voxel that a slice touches read once per pass (and its gradient read and
 written once), the image once. "copy" is the rate at which they went by, of the machine's measured copy rate: beyond 100 %
@@ -15,14 +17,16 @@ algorithm needs, and "GEMM" is their rate, of the measured rate of a float32 mat
 import argparse
 import itertools
 import json
+import math
 import os
 import platform
 import sys
-import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
+from device import now, sums_in_one_order
 from torch import Tensor
 
 from napari_sbackprop import ops
@@ -30,8 +34,13 @@ from napari_sbackprop.imaging.grids import HalfDisc, HalfSphere, half_disc, half
 from napari_sbackprop.imaging.poses import random_rotations
 from napari_sbackprop.ops import reference
 
-PLAIN_BATCHES = (16, 64)
-LARGEST = 6e9  # bytes of one array: accumulators beyond are not measured
+OPERATIONS = ("project", "project + gradients", "misfit", "gram", "normal equations")
+PLAIN = {
+    "cpu": [(16, 2**24), (64, 2**24), (64, 2**27)],
+    "cuda": [(64, 2**24), (256, 2**26), (256, 2**28)],
+}
+"""Images per call of plain PyTorch and floats of its largest intermediate that are tried, by device."""
+LARGEST = 6e9  # bytes of one array: accumulators beyond are not measured on a processor, nor beyond half a GPU's memory
 
 
 class Work(NamedTuple):
@@ -45,16 +54,29 @@ def best_time(work: Callable[[], object], images: int, device: torch.device, bud
     """Smallest time of repeated calls, microseconds per image; at least two calls after the first."""
     work()
     times: list[float] = []
-    start = time.perf_counter()
-    while len(times) < 2 or time.perf_counter() - start < budget:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        begin = time.perf_counter()
+    start = now(device)
+    while len(times) < 2 or now(device) - start < budget:
+        begin = now(device)
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - begin)
+        times.append(now(device) - begin)
     return 1e6 * min(times) / images
+
+
+class Cost(NamedTuple):
+    """Microseconds per image, and the megabytes that a call needs beside its arguments; NaN where they are not known."""
+
+    microseconds: float
+    megabytes: float
+
+
+def cost(work: Callable[[], object], images: int, device: torch.device, budget: float) -> Cost:
+    """`best_time` with the memory it takes on a GPU."""
+    if device.type != "cuda":
+        return Cost(best_time(work, images, device, budget), math.nan)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    microseconds = best_time(work, images, device, budget)
+    return Cost(microseconds, (torch.cuda.max_memory_allocated(device) - before) / 1e6)
 
 
 def make_inputs(
@@ -76,65 +98,44 @@ def make_inputs(
     }
 
 
-def workloads(
-    implementation: object, inputs: dict[str, Tensor], batch: int, disc: HalfDisc, sphere: HalfSphere
-) -> dict[str, Callable[[], object]]:
-    """One callable per operation over the first images of the inputs."""
+def workload(
+    name: str, implementation: Any, inputs: dict[str, Tensor], batch: int, disc: HalfDisc, sphere: HalfSphere
+) -> Callable[[], object]:
+    """One of OPERATIONS, by `ops` or `ops.reference`, over the first images of the inputs."""
     volumes = inputs["volumes"]
     coefficients, rotation, data, transfer, second = (
         inputs[name][:batch] for name in ("coefficients", "rotation", "data", "transfer", "second")
     )
     grids = (disc, sphere)
+    if name == "project":
+        return torch.no_grad()(lambda: implementation.project(volumes, coefficients, rotation, *grids))
+    if name == "project + gradients":
+        leaves = [tensor.detach().requires_grad_() for tensor in (volumes, coefficients)]
+        return lambda: torch.autograd.grad(implementation.project(*leaves, rotation, *grids), leaves, data)
+    vector = torch.zeros_like(volumes)
+    if name == "misfit":
+        images = (data, transfer, torch.arange(batch, device=volumes.device))
+        return lambda: implementation.misfit(volumes, coefficients, rotation, *images, *grids, vector)
+    if name == "gram":
+        return lambda: implementation.gram(volumes, data, transfer, rotation, *grids)
     channels = volumes.shape[1]
     matrix = volumes.new_zeros(sphere.size, channels * (channels + 1) // 2)
-    vector = torch.zeros_like(volumes)
-    leaves = [tensor.detach().requires_grad_() for tensor in (volumes, coefficients)]
-
-    def project() -> Tensor:
-        with torch.no_grad():
-            return implementation.project(volumes, coefficients, rotation, *grids)  # type: ignore[attr-defined]
-
-    def project_with_gradients() -> tuple[Tensor, ...]:
-        slices = implementation.project(*leaves, rotation, *grids)  # type: ignore[attr-defined]
-        return torch.autograd.grad(slices, leaves, data)
-
-    residual_gradient = torch.zeros_like(volumes)
-
-    rows = torch.arange(batch, device=volumes.device)
-
-    def misfit() -> tuple[Tensor, Tensor]:
-        images = (data, transfer, rows)
-        return implementation.misfit(  # type: ignore[attr-defined]
-            volumes, coefficients, rotation, *images, *grids, residual_gradient
-        )
-
-    def gram() -> tuple[Tensor, Tensor]:
-        return implementation.gram(volumes, data, transfer, rotation, *grids)  # type: ignore[attr-defined]
-
-    def normal_equations() -> None:
-        moments = (data, transfer, coefficients, second, rotation)
-        implementation.normal_equations(*moments, *grids, matrix, vector)  # type: ignore[attr-defined]
-
-    return {
-        "project": project,
-        "project + gradients": project_with_gradients,
-        "misfit": misfit,
-        "gram": gram,
-        "normal equations": normal_equations,
-    }
+    moments = (data, transfer, coefficients, second, rotation)
+    return lambda: implementation.normal_equations(*moments, *grids, matrix, vector)
 
 
 def copy_rate(device: torch.device) -> float:
     """Measured bytes per microsecond (MB/s) that a copy reads and writes."""
-    source = torch.ones(2**26, device=device)
+    source = torch.randn(2**26, device=device)
     target = torch.empty_like(source)
     return 2 * source.nbytes / best_time(lambda: target.copy_(source), 1, device, 1.0)
 
 
 def matrix_rate(device: torch.device) -> float:
     """Measured GFLOP/s of a float32 matrix product."""
-    a = torch.ones(2048, 2048, device=device)
-    return 2 * 2048**3 / best_time(lambda: a @ a, 1, device, 1.0) / 1e3
+    side = 8192 if device.type == "cuda" else 2048
+    a = torch.randn(side, side, device=device)
+    return 2 * side**3 / best_time(lambda: a @ a, 1, device, 1.0) / 1e3
 
 
 def work_per_image(disc: HalfDisc, sphere: HalfSphere, channels: int) -> dict[str, Work]:
@@ -158,47 +159,90 @@ def work_per_image(disc: HalfDisc, sphere: HalfSphere, channels: int) -> dict[st
     }
 
 
+def plain_cost(name: str, inputs: dict[str, Tensor], budget: float, *grids: Any) -> Cost | None:
+    """Cost of plain PyTorch where it is fastest; None where it finds too little memory on the GPU."""
+    device, found = inputs["volumes"].device, []
+    for most, floats in PLAIN[device.type]:
+        batch = min(most, len(inputs["data"]))
+        with patch.object(reference, "_CHUNK_FLOATS", floats):
+            try:
+                found.append(cost(workload(name, reference, inputs, batch, *grids), batch, device, budget))
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+    return min(found, default=None)
+
+
+def largest_array(device: torch.device) -> float:
+    """Bytes of the largest array that is measured on a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory / 2
+    return LARGEST
+
+
 def measure_box(
     box: int, basis: int, copy: float, matrix: float, options: argparse.Namespace
-) -> list[dict[str, object]]:
+) -> Iterator[dict[str, Any]]:
     """Rows of the table for one box size and number of basis volumes, beside `copy_rate` and `matrix_rate`."""
     device = torch.device(options.device)
     disc, sphere = half_disc(box // 2 - 1), half_sphere(box // 2 - 1)
     inputs = make_inputs(disc, sphere, basis + 1, options.batch, device)
     needed = work_per_image(disc, sphere, basis + 1)
-    too_large = 4 * sphere.size * (basis + 1) * (basis + 2) / 2 > LARGEST
-    native = {
-        name: best_time(work, options.batch, device, options.seconds)
-        for name, work in workloads(ops, inputs, options.batch, disc, sphere).items()
-        if name in options.operations and not (too_large and name == "normal equations")
-    }
-    rows = []
-    for name, microseconds in native.items():
-        plain = min(
-            best_time(workloads(reference, inputs, batch, disc, sphere)[name], batch, device, options.seconds)
-            for batch in PLAIN_BATCHES
-        )
-        rows.append(
-            {
-                "box": box,
-                "basis": basis,
-                "batch": options.batch,
-                "operation": name,
-                "native_us": round(microseconds, 1),
-                "plain_us": round(plain, 1),
-                "speedup": round(plain / microseconds, 1),
-                "images_per_second": round(1e6 / microseconds),
-                "megabytes": round(needed[name].bytes / 1e6, 2),
-                "of_copy_rate": round(needed[name].bytes / microseconds / copy, 2),
-                "megaflop": round(needed[name].operations / 1e6, 2),
-                "of_matrix_rate": round(needed[name].operations / microseconds / (1e3 * matrix), 2),
+    too_large = 4 * sphere.size * (basis + 1) * (basis + 2) / 2 > largest_array(device)
+    for name in options.operations:
+        if too_large and name == "normal equations":
+            continue
+        work = workload(name, ops, inputs, options.batch, disc, sphere)
+        native = cost(work, options.batch, device, options.seconds)
+        row: dict[str, Any] = {}
+        if device.type == "cuda":
+            with sums_in_one_order():
+                row["fixed_us"] = round(best_time(work, options.batch, device, options.seconds), 2)
+        del work  # its accumulators are as large as those of plain PyTorch
+        plain = plain_cost(name, inputs, options.seconds, disc, sphere)
+        microseconds = native.microseconds
+        row |= {
+            "box": box,
+            "basis": basis,
+            "batch": options.batch,
+            "operation": name,
+            "native_us": round(microseconds, 2),
+            "images_per_second": round(1e6 / microseconds),
+            "megabytes": round(needed[name].bytes / 1e6, 2),
+            "of_copy_rate": round(needed[name].bytes / microseconds / copy, 2),
+            "megaflop": round(needed[name].operations / 1e6, 2),
+            "of_matrix_rate": round(needed[name].operations / microseconds / (1e3 * matrix), 3),
+        }
+        if plain is not None:
+            row |= {
+                "plain_us": round(plain.microseconds, 1),
+                "speedup": round(plain.microseconds / microseconds, 1),
             }
-        )
-    return rows
+        if device.type == "cuda":
+            row |= {"native_mb": round(native.megabytes)}
+            row |= {"plain_mb": None if plain is None else round(plain.megabytes)}
+        yield row
+
+
+def table_line(row: dict[str, Any]) -> str:
+    """A row of `measure_box` in the columns of the table."""
+    return (
+        "{box:>4} {basis:>3} {operation:<20} {native_us:>8.1f} {images_per_second:>9} {plain:>9} {ratio:>6}"
+        " {megabytes:>6.2f} {of_copy_rate:>5.0%} {megaflop:>6.2f} {of_matrix_rate:>5.0%}{memory}"
+    ).format(
+        **row,
+        plain=row.get("plain_us", "no room"),
+        ratio=f"{row['speedup']}x" if "speedup" in row else "",
+        memory=" {fixed_us:>8} {native_mb:>7} {plain_mb!s:>7}".format(**row) if "native_mb" in row else "",
+    )
+
+
+HEADS = {
+    "cpu": "   M   K operation                  us  images/s  plain us  ratio     MB  copy  MFLOP  GEMM",
+}
+HEADS["cuda"] = HEADS["cpu"] + " fixed us    MB + plain +"
 
 
 def parse_options() -> argparse.Namespace:
-    operations = ["project", "project + gradients", "misfit", "gram", "normal equations"]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -210,7 +254,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=2.0, help="time spent on each measurement")
-    parser.add_argument("--operations", nargs="+", choices=operations, default=operations)
+    parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
     return parser.parse_args()
 
 
@@ -220,19 +264,12 @@ def main() -> None:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     device = torch.device(options.device)
     copy, matrix = copy_rate(device), matrix_rate(device)
-    rows: list[dict[str, object]] = []
-    heads = ("M", "K", "operation", "us", "images/s", "plain us", "ratio", "MB", "copy", "MFLOP", "GEMM")
-    print(
-        "{:>4} {:>3} {:<20} {:>8} {:>9} {:>9} {:>6} {:>6} {:>5} {:>6} {:>5}".format(*heads), file=sys.stderr
-    )
+    rows = []
+    print(HEADS[device.type], file=sys.stderr)
     for box, basis in itertools.product(options.boxes, options.basis):
         for row in measure_box(box, basis, copy, matrix, options):
             rows.append(row)
-            line = (
-                "{box:>4} {basis:>3} {operation:<20} {native_us:>8.1f} {images_per_second:>9} {plain_us:>9.1f}"
-                " {speedup:>5.1f}x {megabytes:>6.2f} {of_copy_rate:>5.0%} {megaflop:>6.2f} {of_matrix_rate:>5.0%}"
-            )
-            print(line.format(**row), file=sys.stderr, flush=True)
+            print(table_line(row), file=sys.stderr, flush=True)
     backend = ops.backend(options.device)
     machine = {
         "backend": backend.name,

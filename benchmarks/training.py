@@ -50,9 +50,9 @@ def ours(star: Path, run: Path, config: Config) -> dict[str, Any]:
 
 
 def cryodrgn(
-    name: str, star: Path, work: Path, box: int, particles: int, threads: int
+    name: str, flags: str, star: Path, work: Path, box: int, particles: int, threads: int
 ) -> dict[str, Any] | None:
-    """Rate of one of PEERS on the first `particles` particles, or None where cryoDRGN is not installed."""
+    """Rate with the flags of one of PEERS on the first `particles` particles; None where cryoDRGN is not installed."""
     if importlib.util.find_spec("cryodrgn") is None:
         return None
     import numpy as np
@@ -66,7 +66,7 @@ def cryodrgn(
         f"parse_pose_star {star} -o {poses} -D {box}",
         f"parse_ctf_star {star} -o {ctf} -D {box} --ps 0",
         f"train_vae {star} --poses {poses} --ctf {ctf} --ind {subset} --datadir {star.parent} -o {work / name}"
-        f" {PEERS[name]} --zdim 8 -n 2 --no-analysis",
+        f" {flags} --zdim 8 -n 2 --no-analysis",
     ):
         result = subprocess.run(
             [sys.executable, "-c", start, *command.split()],
@@ -114,10 +114,10 @@ def main() -> None:
             "particles": options.particles,
             "default": ours(star, work / "run", config),
         }
-        for name in PEERS:
+        for name, flags in PEERS.items():
             asked = options.small_particles if name.endswith("small") else options.default_particles
             particles = min(asked, options.particles)
-            results[name] = cryodrgn(name, star, work, options.box, particles, options.threads)
+            results[name] = cryodrgn(name, flags, star, work, options.box, particles, options.threads)
     for name in PEERS:
         if (peer := results[name]) is not None:
             peer["ratio"] = round(results["default"]["images_per_second"] / peer["images_per_second"], 1)

@@ -81,6 +81,16 @@ def test_numerics_import_neither_files_nor_windows(part: str) -> None:
     assert not loaded & (WINDOWS | FILES | {"umap", "sklearn"})
 
 
+def test_training_imports_where_nothing_reads_files() -> None:
+    """A GPU machine may have torch and numpy, and nothing else that we depend on."""
+    parts = ("imaging.", "ops.", "models.", "training.")
+    names = [name for name, _ in modules() if name.startswith(parts) and not name.endswith("__init__")]
+    missing = WINDOWS | FILES | {"umap", "sklearn", "scipy", "shapely", "safetensors", "rich", "typer"}
+    absent = f"import sys; sys.modules.update(dict.fromkeys({sorted(missing)}))"
+    loaded = imported_by("\n".join([absent, *(f"import napari_sbackprop.{name}" for name in names)]))
+    assert "torch" in loaded
+
+
 @pytest.mark.parametrize("part", ["data", "training", "analysis"])
 def test_workflows_import_no_window(part: str) -> None:
     names = [name for name, _ in modules() if name.startswith(f"{part}.") and not name.endswith("__init__")]

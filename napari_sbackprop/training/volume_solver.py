@@ -35,12 +35,12 @@ def solve_volumes(
     first : (N, C), expected coefficients; 1 for the consensus.
     second : (N, C, C), expected products of coefficients.
     """
-    return _solve(*_accumulate(spectra, sphere, chosen, first, second), sphere)
+    return solve_equations(*voxel_equations(spectra, sphere, chosen, first, second), sphere)
 
 
 def back_project(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> Tensor:
     """CTF-weighted back-projection (W, 1, 2) of the chosen particles; the gridding is still in it."""
-    return _solve(*_weight_and_sum(spectra, sphere, chosen), sphere)
+    return solve_equations(*_weight_and_sum(spectra, sphere, chosen), sphere)
 
 
 class BackProjection:
@@ -58,7 +58,7 @@ class BackProjection:
 
     def volume(self) -> Tensor:
         """As `back_project` of all that were added; call once."""
-        return _solve(self._weight, self._sum, self._sphere)
+        return solve_equations(self._weight, self._sum, self._sphere)
 
 
 def voxel_weight(spectra: Spectra, sphere: HalfSphere, chosen: Tensor, scale: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def voxel_weight(spectra: Spectra, sphere: HalfSphere, chosen: Tensor, scale: Te
     The x = 0 plane is averaged.
     """
     scale = scale[:, None]
-    weight = _accumulate(spectra, sphere, chosen, scale, scale.square()[:, :, None])[0][:, 0]
+    weight = voxel_equations(spectra, sphere, chosen, scale, scale.square()[:, :, None])[0][:, 0]
     return (weight + weight[sphere.conjugate.to(weight.device)]) / 2
 
 
@@ -118,12 +118,16 @@ def reduced_mask(mask: Tensor, radius: int) -> Tensor:
 def _weight_and_sum(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Squared transfer (W, 1), and transfer times data (W, 1, 2), that the chosen particles put on each voxel."""
     ones = torch.ones(spectra.count, 1).to(spectra.rotation)
-    return _accumulate(spectra, sphere, chosen, ones, ones[:, :, None])
+    return voxel_equations(spectra, sphere, chosen, ones, ones[:, :, None])
 
 
-def _accumulate(
+def voxel_equations(
     spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """Normal equations of every voxel from the chosen particles: packed matrices (W, C (C + 1) / 2), vectors (W, C, 2).
+
+    Parameters are those of `solve_volumes`; see `ops.normal_equations`.
+    """
     channels = first.shape[1]
     matrix = first.new_zeros(sphere.size, channels * (channels + 1) // 2)
     vector = first.new_zeros(sphere.size, channels, 2)
@@ -133,8 +137,8 @@ def _accumulate(
     return matrix, vector
 
 
-def _solve(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tensor:
-    """Solve every voxel's system, the x = 0 plane tied to its mirror; overwrites its arguments."""
+def solve_equations(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tensor:
+    """Volumes (W, C, 2) from `voxel_equations`, the x = 0 plane tied to its mirror; overwrites its arguments."""
     channels = vector.shape[1]
     plane = torch.nonzero(sphere.coordinates[:, 0] == 0).squeeze(-1).to(matrix.device)
     mirror = sphere.conjugate.to(matrix.device)[plane]
