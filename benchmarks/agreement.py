@@ -16,13 +16,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from device import sums_in_one_order
 from torch import Tensor
 
 from napari_sbackprop import config, ops
 from napari_sbackprop.imaging.grids import HalfDisc, HalfSphere, half_disc, half_sphere
 from napari_sbackprop.imaging.poses import random_rotations
 from napari_sbackprop.ops import reference
+from napari_sbackprop.ops.determinism import sums_in_one_order
 from napari_sbackprop.ops.tables import mirror_pairs
 
 BOUND = 1e-5  # relative error of float32 sums over thousands of terms

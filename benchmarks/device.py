@@ -1,8 +1,6 @@
-"""What every measurement on a device needs: the time when it is done, and sums in one order or in any."""
+"""The time when a device is done."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -12,15 +10,3 @@ def now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-@contextmanager
-def sums_in_one_order(asked: bool = True) -> Iterator[None]:
-    """Ask torch and our kernels for the same bits in every run, or for none of it."""
-    before = torch.are_deterministic_algorithms_enabled()
-    warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(asked, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)

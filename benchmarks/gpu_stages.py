@@ -21,12 +21,13 @@ import closed_form
 import operation
 import torch
 from decode import made_up
-from device import now, sums_in_one_order
+from device import now
 from simulated_spectra import simulated_spectra
 from step import Case, make_stage, step_time
 from training_in_memory import train_in_memory
 
 from napari_sbackprop import config, ops
+from napari_sbackprop.ops.determinism import sums_in_one_order
 from napari_sbackprop.ops.extension import CompileError
 
 BATCH, PARTICLES, EPOCHS = 256, 100_000, 50

@@ -26,13 +26,14 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
-from device import now, sums_in_one_order
+from device import now
 from torch import Tensor
 
 from napari_sbackprop import ops
 from napari_sbackprop.imaging.grids import HalfDisc, HalfSphere, half_disc, half_sphere
 from napari_sbackprop.imaging.poses import random_rotations
 from napari_sbackprop.ops import reference
+from napari_sbackprop.ops.determinism import sums_in_one_order
 
 OPERATIONS = ("project", "project + gradients", "misfit", "gram", "normal equations")
 PLAIN = {

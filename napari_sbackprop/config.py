@@ -70,6 +70,9 @@ class Config:
         "volumes themselves and all sums stay float32",
         resumable=True,
     )
+    deterministic: bool = _option(
+        False, "on a GPU, sums in one order: equal runs to the last bit, as they are on a CPU", resumable=True
+    )
     threads: int = _option(0, "CPU threads; 0 takes all cores", resumable=True)
     seed: int = _option(0, "seed of every random number")
 

@@ -26,6 +26,7 @@ from napari_sbackprop.data.source import ParticleSource, main_file, open_source
 from napari_sbackprop.data.star import read_particles
 from napari_sbackprop.errors import NO_SPACE, InputError
 from napari_sbackprop.ops import backend
+from napari_sbackprop.ops.determinism import sums_in_one_order
 from napari_sbackprop.ops.threads import set_threads
 from napari_sbackprop.run_directory import RunDirectory
 from napari_sbackprop.training.progress import Progress, TrainingError
@@ -144,12 +145,11 @@ def _log_file(path: Path) -> Iterator[None]:
 
 def _recipe(session: Session, resume: bool) -> Iterator[Progress]:
     if session.config.recipe == "paper":
-        from napari_sbackprop.training.paper import train_paper
-
-        return train_paper(session, resume)
-    from napari_sbackprop.training.default import train_default
-
-    return train_default(session, resume)
+        from napari_sbackprop.training.paper import train_paper as train_recipe
+    else:
+        from napari_sbackprop.training.default import train_default as train_recipe
+    with sums_in_one_order(session.config.deterministic or torch.are_deterministic_algorithms_enabled()):
+        yield from train_recipe(session, resume)
 
 
 def _logged(records: Iterator[Progress]) -> Iterator[Progress]:

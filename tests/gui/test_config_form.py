@@ -54,6 +54,7 @@ def test_of_a_run_that_goes_on_only_learning_options_change(form: ConfigForm) ->
         "kl_weight",
         "device",
         "precision",
+        "deterministic",
         "threads",
     }
     form.show_run(Config(latent_size=5))
