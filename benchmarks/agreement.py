@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_sbackprop import config, ops
+from napari_sbackprop import ops
 from napari_sbackprop.imaging.grids import HalfDisc, HalfSphere, half_disc, half_sphere
 from napari_sbackprop.imaging.poses import random_rotations
 from napari_sbackprop.ops import reference
@@ -149,11 +149,10 @@ def compare(box: int, basis: int, batch: int, device: torch.device, *, once: boo
         with sums_in_one_order():
             row["errors_when_deterministic"] = relative_errors(work(), truth)
     row["unequal_when_deterministic"] = unequal(work, deterministic=True)
-    if "bfloat16" in getattr(config, "PRECISIONS", ()):
-        rounded = narrow | {"volumes": narrow["volumes"].bfloat16()}
-        truth = misfit_results(reference, widened(rounded), disc, sphere)
-        there = {name: tensor.to(device) for name, tensor in rounded.items()}
-        row["errors_of_bfloat16"] = relative_errors(misfit_results(ops, there, disc, sphere), truth)
+    rounded = narrow | {"volumes": narrow["volumes"].bfloat16()}
+    truth = misfit_results(reference, widened(rounded), disc, sphere)
+    there = {name: tensor.to(device) for name, tensor in rounded.items()}
+    row["errors_of_bfloat16"] = relative_errors(misfit_results(ops, there, disc, sphere), truth)
     return row
 
 

@@ -40,7 +40,7 @@ class Case:
     particles: int = 2048
     threads: int = os.cpu_count() or 1
     device: str = "cpu"
-    precision: str | None = None  # that of the options
+    precision: str = "float32"
 
 
 def random_spectra(box: int, count: int, generator: torch.Generator) -> Spectra:
@@ -69,7 +69,7 @@ def make_stage(case: Case) -> VariationalStage:
         mask,
     )
     sizes = {"latent_size": case.latent, "basis_size": case.basis, "batch_size": case.batch}
-    config = Config(**sizes, **({} if case.precision is None else {"precision": case.precision}))
+    config = Config(**sizes, precision=case.precision)
     everyone, nobody = torch.arange(case.particles), torch.arange(0)
     return VariationalStage(config, model, 0.1, spectra, mask, everyone, nobody, generator)
 

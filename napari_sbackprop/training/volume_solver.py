@@ -21,7 +21,10 @@ from napari_sbackprop.training.spectra import Spectra
 _BATCH = 512
 _RIDGE = 1e-3  # of the mean weight: keeps rarely seen voxels finite
 _RINGING = 0.02  # of a resampled mask: less is no mask
-_VOXELS_AT_ONCE = 8192  # of the per-voxel solve: its matrices stay in cache
+_VOXELS_AT_ONCE = {
+    "cpu": 8192,
+    "cuda": 131072,
+}  # of the per-voxel solve: in a CPU's cache, but enough for a GPU
 
 
 def solve_volumes(
@@ -36,6 +39,45 @@ def solve_volumes(
     second : (N, C, C), expected products of coefficients.
     """
     return solve_equations(*voxel_equations(spectra, sphere, chosen, first, second), sphere)
+
+
+def voxel_equations(
+    spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Normal equations of every voxel from the chosen particles: packed matrices (W, C (C + 1) / 2), vectors (W, C, 2).
+
+    Parameters are those of `solve_volumes`; see `ops.normal_equations`.
+    """
+    channels = first.shape[1]
+    matrix = first.new_zeros(sphere.size, channels * (channels + 1) // 2)
+    vector = first.new_zeros(sphere.size, channels, 2)
+    for rows, part in spectra.parts(chosen, _BATCH):
+        moments = (part.data, part.transfer, first[rows], second[rows], part.rotation)
+        ops.normal_equations(*moments, part.disc, sphere, matrix, vector)
+    return matrix, vector
+
+
+def solve_equations(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tensor:
+    """Volumes (W, C, 2) from `voxel_equations`, the x = 0 plane tied to its mirror; overwrites its arguments."""
+    channels = vector.shape[1]
+    plane = torch.nonzero(sphere.coordinates[:, 0] == 0).squeeze(-1).to(matrix.device)
+    mirror = sphere.conjugate.to(matrix.device)[plane]
+    matrix[plane] = matrix[plane] + matrix[mirror]
+    vector[plane] = vector[plane] + vector[mirror] * torch.tensor([1.0, -1.0]).to(vector)
+
+    row, column = torch.triu_indices(channels, channels)
+    diagonal = torch.nonzero(row == column).squeeze(-1)
+    ridge = _RIDGE * matrix[:, diagonal].mean(0).clamp(min=torch.finfo(matrix.dtype).tiny)
+    at_once = _VOXELS_AT_ONCE.get(matrix.device.type, 8192)
+    for start in range(0, len(matrix), at_once):
+        part = slice(start, start + at_once)
+        packed = matrix[part].T  # (T, w)
+        full = packed.new_empty(channels, channels, packed.shape[1])
+        full[row, column] = packed
+        full[column, row] = packed
+        full.diagonal().add_(ridge)
+        vector[part] = _cholesky_solve(full, vector[part].permute(1, 2, 0).contiguous()).permute(2, 0, 1)
+    return vector
 
 
 def back_project(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> Tensor:
@@ -119,44 +161,6 @@ def _weight_and_sum(spectra: Spectra, sphere: HalfSphere, chosen: Tensor) -> tup
     """Squared transfer (W, 1), and transfer times data (W, 1, 2), that the chosen particles put on each voxel."""
     ones = torch.ones(spectra.count, 1).to(spectra.rotation)
     return voxel_equations(spectra, sphere, chosen, ones, ones[:, :, None])
-
-
-def voxel_equations(
-    spectra: Spectra, sphere: HalfSphere, chosen: Tensor, first: Tensor, second: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Normal equations of every voxel from the chosen particles: packed matrices (W, C (C + 1) / 2), vectors (W, C, 2).
-
-    Parameters are those of `solve_volumes`; see `ops.normal_equations`.
-    """
-    channels = first.shape[1]
-    matrix = first.new_zeros(sphere.size, channels * (channels + 1) // 2)
-    vector = first.new_zeros(sphere.size, channels, 2)
-    for rows, part in spectra.parts(chosen, _BATCH):
-        moments = (part.data, part.transfer, first[rows], second[rows], part.rotation)
-        ops.normal_equations(*moments, part.disc, sphere, matrix, vector)
-    return matrix, vector
-
-
-def solve_equations(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tensor:
-    """Volumes (W, C, 2) from `voxel_equations`, the x = 0 plane tied to its mirror; overwrites its arguments."""
-    channels = vector.shape[1]
-    plane = torch.nonzero(sphere.coordinates[:, 0] == 0).squeeze(-1).to(matrix.device)
-    mirror = sphere.conjugate.to(matrix.device)[plane]
-    matrix[plane] = matrix[plane] + matrix[mirror]
-    vector[plane] = vector[plane] + vector[mirror] * torch.tensor([1.0, -1.0]).to(vector)
-
-    row, column = torch.triu_indices(channels, channels)
-    diagonal = torch.nonzero(row == column).squeeze(-1)
-    ridge = _RIDGE * matrix[:, diagonal].mean(0).clamp(min=torch.finfo(matrix.dtype).tiny)
-    for start in range(0, len(matrix), _VOXELS_AT_ONCE):
-        part = slice(start, start + _VOXELS_AT_ONCE)
-        packed = matrix[part].T  # (T, w)
-        full = packed.new_empty(channels, channels, packed.shape[1])
-        full[row, column] = packed
-        full[column, row] = packed
-        full.diagonal().add_(ridge)
-        vector[part] = _cholesky_solve(full, vector[part].permute(1, 2, 0).contiguous()).permute(2, 0, 1)
-    return vector
 
 
 def _cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
