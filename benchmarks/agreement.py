@@ -4,8 +4,8 @@
 
 Norm of the difference over the norm of the truth, of everything that an operation returns or adds to. On a GPU the same is
 asked of a stream that is not the default one and is busy when the work arrives, and it is told which results differ in a
-bit between two runs, with torch's deterministic algorithms asked for and without. Where training offers volumes of bfloat16,
-`misfit` that reads such volumes is compared with float64 of the same.
+bit between two runs, with torch's deterministic algorithms asked for and without. `misfit` that
+reads volumes of bfloat16 is compared with float64 of the same.
 """
 
 import argparse

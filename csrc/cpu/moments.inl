@@ -18,7 +18,7 @@ inline __attribute__((always_inline)) void multiply_block(
     for (int j = 0; j < N; ++j) store(out + (c + i) * leading + column + j * kLanes, sum[i][j]);
 }
 
-// Upper triangle (in blocks) of C += X^T X: 4 x 24 accumulators stay in registers.
+// Upper triangle (in blocks) of C += X^T X: 4 x 3 vectors of sums stay in registers.
 template <typename T>
 inline void add_products(const T* x, int count, int64_t leading, int64_t used, T* out) {
   for (int64_t c = 0; c < used; c += 4) {

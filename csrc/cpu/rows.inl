@@ -62,6 +62,9 @@ inline __attribute__((always_inline)) Complex<T> fold(Vector<T, L> sum) {
     const auto half = __builtin_shufflevector(sum, sum, 0, 1, 2, 3) + __builtin_shufflevector(sum, sum, 4, 5, 6, 7);
     const auto pair = __builtin_shufflevector(half, half, 0, 1) + __builtin_shufflevector(half, half, 2, 3);
     return {pair[0], pair[1]};
+  } else if constexpr (L == 4) {
+    const auto pair = __builtin_shufflevector(sum, sum, 0, 1) + __builtin_shufflevector(sum, sum, 2, 3);
+    return {pair[0], pair[1]};
   }
 #endif
   Complex<T> total{0, 0};
@@ -76,6 +79,8 @@ template <typename T, int L>
 inline __attribute__((always_inline)) Vector<T, L> repeat(T re, T im) {
   if constexpr (L == 8) {
     return Vector<T, L>{re, im, re, im, re, im, re, im};
+  } else if constexpr (L == 4) {
+    return Vector<T, L>{re, im, re, im};
   } else {
     return Vector<T, L>{re, im};
   }

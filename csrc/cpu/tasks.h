@@ -8,7 +8,12 @@
 
 namespace sbackprop {
 
-constexpr int kLanes = 8;           // floats in a vector; wider ones are split badly on AVX2
+// Floats in a vector. Those that the processor does not have as such are split badly by GCC.
+#if defined(__aarch64__)
+constexpr int kLanes = 4;
+#else
+constexpr int kLanes = 8;
+#endif
 constexpr int kMaxChannels = 256;
 
 // One tile of one image, and which half of it: pixels whose point has p_x < 0 are sliced at -p and conjugated.
