@@ -1,6 +1,9 @@
-"""Lookup tables of a disc and a sphere in the types and on the device where the kernels read them."""
+"""Lookup tables of a disc and a sphere in the types and on the device where the kernels read them.
 
-from functools import lru_cache
+They are kept for good: a CUDA graph may have recorded where they are.
+"""
+
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -35,7 +38,7 @@ class Tables(NamedTuple):
     radius: int
 
 
-@lru_cache(maxsize=64)
+@cache
 def tables(disc: HalfDisc, sphere: HalfSphere, device: torch.device) -> Tables:
     """Collect (once per disc, sphere and device) what the kernels look up."""
     pixels = torch.cat([disc.coordinates.float(), disc.weight[:, None].float()], dim=-1)
@@ -48,7 +51,7 @@ def tables(disc: HalfDisc, sphere: HalfSphere, device: torch.device) -> Tables:
     )
 
 
-@lru_cache(maxsize=64)
+@cache
 def mirror_pairs(sphere: HalfSphere, device: torch.device) -> Tensor:
     """Hermitian pairs (n, 2) int64 of the x = 0 plane, the origin with itself."""
     own = torch.arange(sphere.size)
@@ -56,7 +59,7 @@ def mirror_pairs(sphere: HalfSphere, device: torch.device) -> Tensor:
     return torch.stack([first, sphere.conjugate[first]], dim=-1).to(device)
 
 
-@lru_cache(maxsize=64)
+@cache
 def plane(pixels: Tensor) -> Tensor:
     """Pixel at each frequency (y, x) of a half plane, (2 R + 1, R + 1) int32, -1 for none; R is the disc's radius.
 
@@ -84,7 +87,7 @@ class Bricks(NamedTuple):
     voxels: Tensor
 
 
-@lru_cache(maxsize=16)
+@cache
 def bricks(radius: int, device: torch.device) -> Bricks:
     """Cut the half sphere of slices up to `radius` into bricks."""
     coordinates = half_sphere(radius).coordinates
@@ -115,7 +118,7 @@ class Parts(NamedTuple):
     slots: int
 
 
-@lru_cache(maxsize=64)
+@cache
 def parts(radius: int, batch: int, device: torch.device) -> Parts:
     """Share a batch of random directions out: at distance d of the centre a brick meets one in max(1, d / reach) images."""
     corners = bricks(radius, torch.device("cpu")).corners
