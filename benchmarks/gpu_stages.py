@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import itertools
+import math
 import os
 import shutil
 import statistics
@@ -47,7 +48,8 @@ def figure(
     what: str, value: float, unit: str, *, least: float | None = None, most: float | None = None
 ) -> Row:
     """A figure beside its goal, if it has one; printed and returned."""
-    row: Row = {"what": what, "value": float(f"{value:.4g}"), "unit": unit}
+    # JSON knows nothing that is not a number
+    row: Row = {"what": what, "value": float(f"{value:.4g}") if math.isfinite(value) else None, "unit": unit}
     goal = most if least is None else least
     verdict = ""
     if goal is not None:
@@ -55,7 +57,7 @@ def figure(
         verdict = (
             f"  {'at most' if least is None else 'at least'} {goal:g}: {'yes' if row['reached'] else 'NO'}"
         )
-    print(f"{what:54} {row['value']:>10g} {unit:10}{verdict}", file=sys.stderr, flush=True)
+    print(f"{what:54} {value:>10.4g} {unit:10}{verdict}", file=sys.stderr, flush=True)
     return row
 
 

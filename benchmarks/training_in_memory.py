@@ -61,7 +61,7 @@ def train_in_memory(spectra: Spectra, truth: Tensor, config: Config) -> Training
 
     def done(part: str) -> None:
         moments.append(now(device))
-        result.seconds[part] = moments[-1] - moments[-2]
+        result.seconds[part] = result.seconds.get(part, 0.0) + moments[-1] - moments[-2]
 
     consensus = consensus_of(spectra, chosen, mask)
     done("consensus")
@@ -78,9 +78,9 @@ def train_in_memory(spectra: Spectra, truth: Tensor, config: Config) -> Training
     for _ in range(config.epochs):
         for _ in vae.epoch():
             pass
-    done("VAE, epochs")
-    posterior, _ = vae.outcome()
-    done("latents")
+        done("VAE, epochs")
+        posterior, _ = vae.outcome()  # as training asks for it after each epoch
+        done("latents of all after each epoch")
     del result.seconds["its score"]
     result.explained["VAE"] = explained(posterior.mean, truth)
     return result

@@ -66,12 +66,14 @@ class Config:
     device: str = _option("auto", "auto, cpu or cuda", resumable=True)
     precision: str = _option(
         "float32",
-        "float32 or bfloat16, of the volumes that steps of the VAE read: bfloat16 is half as many bytes to a GPU; the "
-        "volumes themselves and all sums stay float32",
+        "float32 or bfloat16, of the volumes as steps of the VAE read them: bfloat16 is meant to be faster on a GPU, and "
+        "gains nothing on a CPU; scores were the same, and the stored volumes stay float32",
         resumable=True,
     )
     deterministic: bool = _option(
-        False, "on a GPU, sums in one order: equal runs to the last bit, as they are on a CPU", resumable=True
+        False,
+        "make repeated runs identical to the last bit, with any number of threads and on a GPU; slower",
+        resumable=True,
     )
     threads: int = _option(0, "CPU threads; 0 takes all cores", resumable=True)
     seed: int = _option(0, "seed of every random number")

@@ -2,7 +2,14 @@
 
 from napari_sbackprop.ops.dispatch import Backend, backend
 from napari_sbackprop.ops.extension import CompileError, compile_extension
-from napari_sbackprop.ops.image_formation import descend, gram, misfit, normal_equations, project
+from napari_sbackprop.ops.image_formation import (
+    descend,
+    gram,
+    is_native,
+    misfit,
+    normal_equations,
+    project,
+)
 
 __all__ = [
     "Backend",
@@ -11,6 +18,7 @@ __all__ = [
     "compile_extension",
     "descend",
     "gram",
+    "is_native",
     "misfit",
     "normal_equations",
     "project",

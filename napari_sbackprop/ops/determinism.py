@@ -2,23 +2,41 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
+
+from napari_sbackprop.ops.threads import torch_on_one_thread
+
+_memory: Any = torch.utils.deterministic  # its switch carries no annotation
 
 
 @contextmanager
 def sums_in_one_order(asked: bool = True) -> Iterator[None]:
-    """Ask torch, and with it our kernels, for sums in one order, or in any; afterwards it is as before.
+    """Ask for sums in one order, of torch and of our kernels, or in any; afterwards torch's switches are as before.
 
-    On a CPU ours have one anyway. Operations of torch that know no way to it say so in a warning.
+    On a CPU torch's order depends on the number of threads, so that it gets one; our kernels keep theirs. Operations of
+    torch that know no order on a GPU say so in a warning. To be entered before the first product of matrices on a GPU:
+    cuBLAS reads the environment then, and not again.
     """
-    before = torch.are_deterministic_algorithms_enabled()
+    with ExitStack() as stack:
+        if asked:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            stack.enter_context(torch_on_one_thread())
+        if asked != torch.are_deterministic_algorithms_enabled():  # who asked strictly is obeyed strictly
+            stack.enter_context(_switched(asked))
+        yield
+
+
+@contextmanager
+def _switched(on: bool) -> Iterator[None]:
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    if asked:  # cuBLAS reads it at its first use, and without it matrix products have no order
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(asked, warn_only=True)
+    filled = _memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(on, warn_only=True)
+    _memory.fill_uninitialized_memory = False  # all that we read was written
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)
+        torch.use_deterministic_algorithms(not on, warn_only=warned)
+        _memory.fill_uninitialized_memory = filled

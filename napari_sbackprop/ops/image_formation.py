@@ -4,6 +4,9 @@ Shapes: B batch, P half-disc pixels, W half-sphere voxels, C = K + 1 channels. C
 coefficient is 1 by convention, but nothing here relies on that.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,6 +15,7 @@ from napari_sbackprop.ops import reference
 from napari_sbackprop.ops import schemas as schemas  # registers the operations
 from napari_sbackprop.ops.dispatch import backend
 from napari_sbackprop.ops.tables import mirror_pairs, tables
+from napari_sbackprop.ops.threads import threads_of_kernels
 
 _native = torch.ops.napari_sbackprop
 _CPU_CHANNELS = 256  # kMaxChannels in csrc/cpu/tasks.h
@@ -42,8 +46,13 @@ def _check_rows(rows: Tensor, count: int) -> None:
         raise ValueError(f"rows runs from {rows.min()} to {rows.max()}, but there are {count} images.")
 
 
-def _is_native(volumes: Tensor) -> bool:
-    """Whether the kernels of the tensor's device take its precision and number of channels; (W, C, 2)."""
+def _kernel(operation: Callable[..., Any], *arguments: Any) -> Any:
+    with threads_of_kernels():
+        return operation(*arguments)
+
+
+def is_native(volumes: Tensor) -> bool:
+    """Whether kernels of ours serve volumes (W, C, 2): their device, precision and number of channels."""
     if volumes.is_cuda:
         served = _precision(volumes) == torch.float32 and volumes.shape[1] <= _CUDA_CHANNELS
     else:
@@ -53,7 +62,7 @@ def _is_native(volumes: Tensor) -> bool:
 
 def _readable(volumes: Tensor) -> Tensor:
     """Volumes as their device's back end reads them: only the CUDA kernels take bfloat16."""
-    return volumes if _is_native(volumes) else volumes.to(_precision(volumes))
+    return volumes if is_native(volumes) else volumes.to(_precision(volumes))
 
 
 def _real_view(values: Tensor) -> Tensor:
@@ -84,11 +93,13 @@ def project(
     _check("coefficients", coefficients, (batch, channels))
     _check("rotation", rotation, (batch, 3, 3))
     volumes = _readable(volumes)
-    if not _is_native(volumes):
+    if not is_native(volumes):
         return reference.project(volumes, coefficients, rotation, disc, sphere)
     lookup = tables(disc, sphere, volumes.device)
     rotation = rotation.to(_precision(volumes))
-    slices = _native.project(volumes.contiguous(), coefficients.contiguous(), rotation.contiguous(), *lookup)
+    slices = _kernel(
+        _native.project, volumes.contiguous(), coefficients.contiguous(), rotation.contiguous(), *lookup
+    )
     return torch.view_as_complex(slices)
 
 
@@ -135,14 +146,14 @@ def misfit(
     _check_rows(rows, len(data))
     with torch.no_grad():
         volumes = _readable(volumes)
-        if not _is_native(volumes):
+        if not is_native(volumes):
             images = (data, transfer, rows)
             return reference.misfit(volumes, coefficients, rotation, *images, disc, sphere, gradient)
         numbers = [coefficients, rotation, _real_view(data), transfer]
         numbers = [tensor.to(gradient.dtype).contiguous() for tensor in numbers]
         rows = rows.to(volumes.device, torch.int64).contiguous()
         lookup = tables(disc, sphere, volumes.device)
-        energy, slope = _native.misfit(volumes.contiguous(), *numbers, rows, *lookup, gradient)
+        energy, slope = _kernel(_native.misfit, volumes.contiguous(), *numbers, rows, *lookup, gradient)
     return energy, slope
 
 
@@ -182,8 +193,8 @@ def descend(
     pairs = mirror_pairs(sphere, volumes.device)
     with torch.no_grad():
         weight, inverse = (tensor.to(volumes.dtype).contiguous() for tensor in (weight, inverse))
-        if _is_native(volumes):
-            _native.descend(volumes, gradient, weight, inverse, pairs, -decay, -pull, reading)
+        if is_native(volumes):
+            _kernel(_native.descend, volumes, gradient, weight, inverse, pairs, -decay, -pull, reading)
         else:
             reference.descend(volumes, gradient, weight, inverse, pairs, decay, pull, reading)
 
@@ -215,9 +226,10 @@ def gram(
     precision = _precision(volumes)
     with torch.no_grad():
         volumes = _readable(volumes)
-        if not _is_native(volumes):
+        if not is_native(volumes):
             return reference.gram(volumes, data, transfer, rotation, disc, sphere)
-        matrix, vector = _native.gram(
+        matrix, vector = _kernel(
+            _native.gram,
             volumes.contiguous(),
             _real_view(data).to(precision),
             transfer.to(precision).contiguous(),
@@ -259,9 +271,9 @@ def normal_equations(
     _check("matrix", matrix, (sphere.size, channels * (channels + 1) // 2))
     _check("vector", vector, (sphere.size, channels, 2))
     with torch.no_grad():
-        if not _is_native(vector):
+        if not is_native(vector):
             reference.normal_equations(data, transfer, first, second, rotation, disc, sphere, matrix, vector)
             return
         numbers = [_real_view(data), transfer, first, second, rotation]
         numbers = [tensor.to(vector.dtype).contiguous() for tensor in numbers]
-        _native.normal_equations(*numbers, *tables(disc, sphere, vector.device), matrix, vector)
+        _kernel(_native.normal_equations, *numbers, *tables(disc, sphere, vector.device), matrix, vector)

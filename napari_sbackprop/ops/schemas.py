@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_sbackprop.ops.threads import threads_of_kernels
+
 NAMESPACE = "napari_sbackprop"
 _TABLES = "Tensor pixels, Tensor tile_starts, Tensor tile_centres, Tensor row, int radius"
 
@@ -89,9 +91,10 @@ def _save_for_project(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None
 
 def _differentiate_project(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     needs_volumes, needs_coefficients, needs_rotation = ctx.needs_input_grad[:3]
-    volumes, coefficients, rotation = torch.ops.napari_sbackprop.project_backward(
-        gradient.contiguous(), *ctx.saved_tensors, ctx.radius, needs_volumes, needs_rotation
-    )
+    with threads_of_kernels():
+        volumes, coefficients, rotation = torch.ops.napari_sbackprop.project_backward(
+            gradient.contiguous(), *ctx.saved_tensors, ctx.radius, needs_volumes, needs_rotation
+        )
     return (
         volumes if needs_volumes else None,
         coefficients if needs_coefficients else None,

@@ -18,6 +18,7 @@ from napari_sbackprop.imaging.grids import HalfDisc
 from napari_sbackprop.imaging.poses import rotation_vectors_to_matrix, shift_phase
 from napari_sbackprop.training.image_model import transfer_function
 from napari_sbackprop.training.linear_model import LinearModel
+from napari_sbackprop.training.posterior import inverse_from
 from napari_sbackprop.training.spectra import Spectra
 
 _POSE = ((TURN, np.radians(1.0)), (SHIFT, 0.5))  # parameters, and where their spread begins: rad, px
@@ -101,7 +102,7 @@ class Alignment:
         factor = torch.linalg.cholesky((weighted.mT @ jacobian).real + torch.diag(precision))
         pull = (weighted.mT @ residual[..., None]).real[..., 0] - precision * present[:, active]
         change, variance = torch.zeros_like(present), torch.zeros_like(present)
-        covariance = torch.cholesky_inverse(factor)
+        covariance = inverse_from(factor)
         change[:, active] = (covariance @ pull[..., None])[..., 0]
         variance[:, active] = covariance.diagonal(dim1=-2, dim2=-1)
 

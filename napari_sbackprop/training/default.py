@@ -155,7 +155,7 @@ def _with_consensus(
         raw, path = back_project(spectra, sphere, chosen), session.config.reference
         if path is None or reference is None:
             return raw
-        return scaled_reference(path, reference, spectra.subset(chosen), raw, sphere)
+        return scaled_reference(path, reference, spectra, chosen, raw, sphere)
 
     raw = first_consensus()
     mask = _solvent_mask(session, raw, sphere) if users_mask is None else users_mask.to(raw.device)

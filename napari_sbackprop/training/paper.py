@@ -32,6 +32,7 @@ from napari_sbackprop.training.posterior import Posterior
 from napari_sbackprop.training.progress import Progress
 from napari_sbackprop.training.session import MASK_EDGE, Session, nested, with_prefix
 from napari_sbackprop.training.spectra import CHUNK, Batch, Spectra
+from napari_sbackprop.training.streaming import sent
 
 _LEARNING_RATE, _HEAD_DECAY = 1e-4, 1e-3
 _VOLUME_SCALE = 1e-6  # of the random start
@@ -266,7 +267,7 @@ class PaperModel(nn.Module):
     def _losses(self, part: Spectra) -> tuple[Tensor, Tensor]:
         """Mean loss of eq. 4 per pixel, with the CTF as a weight once more, and mean KL divergence."""
         mean, log_variance = self.encoder(self._encoder_input(part))
-        noise = torch.randn(mean.shape, generator=self.generator).to(mean)
+        noise = sent(torch.randn(mean.shape, generator=self.generator), mean.device)
         coefficients = self.head(sample_latent(mean, log_variance, noise))
         slices = self.basis(coefficients, part.rotation, part.disc)
         residual = torch.view_as_real(part.transfer * slices - part.data).square().sum(-1) * part.transfer**2

@@ -76,7 +76,7 @@ def linear_posterior(gram: Tensor, cross: Tensor, scale_spread: float = 0.0) -> 
     information = gram[:, 1:, 1:]
     target = cross[:, 1:] - gram[:, 1:, 0]
     factor = torch.linalg.cholesky(information + torch.eye(information.shape[-1]).to(gram))
-    covariance = torch.cholesky_inverse(factor)  # of small matrices thirty times as fast as cholesky_solve
+    covariance = inverse_from(factor)
     mean = (covariance @ target[..., None])[..., 0]
     log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     evidence = ((target * mean).sum(-1) - log_determinant) / 2
@@ -92,6 +92,16 @@ def linear_posterior(gram: Tensor, cross: Tensor, scale_spread: float = 0.0) -> 
     )
 
 
+def inverse_from(factor: Tensor) -> Tensor:
+    """Inverses (N, K, K) of small matrices, from their lower Cholesky factors."""
+    if not factor.is_cuda:
+        return torch.cholesky_inverse(factor)  # thirty times as fast as cholesky_solve
+    # On a GPU that would be a launch for each matrix in torch before 2.12; this is one for all.
+    unit = torch.eye(factor.shape[-1], device=factor.device, dtype=factor.dtype)
+    half = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)
+    return half.mT @ half
+
+
 def fitted_scale(gram: Tensor, cross: Tensor, spread: float) -> tuple[Tensor, Tensor]:
     """Scale (N,) of each image whatever its coefficients, at least 0, and its posterior variance (N,).
 
@@ -105,7 +115,7 @@ def fitted_scale(gram: Tensor, cross: Tensor, spread: float) -> tuple[Tensor, Te
     """
     precision = torch.ones(gram.shape[-1]).to(gram)
     precision[0] = spread**-2
-    covariance = torch.cholesky_inverse(torch.linalg.cholesky(gram + torch.diag(precision)))
+    covariance = inverse_from(torch.linalg.cholesky(gram + torch.diag(precision)))
     row, variance = covariance[:, 0], covariance[:, 0, 0]
     mean = (row * cross).sum(-1) + precision[0] * variance
     return mean.clamp(min=0), variance  # below 0 lies noise alone
@@ -181,7 +191,7 @@ def refined_posterior(
         pull = (jacobian.mT @ residual[..., None])[..., 0]
         information = jacobian.mT @ gram[:, 1:, 1:] @ jacobian
         factor = torch.linalg.cholesky(information + torch.eye(mean.shape[-1]).to(gram))
-        covariance = torch.cholesky_inverse(factor)
+        covariance = inverse_from(factor)
         mean = mean + (covariance @ (pull - mean)[..., None])[..., 0]
     with torch.no_grad():
         coefficients = head(mean)

@@ -22,7 +22,12 @@ _ALIKE = 0.6  # mean FSC; the mirror image has 0.4, and 100 noisy images give 0.
 
 
 def scaled_reference(
-    path: Path, reference: Tensor, spectra: Spectra, back_projection: Tensor, sphere: HalfSphere
+    path: Path,
+    reference: Tensor,
+    spectra: Spectra,
+    chosen: Tensor,
+    back_projection: Tensor,
+    sphere: HalfSphere,
 ) -> Tensor:
     """The reference as `back_project` would give it, (W, 1, 2), on the absolute scale of the images.
 
@@ -30,7 +35,7 @@ def scaled_reference(
     ----------
     path : file of the reference, for messages.
     reference : (M, M, M) map on any scale.
-    spectra : of the particles.
+    spectra, chosen : of all particles, and which of them count.
     back_projection : theirs, (W, 1, 2), which tells whether the reference is the map of these particles.
 
     Raises
@@ -47,7 +52,7 @@ def scaled_reference(
             "map of the refinement that their poses are from, of the same hand and bright on dark."
         )
     everywhere = torch.ones_like(reference).to(raw)
-    coarse = spectra.cropped(min(_SHELLS, spectra.disc.radius))
+    coarse = spectra.cropped(min(_SHELLS, spectra.disc.radius)).subset(chosen)
     gram, cross = image_statistics(coarse, mask_solution(raw, sphere, everywhere), sphere)
     scale = (cross.sum() / gram.sum()).item()
     logger.info("scale of the reference: %.4g, its FSC with the back-projection: %.3f", scale, agreement)

@@ -20,6 +20,11 @@ def fits(size: int, device: torch.device) -> bool:
     return size <= _SHARE * (free + cached)
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy of a tensor of the CPU on a device, which nothing waits for: CUDA would for a copy from ordinary memory."""
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
+
 def streamed(
     tensors: Sequence[Tensor], rows: Tensor, size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, ...]]:

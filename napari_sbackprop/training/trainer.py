@@ -84,7 +84,8 @@ def train(
 
     session = Session(directory, config, particles, device, stop or threading.Event())
     try:
-        with _log_file(directory.log_path):
+        one_order = config.deterministic or torch.are_deterministic_algorithms_enabled()
+        with _log_file(directory.log_path), sums_in_one_order(one_order):
             yield Progress("preparing the operations", 0.0)
             backend(device)  # compiles them at the first use, before there is a time left to tell
             yield from _logged(_recipe(session, resume))
@@ -148,8 +149,7 @@ def _recipe(session: Session, resume: bool) -> Iterator[Progress]:
         from napari_sbackprop.training.paper import train_paper as train_recipe
     else:
         from napari_sbackprop.training.default import train_default as train_recipe
-    with sums_in_one_order(session.config.deterministic or torch.are_deterministic_algorithms_enabled()):
-        yield from train_recipe(session, resume)
+    return train_recipe(session, resume)
 
 
 def _logged(records: Iterator[Progress]) -> Iterator[Progress]:

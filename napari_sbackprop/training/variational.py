@@ -31,6 +31,7 @@ from napari_sbackprop.training.posterior import (
 )
 from napari_sbackprop.training.session import nested, with_prefix
 from napari_sbackprop.training.spectra import Batch, Spectra
+from napari_sbackprop.training.streaming import sent
 from napari_sbackprop.training.volume_solver import multiply_maps, voxel_weight
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class VariationalStage:
             fused=True,
             capturable=device.type == "cuda",
         )
-        self._learn = GraphedStep(self._update_networks)
+        self.graphed = GraphedStep(recorded=ops.is_native(self.volumes))
         self.filter_bank = linear_posterior(
             *image_statistics(spectra, start.volumes, start.sphere), scale_spread
         )
@@ -164,7 +165,8 @@ class VariationalStage:
 
     def _step(self, batch: Batch, share: float) -> Tensor:
         noise = torch.randn(len(batch.rows), self.start.volumes.shape[1] - 1, generator=self.generator)
-        losses = self._learn(batch.rows, noise.to(self.volumes), *batch.images)
+        inputs = (batch.rows, sent(noise, self.spectra.device), *batch.images)
+        losses = self.graphed(self._update_networks, *inputs)
         count, everyone = len(batch.rows), len(self.chosen)
         step = min(_LARGEST_STEP, relative_step(self.epochs_done + share) * count / everyone)
         # The gradient is twice the residual of the batch's normal equations, and the volumes' are those of all particles.

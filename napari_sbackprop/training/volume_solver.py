@@ -65,7 +65,7 @@ def solve_equations(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tenso
     matrix[plane] = matrix[plane] + matrix[mirror]
     vector[plane] = vector[plane] + vector[mirror] * torch.tensor([1.0, -1.0]).to(vector)
 
-    row, column = torch.triu_indices(channels, channels)
+    row, column = torch.triu_indices(channels, channels, device=matrix.device)
     diagonal = torch.nonzero(row == column).squeeze(-1)
     ridge = _RIDGE * matrix[:, diagonal].mean(0).clamp(min=torch.finfo(matrix.dtype).tiny)
     at_once = _VOXELS_AT_ONCE.get(matrix.device.type, 8192)

@@ -80,10 +80,10 @@ def run(function: Any, args: Any, kwargs: Any) -> Any:
     if remote and here and function not in _CROSSING | _INDEXING:
         raise RuntimeError(f"{function} was given tensors on two devices")
     moved = function in _CROSSING and (bool(here) or bool(remote) != result_is_remote)
-    if remote and (moved or here or function is _aten._local_scalar_dense.default):
-        watch.crossings.append(str(function))
-    if not remote and result_is_remote and tensors:
-        watch.crossings.append(str(function))
+    if (remote and (moved or here)) or (not remote and result_is_remote and tensors):
+        watch.crossings.append(f"{function}, {'not ' if kwargs.get('non_blocking') else ''}waited for")
+    elif remote and function is _aten._local_scalar_dense.default:
+        watch.crossings.append(f"{function}, waited for")
     if function is _aten.copy_.default:
         _local(args[0]).copy_(_local(args[1]))
         result = args[0]

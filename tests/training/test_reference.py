@@ -36,15 +36,16 @@ def true_map(small_set: Path) -> torch.Tensor:
 def test_the_scale_is_that_of_the_images(small_set: Path, true_map: torch.Tensor, factor: float) -> None:
     disc, sphere = half_disc(BOX // 2 - 1), half_sphere(BOX // 2 - 1)
     spectra = finished(whitened_spectra(read_particles(small_set / "particles.star"), disc, 0.425 * BOX))
-    found = back_project(spectra, sphere, torch.arange(spectra.count))
-    scaled = scaled_reference(Path("map.mrc"), factor * true_map, spectra, found, sphere)
+    everyone = torch.arange(spectra.count)
+    found = back_project(spectra, sphere, everyone)
+    scaled = scaled_reference(Path("map.mrc"), factor * true_map, spectra, everyone, found, sphere)
     unit = torch.view_as_real(volumes_to_sphere(true_map * gridding_correction(BOX), sphere))[:, None]
     # Images were divided by the deviation of their noise; two fifths of them lack the subunit of the true maps.
     noise = json.loads((small_set / "truth" / "truth.json").read_text())["noise_sd"]
     assert ((scaled * unit).sum() / unit.square().sum()).item() == pytest.approx(1 / noise, rel=0.05)
     for wrong in (true_map.flip(0), -true_map, true_map.roll(4, 0), torch.zeros_like(true_map)):
         with pytest.raises(InputError, match=r"^map\.mrc is not the map of these particles, for its FSC"):
-            scaled_reference(Path("map.mrc"), wrong, spectra, found, sphere)
+            scaled_reference(Path("map.mrc"), wrong, spectra, everyone, found, sphere)
 
 
 def test_a_run_starts_from_the_reference(small_set: Path, true_map: torch.Tensor, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Training where images and volumes lie on another device than Python's numbers: same results, and nothing waits."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -14,10 +16,21 @@ from torch import Tensor
 
 from napari_sbackprop.config import Config
 from napari_sbackprop.data.simulation import simulate
+from napari_sbackprop.imaging.grids import half_disc, half_sphere
+from napari_sbackprop.imaging.poses import random_rotations
 from napari_sbackprop.models.coefficients import CoefficientHead
 from napari_sbackprop.ops import dispatch
 from napari_sbackprop.run_directory import RunDirectory
-from napari_sbackprop.training import cuda_graph, spectra, trainer, variational
+from napari_sbackprop.training import (
+    alignment,
+    cuda_graph,
+    posterior,
+    spectra,
+    streaming,
+    trainer,
+    variational,
+)
+from napari_sbackprop.training.linear_model import LinearModel
 from napari_sbackprop.training.trainer import train
 
 CONFIG = Config(latent_size=2, basis_size=3, epochs=2, threads=1, batch_size=64)
@@ -42,11 +55,15 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(trainer, "backend", lambda device: on_cpu)
     monkeypatch.setattr(trainer, "_device", lambda name: DEVICE)
     monkeypatch.setattr(CoefficientHead, "jacobian", _row_by_row)
+    for module in (posterior, alignment):  # the GPU's way rounds otherwise; it has a test of its own
+        monkeypatch.setattr(module, "inverse_from", torch.cholesky_inverse)
     optimizer = import_module("torch.optim.optimizer")
     monkeypatch.setattr(optimizer, "_get_fused_kernels_supported_devices", lambda: ["cpu", DEVICE.type])
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", second_device.record)
-    monkeypatch.setattr(cuda_graph.GraphedStep, "_warm_up", lambda step, inputs: step._function(*inputs))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: None)
+    monkeypatch.setattr(cuda_graph.GraphedStep, "_warm_up", lambda step, function, inputs: function(*inputs))
     monkeypatch.setattr(Graph, "replays", 0)
     with SecondDevice():
         yield
@@ -126,15 +143,54 @@ def test_a_step_waits_for_nothing(particles: Path, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(variational.VariationalStage, "_step", counted)
     run_of(particles, tmp_path / "run", CONFIG)
-    noise = ["aten._to_copy.default"]
+    noise = ["aten._to_copy.default, not waited for"]
     assert crossings == 12 * [noise]
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_a_step_that_cannot_be_recorded_is_made_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
     here = torch.arange(3.0)
-    step = cuda_graph.GraphedStep(lambda tensor: tensor + here.to(tensor))
+    step = cuda_graph.GraphedStep(recorded=True)
     for _ in range(6):
-        assert step(here.to(DEVICE)).tolist() == [0, 2, 4]
+        assert step(lambda tensor: tensor + here.to(tensor), here.to(DEVICE)).tolist() == [0, 2, 4]
+    assert not step.recorded
     assert caplog.text.count("not recorded as a CUDA graph") == 1
     assert Graph.replays == 0
+
+
+def test_a_stage_is_gone_with_its_images_when_nobody_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    disc, sphere = half_disc(7), half_sphere(7)
+    images = torch.randn(8, disc.size, dtype=torch.complex64, generator=generator)
+    rotation = random_rotations(8, generator).float()
+    data = spectra.Spectra(disc, images, torch.ones(8, disc.size), rotation)
+    volumes, ones = torch.randn(sphere.size, 3, 2, generator=generator), torch.ones(16, 16, 16)
+    model = LinearModel(volumes, sphere, torch.full((3, 8), 0.5), torch.ones(3), ones)
+    stage = variational.VariationalStage(
+        CONFIG, model, 0.1, data, ones, torch.arange(8), torch.arange(0), generator
+    )
+    list(stage.epoch())
+    gone = weakref.ref(stage)
+    gc.disable()
+    try:
+        del stage
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(("size", "fit"), [(299, True), (301, False)])
+def test_images_fit_in_a_third_of_what_is_free(size: int, fit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (700, 2000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 500)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 300)
+    assert streaming.fits(size, torch.device("cuda")) is fit
+    assert streaming.fits(size, torch.device("cpu"))
+
+
+def test_small_matrices_are_inverted_elsewhere_as_here() -> None:
+    half = torch.randn(5, 4, 4, generator=torch.Generator().manual_seed(0))
+    factor = torch.linalg.cholesky(half @ half.mT + torch.eye(4))
+    with SecondDevice():
+        found = posterior.inverse_from(factor.to(DEVICE)).cpu()
+    torch.testing.assert_close(found, torch.cholesky_inverse(factor))

@@ -403,15 +403,3 @@ def test_a_run_remembers_where_its_images_moved(small_set, tmp_path):
     assert finished(half_maps(RunDirectory(run), np.arange(40))).counts == (20, 20)
     list(train(star, run, Config(epochs=1, **SMALL), resume=True))
     assert RunDirectory(run).path_map == path_map
-
-
-def test_sums_in_one_order_are_asked_of_torch_while_a_training_runs(small_set, tmp_path):
-    asked = replace(RECIPES["default"], epochs=0, deterministic=True)
-    states = [
-        torch.are_deterministic_algorithms_enabled()
-        for record in train(small_set / "particles.star", tmp_path / "run", asked)
-        if record.epoch is not None
-    ]
-    assert states
-    assert all(states)
-    assert not torch.are_deterministic_algorithms_enabled()
