@@ -50,7 +50,7 @@ bench: setup
 
 # The first hour on an NVIDIA GPU: goals beside figures, in about ten minutes.
 gpu: setup
-	@mkdir -p build && $(BIN)/python benchmarks/gpu.py | tee build/gpu.json
+	@mkdir -p build && $(BIN)/python benchmarks/gpu.py > build/gpu.json
 
 # Its data are made once; make tour QT_API=pyqt5 takes it on the other binding.
 tour: export QT_API ?= pyqt6

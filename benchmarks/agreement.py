@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from device import usable
 from torch import Tensor
 
 from napari_sbackprop import ops
@@ -174,7 +175,7 @@ def main() -> None:
     parser.add_argument("--boxes", type=int, nargs="+", default=[64, 96], help="box sizes M, pixels")
     parser.add_argument("--basis", type=int, nargs="+", default=[16, 64], help="basis volumes K")
     parser.add_argument("--batch", type=int, default=8, help="images")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=usable, default="cpu")
     parser.add_argument("--once", action="store_true", help="errors alone: every operation runs once")
     options = parser.parse_args()
     device = torch.device(options.device)

@@ -12,7 +12,7 @@ import statistics
 import sys
 
 import torch
-from device import now
+from device import now, usable
 from step import random_spectra
 
 from napari_sbackprop.imaging.grids import half_sphere
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--basis", type=int, default=16)
     parser.add_argument("--particles", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=usable, default="cpu")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

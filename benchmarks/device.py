@@ -1,5 +1,6 @@
-"""The time when a device is done."""
+"""Devices to measure on: whether there is one, and the time when it is done."""
 
+import argparse
 import time
 
 import torch
@@ -10,3 +11,10 @@ def now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def usable(name: str) -> str:
+    """Name of a device, for argparse: refused where torch finds none of that kind."""
+    if torch.device(name).type == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("torch finds no NVIDIA GPU here; --device cpu does without.")
+    return name

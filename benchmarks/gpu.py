@@ -19,6 +19,8 @@ peer        cryoDRGN-small, where it is installed
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -26,6 +28,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from device import usable
 from gpu_stages import BATCH, EPOCHS, PARTICLES, STAGES, machine
 
 
@@ -34,7 +37,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--device", type=usable, choices=["cuda", "cpu"], default="cuda")
     parser.add_argument(
         "--boxes", type=int, nargs="+", help="box sizes M, pixels; by default those with goals"
     )
@@ -46,6 +49,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the VAE, for epoch")
     parser.add_argument("--seconds", type=float, default=0.5, help="time spent on each measurement")
     parser.add_argument("--limit", type=float, default=420.0, help="seconds after which a stage is ended")
+    parser.add_argument("--here", action="store_true", help="one stage, in this process and without a limit")
     return parser.parse_args(arguments)
 
 
@@ -54,8 +58,6 @@ def one_stage(name: str, options: argparse.Namespace) -> dict[str, Any]:
     print(f"\n{name}", file=sys.stderr, flush=True)
     try:
         device = torch.device(options.device)
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise RuntimeError("torch finds no NVIDIA GPU here; --device cpu tries the script itself.")
         return {"stage": name, "machine": machine(device), **STAGES[name](options)}
     except Exception as error:  # whatever it is, the other stages go on
         traceback.print_exc()
@@ -67,25 +69,22 @@ def one_stage(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def in_a_process(name: str, arguments: Sequence[str], limit: float) -> str:
     """The line of JSON of a stage that another process runs; the last --stages counts."""
-    try:
-        done = subprocess.run(
-            [sys.executable, __file__, *arguments, "--stages", name],
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=limit,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return json.dumps({"stage": name, "failed": f"It was ended after {limit:g} s."})
-    return done.stdout.strip() or json.dumps(
-        {"stage": name, "failed": f"Its process ended with status {done.returncode}."}
+    command = [sys.executable, __file__, *arguments, "--stages", name, "--here"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            found, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+            return json.dumps({"stage": name, "failed": f"It was ended after {limit:g} s."})
+    return found.strip() or json.dumps(
+        {"stage": name, "failed": f"Its process ended with status {process.returncode}."}
     )
 
 
 def main(arguments: Sequence[str]) -> None:
     options = parse_options(arguments)
-    if len(options.stages) == 1:
-        print(json.dumps(one_stage(options.stages[0], options)), flush=True)
+    if options.here:
+        print(json.dumps(one_stage(options.stages[-1], options)), flush=True)
         return
     for name in options.stages:
         print(in_a_process(name, arguments, options.limit), flush=True)

@@ -112,6 +112,26 @@ def compile_seconds(basis: int, device: torch.device) -> list[Row]:
     return rows
 
 
+def trainings_agree() -> list[Row]:
+    """Whether steps that a graph replays, that are launched one by one, and whose images are streamed end equal."""
+    volumes, recorded = {}, False
+    for way in ("recorded", "not recorded", "streamed"):
+        with sums_in_one_order():
+            stage = make_stage(Case(box=48, batch=64, particles=300, device="cuda"))
+            stage.graphed.recorded = way != "not recorded"
+            if way == "streamed":
+                images = {"data": stage.spectra.data.cpu(), "transfer": stage.spectra.transfer.cpu()}
+                stage.spectra = replace(stage.spectra, **images)
+            for _ in range(2):
+                list(stage.epoch())
+        volumes[way], recorded = stage.volumes, recorded or (way == "recorded" and stage.graphed.recorded)
+    differ = sum(not torch.equal(volumes["recorded"], other) for other in volumes.values())
+    return [
+        figure("steps are recorded as a CUDA graph", float(recorded), "", least=1),
+        figure("trainings that differ where steps are not, or streamed", differ, "of 2", most=0),
+    ]
+
+
 def check(options: argparse.Namespace) -> dict[str, Any]:
     """Whether the kernels compile, agree with float64 on any stream, and with themselves."""
     device = torch.device(options.device)
@@ -121,6 +141,7 @@ def check(options: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {"agreement": [], "figures": [native]}
     if device.type == "cuda":
         result["figures"] += compile_seconds(options.basis[0], device)
+        result["figures"] += trainings_agree()
     for box, basis in itertools.product(boxes(options, (64, 96)), options.basis):
         row = agreement.compare(box, basis, min(options.batch, 8), device)
         name, error = agreement.worst(row)

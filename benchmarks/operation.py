@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
-from device import now
+from device import now, usable
 from torch import Tensor
 
 from napari_sbackprop import ops
@@ -253,7 +253,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--basis", type=int, nargs="+", default=[16, 64], help="basis volumes K")
     parser.add_argument("--batch", type=int, default=256, help="images per native call")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=usable, default="cpu")
     parser.add_argument("--seconds", type=float, default=2.0, help="time spent on each measurement")
     parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
     return parser.parse_args()

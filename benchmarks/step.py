@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass, replace
 
 import torch
-from device import now
+from device import now, usable
 
 from napari_sbackprop.config import Config
 from napari_sbackprop.imaging.grids import half_disc, half_sphere
@@ -122,7 +122,7 @@ def main() -> None:
         "--particles", type=int, nargs="+", default=[512, 8192, 32768], help="particles in memory"
     )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count() or 1])
-    parser.add_argument("--device", choices=STEPS_AT_ONCE, default="cpu")
+    parser.add_argument("--device", type=usable, choices=STEPS_AT_ONCE, default="cpu")
     parser.add_argument("--seconds", type=float, default=4.0, help="time spent on each row")
     options = parser.parse_args()
     print("   M   K   Z     B      N threads   ms/step  images/s", file=sys.stderr)

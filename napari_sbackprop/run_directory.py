@@ -338,7 +338,10 @@ class RunDirectory:
 
     def read_resume(self) -> dict[str, Any]:
         if not self.resume_path.is_file():
-            raise InputError(f"{self.path} cannot be resumed: it has no resume.safetensors; start a new run.")
+            raise InputError(
+                f"{self.path} cannot be resumed: it has no resume.safetensors, as if it had ended before its first epoch; "
+                "start a new run."
+            )
         return _load_tensors(self.resume_path)
 
     def append_metrics(self, row: Mapping[str, object]) -> None:

@@ -76,11 +76,11 @@ def run_epochs(
             if session.stop.is_set():
                 return
             if time.monotonic() - reported > _REPORT_SECONDS:
-                metrics = _loss_figures(losses)
+                metrics = _loss_figures(losses, session)
                 reported = time.monotonic()
                 fraction = begun + (1 - begun) * (number + 0.95 * seen / seen_per_epoch) / epochs
                 yield session.progress(stage, fraction, rate=seen / (reported - started), metrics=metrics)
-        metrics = _loss_figures(losses)
+        metrics = _loss_figures(losses, session)
         rate = seen_per_epoch / (time.monotonic() - started)
         posterior, figures = model.outcome()
         metrics |= figures
@@ -123,7 +123,7 @@ def _score(figures: Mapping[str, float]) -> float:
     return figures.get("held_out_likelihood", 0.0)
 
 
-def _loss_figures(losses: Tensor) -> dict[str, float]:
+def _loss_figures(losses: Tensor, session: Session) -> dict[str, float]:
     """Loss and KL divergence (2,) by name; waits until a GPU knows them.
 
     Raises
@@ -133,9 +133,12 @@ def _loss_figures(losses: Tensor) -> dict[str, float]:
     """
     loss, divergence = losses.tolist()
     if not (math.isfinite(loss) and math.isfinite(divergence)):
-        raise TrainingError(
-            f"The loss became {loss}: the last finished epoch is kept; go on with a smaller --learning-rate."
+        what = (
+            "the last finished epoch is kept; go on"
+            if session.run.epochs()
+            else "no epoch is finished; begin again"
         )
+        raise TrainingError(f"The loss became {loss}: {what} with a smaller --learning-rate.")
     return {"loss": loss, "kl": divergence}
 
 

@@ -93,6 +93,9 @@ def train(
         if not resume:
             directory.discard()  # so that the same command works with the option mended
         raise
+    except TrainingError:
+        directory.discard()  # unless it has an epoch
+        raise
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise

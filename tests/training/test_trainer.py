@@ -264,8 +264,16 @@ def test_a_changed_star_cannot_be_resumed(small_set, tmp_path):
 
 def test_a_diverging_loss_stops_with_a_sentence(small_set, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_sbackprop.training.paper._LEARNING_RATE", 1e30)
+    run, star = tmp_path / "run", small_set / "particles.star"
+    with pytest.raises(
+        TrainingError, match="no epoch is finished; begin again with a smaller --learning-rate"
+    ):
+        list(train(star, run, RECIPES["paper"]))
+    assert not run.exists()  # so that the same command works with the option mended
+    monkeypatch.setattr("napari_sbackprop.training.variational._LEARNING_RATE", 1e30)
     with pytest.raises(TrainingError, match="is kept; go on with a smaller --learning-rate"):
-        list(train(small_set / "particles.star", tmp_path / "run", RECIPES["paper"]))
+        list(train(star, run, RECIPES["default"]))
+    assert len(RunDirectory(run).epochs()) > 1
 
 
 def test_training_ends_when_left_out_particles_fit_worse(tmp_path):
