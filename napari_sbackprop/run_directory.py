@@ -339,8 +339,7 @@ class RunDirectory:
     def read_resume(self) -> dict[str, Any]:
         if not self.resume_path.is_file():
             raise InputError(
-                f"{self.path} cannot be resumed: it has no resume.safetensors, as if it had ended before its first epoch; "
-                "start a new run."
+                f"{self.path} ended before its first epoch and cannot be resumed: start a new run."
             )
         return _load_tensors(self.resume_path)
 
