@@ -338,7 +338,7 @@ class RunDirectory:
 
     def read_resume(self) -> dict[str, Any]:
         if not self.resume_path.is_file():
-            raise InputError(f"{self.path} has no finished epoch to resume from: start a new run.")
+            raise InputError(f"{self.path} has no resume.safetensors to go on from: start a new run.")
         return _load_tensors(self.resume_path)
 
     def append_metrics(self, row: Mapping[str, object]) -> None:

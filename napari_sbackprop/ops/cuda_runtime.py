@@ -177,6 +177,12 @@ def _function(program: str, kernel: str, channels: int, device: int, stored: tor
     return function
 
 
+def pointers_to(arguments: Sequence[Any]) -> "ctypes.Array[ctypes.c_void_p]":
+    """Arguments of a kernel as cuLaunchKernel takes them; they must outlive the array."""
+    pointers = (ctypes.cast(ctypes.pointer(value), ctypes.c_void_p) for value in arguments)
+    return (ctypes.c_void_p * len(arguments))(*pointers)
+
+
 def launch(
     program: str,
     kernel: str,
@@ -199,7 +205,4 @@ def launch(
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
         _make_context_current(index)
         function = _function(program, kernel, channels, index, stored)
-        pointers = (ctypes.c_void_p * len(arguments))(
-            *(ctypes.cast(ctypes.pointer(value), ctypes.c_void_p) for value in arguments)
-        )
-        _call("cuLaunchKernel", function, *grid, 1, THREADS, 1, 1, 0, stream, pointers, None)
+        _call("cuLaunchKernel", function, *grid, 1, THREADS, 1, 1, 0, stream, pointers_to(arguments), None)

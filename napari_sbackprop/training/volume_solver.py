@@ -21,10 +21,8 @@ from napari_sbackprop.training.spectra import Spectra
 _BATCH = 512
 _RIDGE = 1e-3  # of the mean weight: keeps rarely seen voxels finite
 _RINGING = 0.02  # of a resampled mask: less is no mask
-_VOXELS_AT_ONCE = {
-    "cpu": 8192,
-    "cuda": 131072,
-}  # of the per-voxel solve: in a CPU's cache, but enough for a GPU
+_VOXELS_AT_ONCE = 8192  # of the per-voxel solve: its matrices stay in cache
+_VOXELS_AT_ONCE_ON_GPU = 131072  # enough to keep it busy
 
 
 def solve_volumes(
@@ -68,7 +66,7 @@ def solve_equations(matrix: Tensor, vector: Tensor, sphere: HalfSphere) -> Tenso
     row, column = torch.triu_indices(channels, channels, device=matrix.device)
     diagonal = torch.nonzero(row == column).squeeze(-1)
     ridge = _RIDGE * matrix[:, diagonal].mean(0).clamp(min=torch.finfo(matrix.dtype).tiny)
-    at_once = _VOXELS_AT_ONCE.get(matrix.device.type, 8192)
+    at_once = _VOXELS_AT_ONCE_ON_GPU if matrix.is_cuda else _VOXELS_AT_ONCE
     for start in range(0, len(matrix), at_once):
         part = slice(start, start + at_once)
         packed = matrix[part].T  # (T, w)

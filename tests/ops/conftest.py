@@ -62,9 +62,7 @@ def launch_on_the_host(
             device: torch.device,
             stored: torch.dtype = torch.float32,
         ) -> None:
-            pointers = (ctypes.c_void_p * len(arguments))(
-                *(ctypes.cast(ctypes.pointer(value), ctypes.c_void_p) for value in arguments)
-            )
+            pointers = cuda_runtime.pointers_to(arguments)
             assert emulators(channels, stored).emulate(kernel.encode(), *grid, pointers, seed) == 0
 
         monkeypatch.setattr(cuda_runtime, "launch", launch)
